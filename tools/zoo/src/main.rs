@@ -1,0 +1,2 @@
+//! Placeholder of the tool; see CONTRIBUTING.md.
+fn main() {}
