@@ -97,7 +97,9 @@ mod sealed {
 /// # Safety
 /// `DTYPE.size()` is the type's size, its alignment is at most 8, it has no padding, and every bit
 /// pattern is a value, but for `bool`, whose bytes are checked wherever they are read from memory.
-pub unsafe trait Element: sealed::Sealed + Copy + Default + fmt::Debug + PartialEq + Send + Sync + 'static {
+pub unsafe trait Element:
+    sealed::Sealed + Copy + Default + fmt::Debug + PartialEq + Send + Sync + 'static
+{
     /// The element type as data.
     const DTYPE: DType;
 }

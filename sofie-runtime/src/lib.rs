@@ -5,6 +5,9 @@
 //! expansion prints them as constants, and tests run them in process.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 
+mod act;
 mod element;
+pub mod map;
 
+pub use act::Act;
 pub use element::{DType, Element, bf16, f16};
