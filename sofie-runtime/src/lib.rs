@@ -8,6 +8,7 @@
 mod act;
 mod element;
 pub mod map;
+pub mod simd;
 
 pub use act::Act;
 pub use element::{DType, Element, bf16, f16};

@@ -1,0 +1,196 @@
+//! The AVX-512 level: one 512-bit register a vector, mask registers for masks.
+
+use core::arch::x86_64::*;
+
+use super::{LANES, Level, Simd, sealed};
+
+/// x86-64 with AVX-512 F, BW, DQ and VL (and AVX2, FMA, F16C).
+#[derive(Clone, Copy, Debug)]
+pub struct Avx512(());
+
+impl Avx512 {
+    /// The token, if this CPU has the instruction set.
+    #[must_use]
+    pub fn new() -> Option<Self> {
+        Level::Avx512.is_available().then_some(Avx512(()))
+    }
+
+    /// The token, without asking.
+    /// # Safety
+    /// [`Level::is_available`] must be true for [`Level::Avx512`].
+    #[inline(always)]
+    #[must_use]
+    pub const unsafe fn new_unchecked() -> Self {
+        Avx512(())
+    }
+}
+
+impl sealed::Sealed for Avx512 {}
+
+macro_rules! intrinsics {
+    ($($name:ident($($x:ident: $ty:ty),*) -> $ret:ty = $body:expr;)*) => {$(
+        #[inline(always)]
+        fn $name(self, $($x: $ty),*) -> $ret {
+            // SAFETY: the token exists, so the CPU has the instruction set.
+            unsafe { $body }
+        }
+    )*};
+}
+
+macro_rules! memory {
+    ($($name:ident($($x:ident: $ty:ty),*) $(-> $ret:ty)? = $body:expr;)*) => {$(
+        #[inline(always)]
+        unsafe fn $name(self, $($x: $ty),*) $(-> $ret)? {
+            // SAFETY: the token exists, so the CPU has the instruction set; the memory is the caller's promise.
+            unsafe { $body }
+        }
+    )*};
+}
+
+/// The tree of the reductions: lane + 8, + 4, + 2, + 1.
+macro_rules! tree {
+    ($a:expr, $f256:ident, $f128:ident, $f1:ident) => {{
+        let a = $f256(_mm512_castps512_ps256($a), _mm512_extractf32x8_ps::<1>($a));
+        let a = $f128(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+        let a = $f128(a, _mm_movehl_ps(a, a));
+        _mm_cvtss_f32($f1(a, _mm_movehdup_ps(a)))
+    }};
+}
+
+impl Simd for Avx512 {
+    type F32 = __m512;
+    type I32 = __m512i;
+    type Mask = __mmask16;
+
+    const LEVEL: Level = Level::Avx512;
+
+    memory! {
+        load_ptr(p: *const f32) -> __m512 = _mm512_loadu_ps(p);
+        store_ptr(v: __m512, p: *mut f32) = _mm512_storeu_ps(p, v);
+        load_i32_ptr(p: *const i32) -> __m512i = _mm512_loadu_si512(p.cast());
+        store_i32_ptr(v: __m512i, p: *mut i32) = _mm512_storeu_si512(p.cast(), v);
+        load_masked_ptr(p: *const f32, m: __mmask16, fill: __m512) -> __m512
+            = _mm512_mask_loadu_ps(fill, m, p);
+        store_masked_ptr(v: __m512, p: *mut f32, m: __mmask16) = _mm512_mask_storeu_ps(p, m, v);
+        gather_ptr(base: *const f32, index: __m512i) -> __m512 = _mm512_i32gather_ps::<4>(index, base);
+        gather_masked_ptr(base: *const f32, index: __m512i, m: __mmask16, fill: __m512) -> __m512
+            = _mm512_mask_i32gather_ps::<4>(fill, m, index, base);
+    }
+
+    intrinsics! {
+        splat(x: f32) -> __m512 = _mm512_set1_ps(x);
+        splat_i32(x: i32) -> __m512i = _mm512_set1_epi32(x);
+        prefetch(p: *const f32) -> () = _mm_prefetch::<_MM_HINT_T0>(p.cast());
+
+        add(a: __m512, b: __m512) -> __m512 = _mm512_add_ps(a, b);
+        sub(a: __m512, b: __m512) -> __m512 = _mm512_sub_ps(a, b);
+        mul(a: __m512, b: __m512) -> __m512 = _mm512_mul_ps(a, b);
+        div(a: __m512, b: __m512) -> __m512 = _mm512_div_ps(a, b);
+        mul_add(a: __m512, b: __m512, c: __m512) -> __m512 = _mm512_fmadd_ps(a, b, c);
+        mul_sub(a: __m512, b: __m512, c: __m512) -> __m512 = _mm512_fmsub_ps(a, b, c);
+        neg_mul_add(a: __m512, b: __m512, c: __m512) -> __m512 = _mm512_fnmadd_ps(a, b, c);
+        sqrt(a: __m512) -> __m512 = _mm512_sqrt_ps(a);
+        round_ties_even(a: __m512) -> __m512 = _mm512_roundscale_ps::<0x08>(a);
+        floor(a: __m512) -> __m512 = _mm512_roundscale_ps::<0x09>(a);
+        ceil(a: __m512) -> __m512 = _mm512_roundscale_ps::<0x0a>(a);
+        trunc(a: __m512) -> __m512 = _mm512_roundscale_ps::<0x0b>(a);
+        max_raw(a: __m512, b: __m512) -> __m512 = _mm512_max_ps(a, b);
+        min_raw(a: __m512, b: __m512) -> __m512 = _mm512_min_ps(a, b);
+
+        lt(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b);
+        le(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a, b);
+        eq(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b);
+        ne(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(a, b);
+        select(m: __mmask16, yes: __m512, no: __m512) -> __m512 = _mm512_mask_blend_ps(m, no, yes);
+        select_i32(m: __mmask16, yes: __m512i, no: __m512i) -> __m512i = _mm512_mask_blend_epi32(m, no, yes);
+
+        to_bits(a: __m512) -> __m512i = _mm512_castps_si512(a);
+        from_bits(a: __m512i) -> __m512 = _mm512_castsi512_ps(a);
+        add_i32(a: __m512i, b: __m512i) -> __m512i = _mm512_add_epi32(a, b);
+        sub_i32(a: __m512i, b: __m512i) -> __m512i = _mm512_sub_epi32(a, b);
+        mul_i32(a: __m512i, b: __m512i) -> __m512i = _mm512_mullo_epi32(a, b);
+        min_i32(a: __m512i, b: __m512i) -> __m512i = _mm512_min_epi32(a, b);
+        max_i32(a: __m512i, b: __m512i) -> __m512i = _mm512_max_epi32(a, b);
+        min_u32(a: __m512i, b: __m512i) -> __m512i = _mm512_min_epu32(a, b);
+        max_u32(a: __m512i, b: __m512i) -> __m512i = _mm512_max_epu32(a, b);
+        and(a: __m512i, b: __m512i) -> __m512i = _mm512_and_si512(a, b);
+        or(a: __m512i, b: __m512i) -> __m512i = _mm512_or_si512(a, b);
+        xor(a: __m512i, b: __m512i) -> __m512i = _mm512_xor_si512(a, b);
+        shl(a: __m512i, n: u32) -> __m512i = _mm512_sll_epi32(a, _mm_cvtsi32_si128(n as i32));
+        shr(a: __m512i, n: u32) -> __m512i = _mm512_srl_epi32(a, _mm_cvtsi32_si128(n as i32));
+        sar(a: __m512i, n: u32) -> __m512i = _mm512_sra_epi32(a, _mm_cvtsi32_si128(n as i32));
+        shl_each(a: __m512i, n: __m512i) -> __m512i = _mm512_sllv_epi32(a, n);
+        shr_each(a: __m512i, n: __m512i) -> __m512i = _mm512_srlv_epi32(a, n);
+        sar_each(a: __m512i, n: __m512i) -> __m512i = _mm512_srav_epi32(a, n);
+        eq_i32(a: __m512i, b: __m512i) -> __mmask16 = _mm512_cmpeq_epi32_mask(a, b);
+        lt_i32(a: __m512i, b: __m512i) -> __mmask16 = _mm512_cmplt_epi32_mask(a, b);
+        lt_u32(a: __m512i, b: __m512i) -> __mmask16 = _mm512_cmplt_epu32_mask(a, b);
+        to_f32(a: __m512i) -> __m512 = _mm512_cvtepi32_ps(a);
+        round_i32(a: __m512) -> __m512i = _mm512_cvtps_epi32(a);
+        trunc_i32(a: __m512) -> __m512i = _mm512_cvttps_epi32(a);
+
+        reduce_add(a: __m512) -> f32 = tree!(a, _mm256_add_ps, _mm_add_ps, _mm_add_ss);
+        reduce_max_raw(a: __m512) -> f32 = tree!(a, _mm256_max_ps, _mm_max_ps, _mm_max_ss);
+        reduce_min_raw(a: __m512) -> f32 = tree!(a, _mm256_min_ps, _mm_min_ps, _mm_min_ss);
+        lookup(table: __m512, index: __m512i) -> __m512 = _mm512_permutexvar_ps(index, table);
+        transpose(rows: &mut [__m512; LANES]) -> () = transpose(rows);
+    }
+
+    #[inline(always)]
+    fn mask_from_bits(self, bits: u16) -> __mmask16 {
+        bits
+    }
+    #[inline(always)]
+    fn mask_bits(self, m: __mmask16) -> u16 {
+        m
+    }
+    #[inline(always)]
+    fn mask_and(self, a: __mmask16, b: __mmask16) -> __mmask16 {
+        a & b
+    }
+    #[inline(always)]
+    fn mask_or(self, a: __mmask16, b: __mmask16) -> __mmask16 {
+        a | b
+    }
+    #[inline(always)]
+    fn mask_xor(self, a: __mmask16, b: __mmask16) -> __mmask16 {
+        a ^ b
+    }
+    #[inline(always)]
+    fn mask_not(self, a: __mmask16) -> __mmask16 {
+        !a
+    }
+}
+
+/// Pairs of lanes, pairs of pairs, then the four 128-bit quarters twice: 64 shuffles.
+#[inline(always)]
+unsafe fn transpose(rows: &mut [__m512; LANES]) {
+    // SAFETY: called with the token at hand.
+    unsafe {
+        let mut t = *rows;
+        for i in 0..8 {
+            t[2 * i] = _mm512_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
+            t[2 * i + 1] = _mm512_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
+        }
+        // u[4 i + j] holds in its quarter q the column 4 q + j of rows 4 i .. 4 i + 4.
+        let mut u = t;
+        for i in 0..4 {
+            for half in 0..2 {
+                let a = _mm512_castps_pd(t[4 * i + half]);
+                let b = _mm512_castps_pd(t[4 * i + half + 2]);
+                u[4 * i + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+                u[4 * i + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+            }
+        }
+        for j in 0..4 {
+            let even_low = _mm512_shuffle_f32x4::<0x88>(u[j], u[4 + j]);
+            let even_high = _mm512_shuffle_f32x4::<0x88>(u[8 + j], u[12 + j]);
+            let odd_low = _mm512_shuffle_f32x4::<0xdd>(u[j], u[4 + j]);
+            let odd_high = _mm512_shuffle_f32x4::<0xdd>(u[8 + j], u[12 + j]);
+            rows[j] = _mm512_shuffle_f32x4::<0x88>(even_low, even_high);
+            rows[4 + j] = _mm512_shuffle_f32x4::<0x88>(odd_low, odd_high);
+            rows[8 + j] = _mm512_shuffle_f32x4::<0xdd>(even_low, even_high);
+            rows[12 + j] = _mm512_shuffle_f32x4::<0xdd>(odd_low, odd_high);
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! The NEON level: four 128-bit registers a vector, masks as all-ones lanes.
+//!
+//! NEON's own `fmax`/`fmin` differ from x86's on NaN and zeros, so the raw ones are a comparison and a select;
+//! masked memory and gathers go lane by lane, as NEON has neither.
+#![allow(unused_unsafe, reason = "which intrinsics are safe to call depends on the enabled features")]
+
+use core::arch::aarch64::*;
+
+use super::{LANES, Level, Simd, sealed};
+
+/// AArch64 NEON, which every AArch64 target with `neon` enabled has.
+#[derive(Clone, Copy, Debug)]
+pub struct Neon(());
+
+impl Neon {
+    /// The token; this type only exists on targets that have NEON at compile time.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new() -> Self {
+        Neon(())
+    }
+}
+
+impl Default for Neon {
+    fn default() -> Self {
+        Neon::new()
+    }
+}
+
+impl sealed::Sealed for Neon {}
+
+type F = [float32x4_t; 4];
+type I = [int32x4_t; 4];
+type M = [uint32x4_t; 4];
+
+/// Methods that do the same to each quarter; in the body each vector stands for its quarter.
+macro_rules! quarters {
+    ($($name:ident($($x:ident: $ty:ty),+ $(; $s:ident: $sty:ty)?) -> $ret:ty = $body:expr;)*) => {$(
+        #[inline(always)]
+        fn $name(self, $($x: $ty),+ $(, $s: $sty)?) -> $ret {
+            // SAFETY: the target has NEON.
+            unsafe {
+                [
+                    { $(let $x = $x[0];)+ $body },
+                    { $(let $x = $x[1];)+ $body },
+                    { $(let $x = $x[2];)+ $body },
+                    { $(let $x = $x[3];)+ $body },
+                ]
+            }
+        }
+    )*};
+}
+
+/// The tree of the reductions: lane + 8, + 4, + 2, + 1. The raw forms return `b` when equal or NaN.
+macro_rules! tree {
+    ($a:expr, $x:ident, $y:ident => $f:expr) => {{
+        let a = $a;
+        let ($x, $y) = (a[0], a[2]);
+        let lo = $f;
+        let ($x, $y) = (a[1], a[3]);
+        let hi = $f;
+        let ($x, $y) = (lo, hi);
+        let a = $f;
+        let ($x, $y) = (a, vextq_f32::<2>(a, a));
+        let a = $f;
+        let ($x, $y) = (a, vextq_f32::<1>(a, a));
+        vgetq_lane_f32::<0>($f)
+    }};
+}
+
+impl Simd for Neon {
+    type F32 = F;
+    type I32 = I;
+    type Mask = M;
+
+    const LEVEL: Level = Level::Neon;
+
+    #[inline(always)]
+    unsafe fn load_ptr(self, p: *const f32) -> F {
+        // SAFETY: the target has NEON; the memory is the caller's promise.
+        unsafe { [vld1q_f32(p), vld1q_f32(p.add(4)), vld1q_f32(p.add(8)), vld1q_f32(p.add(12))] }
+    }
+    #[inline(always)]
+    unsafe fn store_ptr(self, v: F, p: *mut f32) {
+        // SAFETY: the target has NEON; the memory is the caller's promise.
+        unsafe {
+            vst1q_f32(p, v[0]);
+            vst1q_f32(p.add(4), v[1]);
+            vst1q_f32(p.add(8), v[2]);
+            vst1q_f32(p.add(12), v[3]);
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_i32_ptr(self, p: *const i32) -> I {
+        // SAFETY: the target has NEON; the memory is the caller's promise.
+        unsafe { [vld1q_s32(p), vld1q_s32(p.add(4)), vld1q_s32(p.add(8)), vld1q_s32(p.add(12))] }
+    }
+    #[inline(always)]
+    unsafe fn store_i32_ptr(self, v: I, p: *mut i32) {
+        // SAFETY: the target has NEON; the memory is the caller's promise.
+        unsafe {
+            vst1q_s32(p, v[0]);
+            vst1q_s32(p.add(4), v[1]);
+            vst1q_s32(p.add(8), v[2]);
+            vst1q_s32(p.add(12), v[3]);
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_masked_ptr(self, p: *const f32, m: M, fill: F) -> F {
+        let (bits, mut x) = (self.mask_bits(m), self.to_array(fill));
+        for (i, x) in x.iter_mut().enumerate() {
+            if bits >> i & 1 == 1 {
+                // SAFETY: the caller's promise for the lanes that are set.
+                *x = unsafe { p.add(i).read_unaligned() };
+            }
+        }
+        self.load(&x)
+    }
+    #[inline(always)]
+    unsafe fn store_masked_ptr(self, v: F, p: *mut f32, m: M) {
+        let bits = self.mask_bits(m);
+        for (i, x) in self.to_array(v).into_iter().enumerate() {
+            if bits >> i & 1 == 1 {
+                // SAFETY: the caller's promise for the lanes that are set.
+                unsafe { p.add(i).write_unaligned(x) }
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn gather_ptr(self, base: *const f32, index: I) -> F {
+        let (index, mut x) = (self.to_array_i32(index), [0.0; LANES]);
+        for (x, &i) in x.iter_mut().zip(&index) {
+            // SAFETY: the caller's promise.
+            *x = unsafe { base.offset(i as isize).read_unaligned() };
+        }
+        self.load(&x)
+    }
+    #[inline(always)]
+    unsafe fn gather_masked_ptr(self, base: *const f32, index: I, m: M, fill: F) -> F {
+        let (bits, index, mut x) = (self.mask_bits(m), self.to_array_i32(index), self.to_array(fill));
+        for (lane, (x, &i)) in x.iter_mut().zip(&index).enumerate() {
+            if bits >> lane & 1 == 1 {
+                // SAFETY: the caller's promise for the lanes that are set.
+                *x = unsafe { base.offset(i as isize).read_unaligned() };
+            }
+        }
+        self.load(&x)
+    }
+    /// AArch64 has no stable prefetch intrinsic; its cores' own prefetchers follow panels well.
+    #[inline(always)]
+    fn prefetch(self, _p: *const f32) {}
+
+    quarters! {
+        add(a: F, b: F) -> F = vaddq_f32(a, b);
+        sub(a: F, b: F) -> F = vsubq_f32(a, b);
+        mul(a: F, b: F) -> F = vmulq_f32(a, b);
+        div(a: F, b: F) -> F = vdivq_f32(a, b);
+        mul_add(a: F, b: F, c: F) -> F = vfmaq_f32(c, a, b);
+        neg_mul_add(a: F, b: F, c: F) -> F = vfmsq_f32(c, a, b);
+        sqrt(a: F) -> F = vsqrtq_f32(a);
+        round_ties_even(a: F) -> F = vrndnq_f32(a);
+        floor(a: F) -> F = vrndmq_f32(a);
+        ceil(a: F) -> F = vrndpq_f32(a);
+        trunc(a: F) -> F = vrndq_f32(a);
+        max_raw(a: F, b: F) -> F = vbslq_f32(vcgtq_f32(a, b), a, b);
+        min_raw(a: F, b: F) -> F = vbslq_f32(vcltq_f32(a, b), a, b);
+
+        lt(a: F, b: F) -> M = vcltq_f32(a, b);
+        le(a: F, b: F) -> M = vcleq_f32(a, b);
+        eq(a: F, b: F) -> M = vceqq_f32(a, b);
+        ne(a: F, b: F) -> M = vmvnq_u32(vceqq_f32(a, b));
+        select(m: M, yes: F, no: F) -> F = vbslq_f32(m, yes, no);
+        select_i32(m: M, yes: I, no: I) -> I = vbslq_s32(m, yes, no);
+        mask_and(a: M, b: M) -> M = vandq_u32(a, b);
+        mask_or(a: M, b: M) -> M = vorrq_u32(a, b);
+        mask_xor(a: M, b: M) -> M = veorq_u32(a, b);
+        mask_not(a: M) -> M = vmvnq_u32(a);
+
+        to_bits(a: F) -> I = vreinterpretq_s32_f32(a);
+        from_bits(a: I) -> F = vreinterpretq_f32_s32(a);
+        add_i32(a: I, b: I) -> I = vaddq_s32(a, b);
+        sub_i32(a: I, b: I) -> I = vsubq_s32(a, b);
+        mul_i32(a: I, b: I) -> I = vmulq_s32(a, b);
+        min_i32(a: I, b: I) -> I = vminq_s32(a, b);
+        max_i32(a: I, b: I) -> I = vmaxq_s32(a, b);
+        min_u32(a: I, b: I) -> I
+            = vreinterpretq_s32_u32(vminq_u32(vreinterpretq_u32_s32(a), vreinterpretq_u32_s32(b)));
+        max_u32(a: I, b: I) -> I
+            = vreinterpretq_s32_u32(vmaxq_u32(vreinterpretq_u32_s32(a), vreinterpretq_u32_s32(b)));
+        and(a: I, b: I) -> I = vandq_s32(a, b);
+        or(a: I, b: I) -> I = vorrq_s32(a, b);
+        xor(a: I, b: I) -> I = veorq_s32(a, b);
+        shl(a: I; n: u32) -> I = vshlq_s32(a, vdupq_n_s32(n.min(32) as i32));
+        shr(a: I; n: u32) -> I = shift_right(a, vdupq_n_s32(n.min(32) as i32));
+        sar(a: I; n: u32) -> I = vshlq_s32(a, vdupq_n_s32(-(n.min(32) as i32)));
+        shl_each(a: I, n: I) -> I = vshlq_s32(a, count(n));
+        shr_each(a: I, n: I) -> I = shift_right(a, count(n));
+        sar_each(a: I, n: I) -> I = vshlq_s32(a, vnegq_s32(count(n)));
+        eq_i32(a: I, b: I) -> M = vceqq_s32(a, b);
+        lt_i32(a: I, b: I) -> M = vcltq_s32(a, b);
+        to_f32(a: I) -> F = vcvtq_f32_s32(a);
+        round_i32(a: F) -> I = vcvtnq_s32_f32(a);
+        trunc_i32(a: F) -> I = vcvtq_s32_f32(a);
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> F {
+        // SAFETY: the target has NEON.
+        unsafe { [vdupq_n_f32(x); 4] }
+    }
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> I {
+        // SAFETY: the target has NEON.
+        unsafe { [vdupq_n_s32(x); 4] }
+    }
+    #[inline(always)]
+    fn mask_from_bits(self, bits: u16) -> M {
+        // SAFETY: the target has NEON; the array has the 4 elements that are read.
+        unsafe {
+            let one = vld1q_u32([1, 2, 4, 8].as_ptr());
+            [
+                vtstq_u32(vdupq_n_u32(bits as u32), one),
+                vtstq_u32(vdupq_n_u32(bits as u32 >> 4), one),
+                vtstq_u32(vdupq_n_u32(bits as u32 >> 8), one),
+                vtstq_u32(vdupq_n_u32(bits as u32 >> 12), one),
+            ]
+        }
+    }
+    #[inline(always)]
+    fn mask_bits(self, m: M) -> u16 {
+        // SAFETY: the target has NEON; the array has the 4 elements that are read.
+        unsafe {
+            let one = vld1q_u32([1, 2, 4, 8].as_ptr());
+            let mut bits = 0;
+            for (i, m) in m.into_iter().enumerate() {
+                bits |= vaddvq_u32(vandq_u32(m, one)) << (4 * i);
+            }
+            bits as u16
+        }
+    }
+    #[inline(always)]
+    fn reduce_add(self, a: F) -> f32 {
+        // SAFETY: the target has NEON.
+        unsafe { tree!(a, x, y => vaddq_f32(x, y)) }
+    }
+    #[inline(always)]
+    fn reduce_max_raw(self, a: F) -> f32 {
+        // SAFETY: the target has NEON.
+        unsafe { tree!(a, x, y => vbslq_f32(vcgtq_f32(x, y), x, y)) }
+    }
+    #[inline(always)]
+    fn reduce_min_raw(self, a: F) -> f32 {
+        // SAFETY: the target has NEON.
+        unsafe { tree!(a, x, y => vbslq_f32(vcltq_f32(x, y), x, y)) }
+    }
+    #[inline(always)]
+    fn lookup(self, table: F, index: I) -> F {
+        let (table, index, mut x) = (self.to_array(table), self.to_array_i32(index), [0.0; LANES]);
+        for (x, &i) in x.iter_mut().zip(&index) {
+            *x = table[(i & 15) as usize];
+        }
+        self.load(&x)
+    }
+    #[inline(always)]
+    fn transpose(self, rows: &mut [F; LANES]) {
+        let from = *rows;
+        for i in 0..4 {
+            for j in 0..4 {
+                // SAFETY: the target has NEON.
+                unsafe {
+                    macro_rules! d {
+                        ($x:expr) => {
+                            vreinterpretq_f64_f32($x)
+                        };
+                    }
+                    let (a, b) = (from[4 * i][j], from[4 * i + 1][j]);
+                    let (c, e) = (from[4 * i + 2][j], from[4 * i + 3][j]);
+                    let (ab, ab2) = (d!(vtrn1q_f32(a, b)), d!(vtrn2q_f32(a, b)));
+                    let (ce, ce2) = (d!(vtrn1q_f32(c, e)), d!(vtrn2q_f32(c, e)));
+                    rows[4 * j][i] = vreinterpretq_f32_f64(vtrn1q_f64(ab, ce));
+                    rows[4 * j + 1][i] = vreinterpretq_f32_f64(vtrn1q_f64(ab2, ce2));
+                    rows[4 * j + 2][i] = vreinterpretq_f32_f64(vtrn2q_f64(ab, ce));
+                    rows[4 * j + 3][i] = vreinterpretq_f32_f64(vtrn2q_f64(ab2, ce2));
+                }
+            }
+        }
+    }
+}
+
+/// A shift count read as unsigned and held to 32, as NEON reads the low byte as signed.
+#[inline(always)]
+unsafe fn count(n: int32x4_t) -> int32x4_t {
+    // SAFETY: the target has NEON.
+    unsafe { vreinterpretq_s32_u32(vminq_u32(vreinterpretq_u32_s32(n), vdupq_n_u32(32))) }
+}
+
+/// `a >> n` with zeros from the left, `n` in 0 ..= 32.
+#[inline(always)]
+unsafe fn shift_right(a: int32x4_t, n: int32x4_t) -> int32x4_t {
+    // SAFETY: the target has NEON.
+    unsafe { vreinterpretq_s32_u32(vshlq_u32(vreinterpretq_u32_s32(a), vnegq_s32(n))) }
+}
