@@ -1,0 +1,339 @@
+//! Symbolic extents: a `Dim` is a polynomial with integer coefficients over named symbols and opaque
+//! atoms (floor division, min, max of other extents). A fixed extent is the case without symbols.
+//! Comparison answers yes, no or unknown (`Option<bool>`); arithmetic that overflows is an error.
+
+use super::Invalid;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// The extent of an axis.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Dim {
+    /// A known number of elements.
+    Fixed(i64),
+    /// A polynomial that has at least one symbol or atom in it.
+    Poly(Arc<Poly>),
+}
+
+/// Coefficients by monomial; the empty monomial is the constant term. No coefficient is zero.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Poly(BTreeMap<Monomial, i64>);
+
+/// Atoms with their powers, sorted.
+type Monomial = Vec<(Atom, u32)>;
+
+/// What a polynomial treats as an unknown.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Atom {
+    /// A named extent of the model's inputs, at least 0.
+    Symbol(Arc<str>),
+    /// `floor(a / b)`, `b` at least 1.
+    FloorDiv(Dim, Dim),
+    /// The smaller of two extents.
+    Min(Dim, Dim),
+    /// The larger of two extents.
+    Max(Dim, Dim),
+}
+
+impl From<usize> for Dim {
+    fn from(n: usize) -> Dim {
+        Dim::Fixed(n as i64)
+    }
+}
+
+fn overflow() -> Invalid {
+    Invalid::new("an extent overflows 64 bits")
+}
+
+impl Dim {
+    /// The extent 1, along which values are broadcast.
+    pub const ONE: Dim = Dim::Fixed(1);
+
+    /// The extent named `name`.
+    pub fn symbol(name: &str) -> Dim {
+        Dim::atom(Atom::Symbol(name.into()))
+    }
+
+    fn atom(atom: Atom) -> Dim {
+        Dim::Poly(Arc::new(Poly(BTreeMap::from([(vec![(atom, 1)], 1)]))))
+    }
+
+    /// The number, if it is known.
+    pub fn fixed(&self) -> Option<i64> {
+        match self {
+            Dim::Fixed(n) => Some(*n),
+            Dim::Poly(_) => None,
+        }
+    }
+
+    /// Whether it is known to be `n`.
+    pub fn is(&self, n: i64) -> bool {
+        self.fixed() == Some(n)
+    }
+
+    fn terms(&self) -> BTreeMap<Monomial, i64> {
+        match self {
+            Dim::Fixed(0) => BTreeMap::new(),
+            Dim::Fixed(n) => BTreeMap::from([(Vec::new(), *n)]),
+            Dim::Poly(p) => p.0.clone(),
+        }
+    }
+
+    fn of_terms(mut terms: BTreeMap<Monomial, i64>) -> Dim {
+        terms.retain(|_, c| *c != 0);
+        match terms.len() {
+            0 => Dim::Fixed(0),
+            1 if terms.contains_key(&Vec::new()) => Dim::Fixed(terms[&Vec::new()]),
+            _ => Dim::Poly(Arc::new(Poly(terms))),
+        }
+    }
+
+    /// `self + other`.
+    pub fn add(&self, other: &Dim) -> Result<Dim, Invalid> {
+        if let (Dim::Fixed(a), Dim::Fixed(b)) = (self, other) {
+            return a.checked_add(*b).map(Dim::Fixed).ok_or_else(overflow);
+        }
+        let mut terms = self.terms();
+        for (m, c) in other.terms() {
+            let sum = terms.entry(m).or_insert(0);
+            *sum = sum.checked_add(c).ok_or_else(overflow)?;
+        }
+        Ok(Dim::of_terms(terms))
+    }
+
+    /// `self - other`.
+    pub fn sub(&self, other: &Dim) -> Result<Dim, Invalid> {
+        self.add(&other.mul(&Dim::Fixed(-1))?)
+    }
+
+    /// `self * other`.
+    pub fn mul(&self, other: &Dim) -> Result<Dim, Invalid> {
+        if let (Dim::Fixed(a), Dim::Fixed(b)) = (self, other) {
+            return a.checked_mul(*b).map(Dim::Fixed).ok_or_else(overflow);
+        }
+        let mut terms = BTreeMap::new();
+        for (m, c) in self.terms() {
+            for (n, d) in other.terms() {
+                let mut powers: BTreeMap<Atom, u32> = m.iter().cloned().collect();
+                for (atom, p) in n {
+                    *powers.entry(atom).or_insert(0) += p;
+                }
+                let product = c.checked_mul(d).ok_or_else(overflow)?;
+                let sum = terms.entry(powers.into_iter().collect()).or_insert(0i64);
+                *sum = sum.checked_add(product).ok_or_else(overflow)?;
+            }
+        }
+        Ok(Dim::of_terms(terms))
+    }
+
+    /// `floor(self / other)`: exact where every coefficient divides, else an opaque atom.
+    pub fn floor_div(&self, other: &Dim) -> Result<Dim, Invalid> {
+        match (self, other) {
+            (_, Dim::Fixed(0)) => Err(Invalid::new("an extent is divided by zero")),
+            (Dim::Fixed(a), Dim::Fixed(b)) => Ok(Dim::Fixed(
+                a.checked_div_euclid(*b).ok_or_else(overflow)? - i64::from(*b < 0 && a.rem_euclid(*b) != 0),
+            )),
+            _ => Ok(self
+                .exact_div(other)
+                .unwrap_or_else(|| Dim::atom(Atom::FloorDiv(self.clone(), other.clone())))),
+        }
+    }
+
+    /// `ceil(self / n)` for a positive `n`.
+    pub fn ceil_div(&self, n: i64) -> Result<Dim, Invalid> {
+        self.add(&Dim::Fixed(n - 1))?.floor_div(&Dim::Fixed(n))
+    }
+
+    /// `self / other` where the division is known to leave no remainder.
+    pub fn exact_div(&self, other: &Dim) -> Option<Dim> {
+        if self == other && !other.is(0) {
+            return Some(Dim::ONE);
+        }
+        let divisor = other.terms();
+        let (by, c) = divisor.iter().next().filter(|_| divisor.len() == 1)?;
+        let mut terms = BTreeMap::new();
+        for (m, d) in self.terms() {
+            let mut powers: BTreeMap<Atom, u32> = m.into_iter().collect();
+            for (atom, p) in by {
+                let left = powers.get(atom)?.checked_sub(*p)?;
+                if left == 0 {
+                    powers.remove(atom)
+                } else {
+                    powers.insert(atom.clone(), left)
+                };
+            }
+            if d.checked_rem(*c)? != 0 {
+                return None;
+            }
+            terms.insert(powers.into_iter().collect(), d / c);
+        }
+        Some(Dim::of_terms(terms))
+    }
+
+    /// The smaller of two extents.
+    pub fn min(&self, other: &Dim) -> Dim {
+        match self.le(other) {
+            Some(true) => self.clone(),
+            Some(false) => other.clone(),
+            None => Dim::atom(Atom::Min(self.clone(), other.clone())),
+        }
+    }
+
+    /// The larger of two extents.
+    pub fn max(&self, other: &Dim) -> Dim {
+        match self.le(other) {
+            Some(true) => other.clone(),
+            Some(false) => self.clone(),
+            None => Dim::atom(Atom::Max(self.clone(), other.clone())),
+        }
+    }
+
+    /// Whether the two are the same number for every value of the symbols.
+    pub fn same(&self, other: &Dim) -> Option<bool> {
+        if self == other {
+            return Some(true);
+        }
+        match self.sub(other).ok()? {
+            Dim::Fixed(d) => Some(d == 0),
+            // Every symbol and atom is at least 0: a polynomial of one sign with a constant is never 0.
+            Dim::Poly(p) => p.definite().map(|_| false),
+        }
+    }
+
+    /// Whether `self <= other` for every value of the symbols.
+    pub fn le(&self, other: &Dim) -> Option<bool> {
+        match other.sub(self).ok()? {
+            Dim::Fixed(d) => Some(d >= 0),
+            Dim::Poly(p) if p.0.values().all(|c| *c > 0) => Some(true),
+            Dim::Poly(p) => p.definite().map(|sign| sign > 0),
+        }
+    }
+
+    /// The names of the symbols in it, in order, each once.
+    pub fn symbols(&self) -> Vec<Arc<str>> {
+        let mut names = Vec::new();
+        self.collect_symbols(&mut names);
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    fn collect_symbols(&self, names: &mut Vec<Arc<str>>) {
+        let Dim::Poly(p) = self else { return };
+        for (atom, _) in p.0.keys().flatten() {
+            match atom {
+                Atom::Symbol(name) => names.push(name.clone()),
+                Atom::FloorDiv(a, b) | Atom::Min(a, b) | Atom::Max(a, b) => {
+                    a.collect_symbols(names);
+                    b.collect_symbols(names);
+                }
+            }
+        }
+    }
+
+    /// Its number when the symbols have the given values; `None` for a symbol that `value` does not know.
+    pub fn eval(&self, value: &dyn Fn(&str) -> Option<i64>) -> Option<i64> {
+        let p = match self {
+            Dim::Fixed(n) => return Some(*n),
+            Dim::Poly(p) => p,
+        };
+        let mut sum = 0i64;
+        for (monomial, c) in &p.0 {
+            let mut product = *c;
+            for (atom, power) in monomial {
+                let x = match atom {
+                    Atom::Symbol(name) => value(name)?,
+                    Atom::FloorDiv(a, b) => a.eval(value)?.checked_div_euclid(b.eval(value)?)?,
+                    Atom::Min(a, b) => a.eval(value)?.min(b.eval(value)?),
+                    Atom::Max(a, b) => a.eval(value)?.max(b.eval(value)?),
+                };
+                product = product.checked_mul(x.checked_pow(*power)?)?;
+            }
+            sum = sum.checked_add(product)?;
+        }
+        Some(sum)
+    }
+}
+
+impl Poly {
+    /// 1 or -1 where every coefficient has that sign and the constant term is not zero.
+    fn definite(&self) -> Option<i64> {
+        let sign = self.0.get(&Vec::new())?.signum();
+        self.0.values().all(|c| c.signum() == sign).then_some(sign)
+    }
+}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let p = match self {
+            Dim::Fixed(n) => return write!(f, "{n}"),
+            Dim::Poly(p) => p,
+        };
+        for (i, (monomial, c)) in p.0.iter().rev().enumerate() {
+            let sign = if *c < 0 { "-" } else { "+" };
+            match (i, *c < 0) {
+                (0, false) => {}
+                (0, true) => f.write_str("-")?,
+                _ => write!(f, " {sign} ")?,
+            }
+            if monomial.is_empty() || c.unsigned_abs() != 1 {
+                write!(f, "{}", c.unsigned_abs())?;
+            }
+            for (j, (atom, power)) in monomial.iter().enumerate() {
+                if j > 0 || c.unsigned_abs() != 1 {
+                    f.write_str("*")?;
+                }
+                match atom {
+                    Atom::Symbol(name) => f.write_str(name)?,
+                    Atom::FloorDiv(a, b) => write!(f, "floor(({a})/({b}))")?,
+                    Atom::Min(a, b) => write!(f, "min({a}, {b})")?,
+                    Atom::Max(a, b) => write!(f, "max({a}, {b})")?,
+                }
+                if *power > 1 {
+                    write!(f, "^{power}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn n() -> Dim {
+        Dim::symbol("n")
+    }
+
+    #[test]
+    fn arithmetic_is_exact_and_printed_as_written() {
+        let two_n = n().mul(&2.into()).unwrap();
+        assert_eq!(two_n.add(&1.into()).unwrap().to_string(), "2*n + 1");
+        assert_eq!(two_n.floor_div(&2.into()).unwrap(), n());
+        assert_eq!(n().sub(&n()).unwrap(), Dim::Fixed(0));
+        assert_eq!(n().floor_div(&2.into()).unwrap().to_string(), "floor((n)/(2))");
+        assert!(Dim::Fixed(i64::MAX).add(&1.into()).is_err());
+        assert_eq!(Dim::Fixed(-7).floor_div(&2.into()).unwrap(), Dim::Fixed(-4));
+    }
+
+    #[test]
+    fn comparison_is_three_valued() {
+        let n1 = n().add(&1.into()).unwrap();
+        assert_eq!(n().same(&n()), Some(true));
+        assert_eq!(n().same(&n1), Some(false));
+        assert_eq!(n().same(&Dim::ONE), None);
+        assert_eq!(n().le(&n1), Some(true));
+        assert_eq!(n1.le(&n()), Some(false));
+        assert_eq!(n().le(&7.into()), None);
+    }
+
+    #[test]
+    fn evaluation_follows_the_symbols() {
+        let d = n().add(&3.into()).unwrap().floor_div(&2.into()).unwrap();
+        assert_eq!(d.eval(&|_| Some(8)), Some(5));
+        assert_eq!(d.eval(&|_| None), None);
+        assert_eq!(d.symbols(), vec![Arc::from("n")]);
+    }
+}

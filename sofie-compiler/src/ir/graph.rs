@@ -1,0 +1,205 @@
+//! The graph itself: values, nodes in topological order, and how a pass makes a new one.
+
+use super::{Builder, Dim, Invalid, Op, Shape};
+use sofie_infer_runtime::DType;
+use std::sync::Arc;
+
+/// A value of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(pub(super) u32);
+
+/// A node of a graph: its position in the order of evaluation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub(super) u32);
+
+impl ValueId {
+    /// The position in [`Graph::values`].
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl NodeId {
+    /// The position in [`Graph::nodes`].
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What is known of a value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValueInfo {
+    /// The element type.
+    pub dtype: DType,
+    /// The extents.
+    pub shape: Shape,
+    /// The node that writes it; none for an input.
+    pub producer: Option<NodeId>,
+}
+
+/// An operation applied to values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// What it does.
+    pub op: Op,
+    /// Operands, in the order that the operation names them.
+    pub inputs: Vec<ValueId>,
+    /// Results.
+    pub outputs: Vec<ValueId>,
+    /// The ONNX nodes that it came from, in the file's order, as `Type_name`.
+    pub origin: Vec<Arc<str>>,
+}
+
+/// An input or output of the model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Port {
+    /// The name in the file.
+    pub name: String,
+    /// The value.
+    pub value: ValueId,
+}
+
+/// A network: nodes in topological order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Graph {
+    pub(super) values: Vec<ValueInfo>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) inputs: Vec<Port>,
+    pub(super) outputs: Vec<Port>,
+}
+
+impl Graph {
+    /// All values, by index.
+    pub fn values(&self) -> &[ValueInfo] {
+        &self.values
+    }
+
+    /// All nodes, in the order of evaluation.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The model's inputs, in the file's order, with their names.
+    pub fn inputs(&self) -> &[Port] {
+        &self.inputs
+    }
+
+    /// The model's outputs, in the file's order, with their names.
+    pub fn outputs(&self) -> &[Port] {
+        &self.outputs
+    }
+
+    /// What is known of a value.
+    pub fn value(&self, v: ValueId) -> &ValueInfo {
+        &self.values[v.index()]
+    }
+
+    /// The extents of a value.
+    pub fn shape(&self, v: ValueId) -> &Shape {
+        &self.value(v).shape
+    }
+
+    /// The element type of a value.
+    pub fn dtype(&self, v: ValueId) -> DType {
+        self.value(v).dtype
+    }
+
+    /// The node that writes a value; none for an input.
+    pub fn producer(&self, v: ValueId) -> Option<&Node> {
+        self.value(v).producer.map(|n| &self.nodes[n.index()])
+    }
+
+    /// The tensor, if the value is a constant.
+    pub fn constant(&self, v: ValueId) -> Option<&super::Tensor> {
+        match &self.producer(v)?.op {
+            Op::Const(t) => Some(t),
+            _ => None,
+        }
+    }
+
+    /// How often each value is read, the model's outputs among the readers.
+    pub fn use_counts(&self) -> Vec<usize> {
+        let mut uses = vec![0; self.values.len()];
+        let reads = self.nodes.iter().flat_map(|n| &n.inputs).chain(self.outputs.iter().map(|o| &o.value));
+        reads.for_each(|v| uses[v.index()] += 1);
+        uses
+    }
+
+    /// The nodes that read each value, in order; a node that reads it twice is listed twice.
+    pub fn users(&self) -> Vec<Vec<NodeId>> {
+        let mut users = vec![Vec::new(); self.values.len()];
+        for (i, n) in self.nodes.iter().enumerate() {
+            n.inputs.iter().for_each(|v| users[v.index()].push(NodeId(i as u32)));
+        }
+        users
+    }
+
+    /// The same graph with the symbols fixed by `value`; those it does not know stay.
+    pub fn symbols(&self) -> Vec<Arc<str>> {
+        let dims = self.inputs.iter().flat_map(|i| self.shape(i.value).dims());
+        let mut names: Vec<_> = dims.flat_map(Dim::symbols).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
+/// Rebuilds a graph node by node: what every pass is written in.
+///
+/// The new graph goes through [`Builder`], so shapes are inferred and constants folded again. For each
+/// node of the old graph, in order, `rewrite` may build something else and give the values that replace
+/// the node's outputs; where it gives `None` the node is copied. Nodes nobody reads are dropped at the end.
+pub struct Rewriter<'g> {
+    /// The graph that is read.
+    pub old: &'g Graph,
+    /// The graph that is built.
+    pub b: Builder,
+    /// Old value → new value.
+    map: Vec<Option<ValueId>>,
+}
+
+impl<'g> Rewriter<'g> {
+    /// Runs `rewrite` over all nodes of `old`.
+    pub fn run(
+        old: &'g Graph,
+        mut rewrite: impl FnMut(&mut Rewriter<'g>, &'g Node) -> Result<Option<Vec<ValueId>>, Invalid>,
+    ) -> Result<Graph, Invalid> {
+        let mut r = Rewriter { old, b: Builder::new(), map: vec![None; old.values.len()] };
+        for input in &old.inputs {
+            let info = old.value(input.value);
+            r.map[input.value.index()] = Some(r.b.input(&input.name, info.dtype, info.shape.clone()));
+        }
+        for node in &old.nodes {
+            r.b.set_origin(&node.origin);
+            let new = match rewrite(&mut r, node)? {
+                Some(new) => new,
+                None => r.copy(node)?,
+            };
+            for (o, n) in node.outputs.iter().zip(new) {
+                r.map[o.index()] = Some(n);
+            }
+        }
+        for output in &old.outputs {
+            let v = r.get(output.value)?;
+            r.b.output(&output.name, v);
+        }
+        Ok(r.b.finish())
+    }
+
+    /// The new value that stands for an old one.
+    pub fn get(&self, old: ValueId) -> Result<ValueId, Invalid> {
+        self.map[old.index()]
+            .ok_or_else(|| Invalid::new(format!("value %{} is read before it is written", old.0)))
+    }
+
+    /// The new values that stand for old ones.
+    pub fn get_all(&self, old: &[ValueId]) -> Result<Vec<ValueId>, Invalid> {
+        old.iter().map(|v| self.get(*v)).collect()
+    }
+
+    /// The node as it is, over the new operands.
+    pub fn copy(&mut self, node: &Node) -> Result<Vec<ValueId>, Invalid> {
+        let inputs = self.get_all(&node.inputs)?;
+        self.b.push(node.op.clone(), &inputs)
+    }
+}
