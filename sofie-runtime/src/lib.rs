@@ -8,6 +8,7 @@
 mod act;
 mod element;
 pub mod map;
+mod math;
 pub mod simd;
 
 pub use act::Act;

@@ -1,0 +1,377 @@
+//! The meaning of each scalar operation on each Rust type, written once.
+//! A table picks the closure of an operation and hands it to a visitor, which applies it to one scalar
+//! or runs a loop over a block; both are therefore the same arithmetic.
+
+use super::{Binary, Scalar, Unary};
+use crate::math;
+use crate::{DType, Element, bf16, f16};
+
+/// An element that can be taken out of a [`Scalar`] and put back.
+pub(crate) trait Bits: Element {
+    /// The element whose bits stand in the low bytes.
+    fn of(bits: u64) -> Self;
+    /// The element's bits, zero-extended.
+    fn bits(self) -> u64;
+    /// The element as a scalar.
+    fn scalar(self) -> Scalar {
+        Scalar { dtype: Self::DTYPE, bits: self.bits() }
+    }
+}
+
+macro_rules! bits {
+    ($($t:ty, $b:ident => $of:expr, $x:ident => $bits:expr;)*) => {$(
+        impl Bits for $t {
+            #[inline(always)]
+            fn of($b: u64) -> $t { $of }
+            #[inline(always)]
+            fn bits(self) -> u64 { let $x = self; $bits }
+        }
+    )*};
+}
+
+bits! {
+    f32, b => f32::from_bits(b as u32), x => x.to_bits() as u64;
+    f64, b => f64::from_bits(b), x => x.to_bits();
+    f16, b => f16::from_bits(b as u16), x => x.to_bits() as u64;
+    bf16, b => bf16::from_bits(b as u16), x => x.to_bits() as u64;
+    i8, b => b as i8, x => x as u8 as u64;
+    i16, b => b as i16, x => x as u16 as u64;
+    i32, b => b as i32, x => x as u32 as u64;
+    i64, b => b as i64, x => x as u64;
+    u8, b => b as u8, x => x as u64;
+    u16, b => b as u16, x => x as u64;
+    u32, b => b as u32, x => x as u64;
+    u64, b => b, x => x;
+    bool, b => b & 0xff != 0, x => x as u64;
+}
+
+/// Receives the function that a [`Unary`] is on `T`.
+pub(crate) trait VisitUnary<T> {
+    /// What the visit gives back.
+    type Out;
+    /// Called exactly once.
+    fn visit<R: Bits>(self, f: impl Fn(T) -> R + Copy) -> Self::Out;
+}
+
+/// Receives the function that a [`Binary`] is on `T`.
+pub(crate) trait VisitBinary<T> {
+    /// What the visit gives back.
+    type Out;
+    /// Called exactly once.
+    fn visit<R: Bits>(self, f: impl Fn(T, T) -> R + Copy) -> Self::Out;
+}
+
+/// A type with its two tables.
+pub(crate) trait Arith: Bits {
+    /// Hands the function of `op` to `v`; panics where [`supports_unary`] says no.
+    fn unary<V: VisitUnary<Self>>(op: Unary, v: V) -> V::Out;
+    /// Hands the function of `op` to `v`; panics where [`supports_binary`] says no.
+    fn binary<V: VisitBinary<Self>>(op: Binary, v: V) -> V::Out;
+}
+
+/// Whether `op` is defined on elements of type `dtype`.
+pub const fn supports_unary(op: Unary, dtype: DType) -> bool {
+    match op {
+        Unary::Neg | Unary::Abs | Unary::Sign | Unary::Relu => !matches!(dtype, DType::Bool),
+        Unary::Not => matches!(dtype, DType::Bool),
+        Unary::BitNot => dtype.is_int(),
+        _ => dtype.is_float(),
+    }
+}
+
+/// Whether `op` is defined on two elements of type `dtype`.
+pub const fn supports_binary(op: Binary, dtype: DType) -> bool {
+    use Binary::*;
+    match op {
+        Add | Sub | Mul | Div | Pow | Mod | Fmod => !matches!(dtype, DType::Bool),
+        And | Or | Xor => !dtype.is_float(),
+        Shl | Shr => dtype.is_int(),
+        Min | Max | Eq | Ne | Lt | Le | Gt | Ge => true,
+    }
+}
+
+#[cold]
+fn undefined(op: &dyn core::fmt::Debug, dtype: DType) -> ! {
+    panic!("{op:?} is not defined on {dtype}")
+}
+
+macro_rules! int_arith {
+    ($($t:ident, $signed:literal, $abs:expr, $sign:expr;)*) => {$(
+        impl Arith for $t {
+            #[inline(always)]
+            fn unary<V: VisitUnary<$t>>(op: Unary, v: V) -> V::Out {
+                match op {
+                    Unary::Neg => v.visit(|x: $t| x.wrapping_neg()),
+                    Unary::Abs => v.visit($abs),
+                    Unary::Sign => v.visit($sign),
+                    Unary::Relu => v.visit(|x: $t| x.max(0)),
+                    Unary::BitNot => v.visit(|x: $t| !x),
+                    _ => undefined(&op, Self::DTYPE),
+                }
+            }
+
+            #[inline(always)]
+            fn binary<V: VisitBinary<$t>>(op: Binary, v: V) -> V::Out {
+                match op {
+                    Binary::Add => v.visit(|x: $t, y: $t| x.wrapping_add(y)),
+                    Binary::Sub => v.visit(|x: $t, y: $t| x.wrapping_sub(y)),
+                    Binary::Mul => v.visit(|x: $t, y: $t| x.wrapping_mul(y)),
+                    Binary::Div => v.visit(|x: $t, y: $t| if y == 0 { 0 } else { x.wrapping_div(y) }),
+                    Binary::Min => v.visit(|x: $t, y: $t| x.min(y)),
+                    Binary::Max => v.visit(|x: $t, y: $t| x.max(y)),
+                    Binary::Pow => v.visit(|x: $t, y: $t| {
+                        if $signed && y as i64 <= -1 { negative_power(x as i64, y as i64) as $t }
+                        else { power(x as u64, y as u64) as $t }
+                    }),
+                    Binary::Mod => v.visit(|x: $t, y: $t| {
+                        let r = if y == 0 { 0 } else { x.wrapping_rem(y) };
+                        if $signed && r != 0 && (r as i64 ^ y as i64) < 0 { r.wrapping_add(y) } else { r }
+                    }),
+                    Binary::Fmod => v.visit(|x: $t, y: $t| if y == 0 { 0 } else { x.wrapping_rem(y) }),
+                    Binary::And => v.visit(|x: $t, y: $t| x & y),
+                    Binary::Or => v.visit(|x: $t, y: $t| x | y),
+                    Binary::Xor => v.visit(|x: $t, y: $t| x ^ y),
+                    Binary::Shl => v.visit(|x: $t, y: $t| {
+                        if (y as u64) < $t::BITS as u64 { x.wrapping_shl(y as u32) } else { 0 }
+                    }),
+                    Binary::Shr => v.visit(|x: $t, y: $t| {
+                        if (y as u64) < $t::BITS as u64 { x.wrapping_shr(y as u32) }
+                        else if $signed { x.wrapping_shr($t::BITS - 1) }
+                        else { 0 }
+                    }),
+                    Binary::Eq => v.visit(|x: $t, y: $t| x == y),
+                    Binary::Ne => v.visit(|x: $t, y: $t| x != y),
+                    Binary::Lt => v.visit(|x: $t, y: $t| x < y),
+                    Binary::Le => v.visit(|x: $t, y: $t| x <= y),
+                    Binary::Gt => v.visit(|x: $t, y: $t| x > y),
+                    Binary::Ge => v.visit(|x: $t, y: $t| x >= y),
+                }
+            }
+        }
+    )*};
+}
+
+int_arith! {
+    i8, true, |x: i8| x.wrapping_abs(), |x: i8| x.signum();
+    i16, true, |x: i16| x.wrapping_abs(), |x: i16| x.signum();
+    i32, true, |x: i32| x.wrapping_abs(), |x: i32| x.signum();
+    i64, true, |x: i64| x.wrapping_abs(), |x: i64| x.signum();
+    u8, false, |x: u8| x, |x: u8| x.min(1);
+    u16, false, |x: u16| x, |x: u16| x.min(1);
+    u32, false, |x: u32| x, |x: u32| x.min(1);
+    u64, false, |x: u64| x, |x: u64| x.min(1);
+}
+
+/// `x^y` modulo 2^64, hence modulo any narrower width.
+fn power(mut x: u64, mut y: u64) -> u64 {
+    let mut r = 1u64;
+    while y > 0 {
+        if y & 1 == 1 {
+            r = r.wrapping_mul(x);
+        }
+        x = x.wrapping_mul(x);
+        y >>= 1;
+    }
+    r
+}
+
+/// `x^y` for `y < 0`, truncated.
+fn negative_power(x: i64, y: i64) -> i64 {
+    match x {
+        1 => 1,
+        -1 if y % 2 == 0 => 1,
+        -1 => -1,
+        _ => 0,
+    }
+}
+
+impl Arith for bool {
+    #[inline(always)]
+    fn unary<V: VisitUnary<bool>>(op: Unary, v: V) -> V::Out {
+        match op {
+            Unary::Not => v.visit(|x: bool| !x),
+            _ => undefined(&op, DType::Bool),
+        }
+    }
+
+    #[inline(always)]
+    fn binary<V: VisitBinary<bool>>(op: Binary, v: V) -> V::Out {
+        match op {
+            Binary::And | Binary::Min => v.visit(|x: bool, y: bool| x & y),
+            Binary::Or | Binary::Max => v.visit(|x: bool, y: bool| x | y),
+            Binary::Xor | Binary::Ne => v.visit(|x: bool, y: bool| x ^ y),
+            Binary::Eq => v.visit(|x: bool, y: bool| x == y),
+            Binary::Lt => v.visit(|x: bool, y: bool| !x & y),
+            Binary::Le => v.visit(|x: bool, y: bool| !x | y),
+            Binary::Gt => v.visit(|x: bool, y: bool| x & !y),
+            Binary::Ge => v.visit(|x: bool, y: bool| x | !y),
+            _ => undefined(&op, DType::Bool),
+        }
+    }
+}
+
+/// The two widths that arithmetic is done in.
+macro_rules! float_arith {
+    ($($t:ident, $bits:ident, $m:ident;)*) => {$(
+        impl Arith for $t {
+            #[inline(always)]
+            fn unary<V: VisitUnary<$t>>(op: Unary, v: V) -> V::Out {
+                match op {
+                    Unary::Neg => v.visit(|x: $t| -x),
+                    Unary::Abs => v.visit(|x: $t| $t::from_bits(x.to_bits() << 1 >> 1)),
+                    Unary::Sign => v.visit(|x: $t| {
+                        if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x + 0.0 }
+                    }),
+                    Unary::Reciprocal => v.visit(|x: $t| 1.0 / x),
+                    Unary::Relu => v.visit(|x: $t| if 0.0 > x { 0.0 } else { x }),
+                    Unary::IsNan => v.visit(|x: $t| x.is_nan()),
+                    Unary::IsPosInf => v.visit(|x: $t| x == $t::INFINITY),
+                    Unary::IsNegInf => v.visit(|x: $t| x == $t::NEG_INFINITY),
+                    Unary::Not | Unary::BitNot => undefined(&op, Self::DTYPE),
+                    _ => v.visit(move |x: $t| math::$m::unary(op, x)),
+                }
+            }
+
+            #[inline(always)]
+            fn binary<V: VisitBinary<$t>>(op: Binary, v: V) -> V::Out {
+                match op {
+                    Binary::Add => v.visit(|x: $t, y: $t| x + y),
+                    Binary::Sub => v.visit(|x: $t, y: $t| x - y),
+                    Binary::Mul => v.visit(|x: $t, y: $t| x * y),
+                    Binary::Div => v.visit(|x: $t, y: $t| x / y),
+                    Binary::Min => v.visit(|x: $t, y: $t| if x < y || x.is_nan() { x } else { y }),
+                    Binary::Max => v.visit(|x: $t, y: $t| if x > y || x.is_nan() { x } else { y }),
+                    Binary::Pow => v.visit(|x: $t, y: $t| math::$m::pow(x, y)),
+                    // A core `%` on floats is C's fmod.
+                    Binary::Fmod => v.visit(|x: $t, y: $t| x % y),
+                    Binary::Mod => v.visit(|x: $t, y: $t| {
+                        let r = x % y;
+                        if r == 0.0 { (0.0 as $t).copysign(y) }
+                        else if (r < 0.0) != (y < 0.0) { r + y }
+                        else { r }
+                    }),
+                    Binary::Eq => v.visit(|x: $t, y: $t| x == y),
+                    Binary::Ne => v.visit(|x: $t, y: $t| x != y),
+                    Binary::Lt => v.visit(|x: $t, y: $t| x < y),
+                    Binary::Le => v.visit(|x: $t, y: $t| x <= y),
+                    Binary::Gt => v.visit(|x: $t, y: $t| x > y),
+                    Binary::Ge => v.visit(|x: $t, y: $t| x >= y),
+                    Binary::And | Binary::Or | Binary::Xor | Binary::Shl | Binary::Shr => {
+                        undefined(&op, Self::DTYPE)
+                    }
+                }
+            }
+        }
+    )*};
+}
+
+float_arith! {
+    f32, u32, scalar32;
+    f64, u64, scalar64;
+}
+
+/// A visitor of the `f32` table that stands for one of a narrower float type.
+struct Narrow<V>(V);
+
+/// Sixteen-bit floats: the `f32` function, its result rounded once.
+macro_rules! narrow_arith {
+    ($($t:ident),*) => {$(
+        impl<V: VisitUnary<$t>> VisitUnary<f32> for Narrow<(V, $t)> {
+            type Out = V::Out;
+            #[inline(always)]
+            fn visit<R: Bits>(self, f: impl Fn(f32) -> R + Copy) -> V::Out {
+                if R::DTYPE as u8 == DType::F32 as u8 {
+                    self.0.0.visit(move |x: $t| $t::from_f32(f32::of(f(x.to_f32()).bits())))
+                } else {
+                    self.0.0.visit(move |x: $t| f(x.to_f32()))
+                }
+            }
+        }
+
+        impl<V: VisitBinary<$t>> VisitBinary<f32> for Narrow<(V, $t)> {
+            type Out = V::Out;
+            #[inline(always)]
+            fn visit<R: Bits>(self, f: impl Fn(f32, f32) -> R + Copy) -> V::Out {
+                if R::DTYPE as u8 == DType::F32 as u8 {
+                    self.0.0.visit(move |x: $t, y: $t| $t::from_f32(f32::of(f(x.to_f32(), y.to_f32()).bits())))
+                } else {
+                    self.0.0.visit(move |x: $t, y: $t| f(x.to_f32(), y.to_f32()))
+                }
+            }
+        }
+
+        impl Arith for $t {
+            #[inline(always)]
+            fn unary<V: VisitUnary<$t>>(op: Unary, v: V) -> V::Out {
+                f32::unary(op, Narrow((v, $t::ZERO)))
+            }
+            #[inline(always)]
+            fn binary<V: VisitBinary<$t>>(op: Binary, v: V) -> V::Out {
+                f32::binary(op, Narrow((v, $t::ZERO)))
+            }
+        }
+    )*};
+}
+
+narrow_arith!(f16, bf16);
+
+/// Runs `$body` with `$T` standing for the Rust type of `$dtype`.
+macro_rules! with_type {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            $crate::DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            $crate::DType::F64 => {
+                type $T = f64;
+                $body
+            }
+            $crate::DType::F16 => {
+                type $T = $crate::f16;
+                $body
+            }
+            $crate::DType::BF16 => {
+                type $T = $crate::bf16;
+                $body
+            }
+            $crate::DType::I8 => {
+                type $T = i8;
+                $body
+            }
+            $crate::DType::I16 => {
+                type $T = i16;
+                $body
+            }
+            $crate::DType::I32 => {
+                type $T = i32;
+                $body
+            }
+            $crate::DType::I64 => {
+                type $T = i64;
+                $body
+            }
+            $crate::DType::U8 => {
+                type $T = u8;
+                $body
+            }
+            $crate::DType::U16 => {
+                type $T = u16;
+                $body
+            }
+            $crate::DType::U32 => {
+                type $T = u32;
+                $body
+            }
+            $crate::DType::U64 => {
+                type $T = u64;
+                $body
+            }
+            $crate::DType::Bool => {
+                type $T = bool;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use with_type;
