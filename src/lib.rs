@@ -1,1 +1,4 @@
 //! The facade.
+
+#[cfg(feature = "npz")]
+pub mod npz;
