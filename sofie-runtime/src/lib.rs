@@ -5,11 +5,19 @@
 //! expansion prints them as constants, and tests run them in process.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 
+extern crate alloc;
+
 mod act;
 mod element;
 pub mod map;
 mod math;
+mod memory;
+mod session;
 pub mod simd;
 
 pub use act::Act;
 pub use element::{DType, Element, bf16, f16};
+pub use memory::{
+    Arena, LengthError, Nested, Packed, Span, Spans, Weights, flat, flat_mut, from_slice, nested, nested_mut,
+};
+pub use session::{DynSession, TensorInfo};

@@ -1,0 +1,46 @@
+//! Every session seen alike: names, types and bytes of inputs and outputs, for tools and tests that do
+//! not know the model when they are compiled.
+
+use crate::DType;
+
+/// Name, element type and extents of an input or output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// The name in the model's file.
+    pub name: &'static str,
+    /// The element type.
+    pub dtype: DType,
+    /// The extents, outermost first.
+    pub shape: &'static [usize],
+}
+
+impl TensorInfo {
+    /// The size in bytes.
+    pub fn bytes(&self) -> usize {
+        self.shape.iter().product::<usize>() * self.dtype.size()
+    }
+}
+
+/// A session behind bytes. Tensors are row-major and little-endian; a bool is a byte 0 or 1.
+pub trait DynSession {
+    /// The model's inputs.
+    fn input_info(&self) -> &'static [TensorInfo];
+
+    /// The model's outputs.
+    fn output_info(&self) -> &'static [TensorInfo];
+
+    /// The bytes of input `i`, to fill before [`DynSession::run`].
+    ///
+    /// # Panics
+    /// When there is no such input.
+    fn input_bytes(&mut self, i: usize) -> &mut [u8];
+
+    /// Computes all outputs from the inputs' bytes.
+    fn run(&mut self);
+
+    /// The bytes of output `i`, as the last [`DynSession::run`] left them.
+    ///
+    /// # Panics
+    /// When there is no such output.
+    fn output_bytes(&self, i: usize) -> &[u8];
+}
