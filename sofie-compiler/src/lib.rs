@@ -1,4 +1,6 @@
 //! The compiler behind `sofie_model!`: a trained network's bytes become a graph, an optimised graph, a
 //! memory plan, and Rust tokens. A library of its own, so that build scripts and tools can call it.
 
+pub mod error;
 pub mod ir;
+pub mod onnx;

@@ -1,0 +1,472 @@
+//! `ModelProto` → [`Model`]: names resolved, attributes and tensors decoded, problems collected.
+//! Subgraphs recurse through here; calls of model-local functions go through `function.rs`.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::attribute::Attribute;
+use super::attribute_decode::kind;
+use super::external::ExternalData;
+use super::function::Functions;
+use super::model::{Graph, Initializer, Model, Node, Opsets, TensorName, ValueInfo, ValueType, canonical};
+use super::names::{Names, Scope};
+use super::opsets::{check_ir_version, opsets};
+use super::proto::attribute_proto::AttributeType;
+use super::proto::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto, ValueInfoProto,
+};
+use super::sort::sort;
+use super::tensor_decode::TensorDecoder;
+use super::value_type::value_type;
+use crate::error::{Error, Errors, NodePlace, Result};
+
+/// How deep subgraphs and function calls may nest in each other: far beyond any exporter, and little
+/// enough for every recursive walk over the result.
+const MAX_DEPTH: usize = 64;
+
+/// How many parts (nodes, operands, list elements) functions and subgraphs may expand to. A function
+/// that calls another twice, thirty times over, is a billion nodes in a file of a kilobyte.
+const MAX_PARTS: usize = 1 << 21;
+
+/// How many problems are collected before the rest of the file is no longer worth reading.
+const MAX_ERRORS: usize = 1000;
+
+/// The state of reading one model.
+pub(super) struct Converter<'p> {
+    pub(super) functions: Functions<'p>,
+    pub(super) names: Names,
+    tensors: TensorDecoder<'p>,
+    errors: Errors,
+    parts: usize,
+}
+
+/// What is the same for all nodes of a graph or a function body.
+#[derive(Clone, Copy)]
+pub(super) struct Frame<'a> {
+    /// The operator sets that the nodes are of.
+    pub(super) opsets: &'a Opsets,
+    /// The call that the nodes are inlined for; `None` outside functions.
+    pub(super) call: Option<&'a Call<'a>>,
+    /// The subgraph or function in words; `None` is the model's own graph.
+    pub(super) place: Option<&'a Arc<str>>,
+    /// Subgraphs and calls around the nodes.
+    pub(super) depth: usize,
+}
+
+/// A call of a function.
+pub(super) struct Call<'a> {
+    /// The function.
+    pub(super) function: super::function::Key<'a>,
+    /// What the names of its tensors begin with.
+    pub(super) prefix: String,
+    /// What the names of its nodes begin with.
+    pub(super) node_prefix: String,
+    /// The values of its attributes, to be decoded where they were written: a graph among them
+    /// knows the names there.
+    pub(super) attributes: HashMap<&'a str, Argument<'a>>,
+    /// The call around this one.
+    pub(super) outer: Option<&'a Call<'a>>,
+}
+
+/// An attribute that a call passes, and where it was written.
+#[derive(Clone, Copy)]
+pub(super) struct Argument<'a> {
+    pub(super) proto: &'a AttributeProto,
+    pub(super) frame: Frame<'a>,
+    pub(super) scope: &'a Scope<'a>,
+}
+
+/// Reads a decoded model.
+pub(super) fn model(proto: &ModelProto, external: &dyn ExternalData) -> Result<Model, Errors> {
+    check_ir_version(proto.ir_version())?;
+    let opsets = opsets(&proto.opset_import)?;
+    let mut converter = Converter {
+        functions: Functions::new(&proto.functions, &opsets)?,
+        names: Names::default(),
+        tensors: TensorDecoder::new(external),
+        errors: Errors::new(),
+        parts: 0,
+    };
+    let frame = Frame { opsets: &opsets, call: None, place: None, depth: 0 };
+    let empty = GraphProto::default();
+    let graph = converter.graph(proto.graph.as_ref().unwrap_or(&empty), frame, None);
+    let mut seen = HashSet::new();
+    for output in &graph.outputs {
+        if !seen.insert(&output.name) {
+            converter.fail(Error::new("the graph lists the output twice").at_tensor(&*output.name));
+        }
+    }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let producer = format!("{} {}", text(proto.producer_name()), text(proto.producer_version()));
+    let metadata = |e: &StringStringEntryProto| (e.key().to_owned(), e.value().to_owned());
+    let model = Model {
+        producer: producer.trim().to_owned(),
+        ir_version: proto.ir_version(),
+        graph,
+        doc: text(proto.doc_string()),
+        metadata: proto.metadata_props.iter().map(metadata).collect(),
+        files: external.files(),
+        opsets: opsets.clone(),
+    };
+    converter.errors.into_result(model)
+}
+
+impl<'p> Converter<'p> {
+    /// Keeps a problem.
+    pub(super) fn fail(&mut self, error: Error) {
+        if self.errors.len() < MAX_ERRORS {
+            self.errors.push(error);
+        }
+    }
+
+    /// Keeps a result's problem and gives its value.
+    fn keep<T>(&mut self, result: Result<T>) -> Option<T> {
+        result.map_err(|error| self.fail(error)).ok()
+    }
+
+    /// Counts parts that do not stand in the model's own graph; says whether there is room for them.
+    fn room_for(&mut self, parts: usize, frame: Frame<'_>) -> bool {
+        let (before, counted) = (self.parts, if frame.depth == 0 { 0 } else { parts });
+        self.parts = before.saturating_add(counted);
+        if before <= MAX_PARTS && self.parts > MAX_PARTS {
+            self.fail(
+                Error::new(format!("functions and subgraphs expand to more than {MAX_PARTS} parts"))
+                    .help("simplify the model before exporting it, for example with `onnxslim`"),
+            );
+        }
+        self.parts <= MAX_PARTS
+    }
+
+    /// Reads a graph whose names may be those of `outer`.
+    fn graph<'a>(&mut self, proto: &'a GraphProto, frame: Frame<'a>, outer: Option<&'a Scope<'a>>) -> Graph
+    where
+        'p: 'a,
+    {
+        let parts = proto.input.len() + proto.output.len() + proto.initializer.len() + proto.value_info.len();
+        if !self.room_for(parts, frame) {
+            return Graph::default();
+        }
+        let mut graph = Graph { name: proto.name().to_owned(), ..Graph::default() };
+        let mut scope = Scope::inside(outer);
+
+        for tensor in &proto.initializer {
+            let Some(name) = self.initializer(tensor.name(), &mut scope, frame) else { continue };
+            let tensor = self.tensors.tensor(tensor).map_err(|e| scoped(e, frame));
+            graph.initializers.extend(self.keep(tensor).map(|tensor| Initializer { name, tensor }));
+        }
+        for sparse in &proto.sparse_initializer {
+            let name = sparse.values.as_ref().map_or("", |values| values.name());
+            let Some(name) = self.initializer(name, &mut scope, frame) else { continue };
+            let tensor = self.tensors.sparse(sparse).map_err(|e| scoped(e, frame));
+            graph.initializers.extend(self.keep(tensor).map(|tensor| Initializer { name, tensor }));
+        }
+        let mut inputs = HashSet::new();
+        for input in &proto.input {
+            let constant = scope.here(input.name()).is_some();
+            if !inputs.insert(input.name()) {
+                self.fail(scoped(Error::new("the input is there twice").at_tensor(input.name()), frame));
+            } else if input.name().is_empty() {
+                self.fail(scoped(Error::new("an input has no name"), frame));
+            } else if !constant {
+                let name = self.define(input.name(), &mut scope, frame);
+                let ty = self.value_type(input, frame);
+                graph.inputs.push(ValueInfo { name, ty });
+            }
+        }
+        self.define_outputs(&proto.node, &mut scope, frame);
+
+        graph.nodes = self.body(&proto.node, frame, &scope);
+        for output in &proto.output {
+            match scope.lookup(output.name()) {
+                Some(Some(name)) => {
+                    let ty = self.value_type(output, frame);
+                    graph.outputs.push(ValueInfo { name: name.clone(), ty });
+                }
+                _ => self
+                    .fail(scoped(Error::new("no node computes the output").at_tensor(output.name()), frame)),
+            }
+        }
+        for info in &proto.value_info {
+            if let Some(Some(name)) = scope.here(info.name()) {
+                let ty = self.value_type(info, frame);
+                graph.value_info.insert(name.clone(), ty);
+            }
+        }
+        match sort(std::mem::take(&mut graph.nodes)) {
+            Ok(nodes) => graph.nodes = nodes,
+            Err(error) => self.fail(error),
+        }
+        graph
+    }
+
+    /// Defines the name of an initialiser.
+    fn initializer<'a>(
+        &mut self,
+        name: &'a str,
+        scope: &mut Scope<'a>,
+        frame: Frame<'_>,
+    ) -> Option<TensorName> {
+        if name.is_empty() {
+            self.fail(scoped(Error::new("an initializer has no name"), frame));
+            return None;
+        }
+        if scope.here(name).is_some() {
+            self.fail(scoped(Error::new("the initializer is there twice").at_tensor(name), frame));
+            return None;
+        }
+        Some(self.define(name, scope, frame))
+    }
+
+    /// Gives a name of the file, which has no meaning in `scope` yet, a tensor name of its own.
+    pub(super) fn define<'a>(
+        &mut self,
+        name: &'a str,
+        scope: &mut Scope<'a>,
+        frame: Frame<'_>,
+    ) -> TensorName {
+        let fresh = match frame.call {
+            Some(call) => self.names.fresh(&format!("{}/{name}", call.prefix)),
+            None => self.names.fresh(name),
+        };
+        scope.define(name, Some(fresh.clone()));
+        fresh
+    }
+
+    /// Defines the outputs of all nodes of a graph.
+    fn define_outputs<'a>(&mut self, nodes: &'a [NodeProto], scope: &mut Scope<'a>, frame: Frame<'_>) {
+        for (index, node) in nodes.iter().enumerate() {
+            for output in node.output.iter().filter(|name| !name.is_empty()) {
+                if scope.here(output).is_some() {
+                    let error = Error::new("the tensor is defined twice").at_tensor(output.as_str());
+                    self.fail(error.at_node(place(index, node, frame)));
+                } else {
+                    self.define(output, scope, frame);
+                }
+            }
+        }
+    }
+
+    /// Reads nodes whose outputs are defined in `scope`.
+    pub(super) fn body<'a>(
+        &mut self,
+        nodes: &'a [NodeProto],
+        frame: Frame<'a>,
+        scope: &'a Scope<'a>,
+    ) -> Vec<Node>
+    where
+        'p: 'a,
+    {
+        let mut out = Vec::new();
+        for (index, proto) in nodes.iter().enumerate() {
+            if !self.room_for(1 + proto.input.len() + proto.output.len(), frame)
+                || self.errors.len() >= MAX_ERRORS
+            {
+                break;
+            }
+            let place = place(index, proto, frame);
+            if let Err(error) = self.node(index, proto, frame, scope, &mut out) {
+                self.fail(error.at_node(place));
+            }
+        }
+        out
+    }
+
+    fn node<'a>(
+        &mut self,
+        index: usize,
+        proto: &'a NodeProto,
+        frame: Frame<'a>,
+        scope: &'a Scope<'a>,
+        out: &mut Vec<Node>,
+    ) -> Result<()>
+    where
+        'p: 'a,
+    {
+        let resolve = |name: &'a String| match name.as_str() {
+            "" => Ok(None),
+            name => scope.lookup(name).cloned().ok_or_else(|| {
+                Error::new("no input, initializer or node of this name is in scope")
+                    .at_tensor(name)
+                    .at_node(place(index, proto, frame))
+            }),
+        };
+        let resolve_all = |names: &'a [String]| {
+            let mut names = names.iter().map(resolve).collect::<Result<Vec<_>>>()?;
+            while names.last().is_some_and(Option::is_none) {
+                names.pop();
+            }
+            Ok(names)
+        };
+        let (inputs, outputs) = (resolve_all(&proto.input)?, resolve_all(&proto.output)?);
+        if let Some((key, function)) = self.functions.get(proto) {
+            let place = place(index, proto, frame);
+            return self.inline(key, function, &place, proto, (&inputs, &outputs), frame, scope, out);
+        }
+        let domain = canonical(proto.domain());
+        let Some(version) = frame.opsets.version(domain) else {
+            let shown = if domain.is_empty() { "ai.onnx" } else { domain };
+            return Err(Error::new(format!("the model imports no opset of the operator's domain {shown}"))
+                .help("export the model again, or add the domain to its opset_import"));
+        };
+        let node_name = match frame.call {
+            Some(call) if !call.node_prefix.is_empty() => format!("{}/{}", call.node_prefix, proto.name()),
+            _ => proto.name().to_owned(),
+        };
+        let mut node = Node {
+            index,
+            name: node_name,
+            op_type: proto.op_type().to_owned(),
+            domain: domain.to_owned(),
+            version,
+            inputs,
+            outputs,
+            attributes: BTreeMap::new(),
+            scope: frame.place.cloned(),
+        };
+        for attribute in &proto.attribute {
+            let name = attribute.name();
+            let value = self.attribute(attribute, frame, scope, &node.place());
+            let Some(value) = value.map_err(|e| in_attribute(name, e))? else { continue };
+            if node.attributes.insert(name.to_owned(), value).is_some() {
+                return Err(Error::new(format!("attribute {name:?} is there twice")));
+            }
+        }
+        out.push(node);
+        Ok(())
+    }
+
+    /// The value of an attribute; `None` where it refers to one that the call does not pass.
+    fn attribute<'a>(
+        &mut self,
+        proto: &'a AttributeProto,
+        frame: Frame<'a>,
+        scope: &'a Scope<'a>,
+        node: &NodePlace,
+    ) -> Result<Option<Attribute>>
+    where
+        'p: 'a,
+    {
+        let referred = proto.ref_attr_name();
+        if !referred.is_empty() {
+            let Some(call) = frame.call else {
+                return Err(Error::new(format!(
+                    "it refers to the attribute {referred:?} of a function, outside one"
+                )));
+            };
+            let Some(passed) = call.attributes.get(referred).copied() else { return Ok(None) };
+            let value = self.attribute(passed.proto, passed.frame, passed.scope, node)?;
+            let declared = proto.r#type.unwrap_or(0);
+            return match kind(passed.proto) {
+                Ok(kind)
+                    if passed.proto.ref_attr_name().is_empty()
+                        && declared != 0
+                        && kind as i32 != declared =>
+                {
+                    Err(Error::new(format!("the call passes {referred:?} as {}", kind.as_str_name())))
+                }
+                _ => Ok(value),
+            };
+        }
+        let elements = proto.ints.len() + proto.floats.len() + proto.strings.len();
+        if !self.room_for(elements, frame) {
+            return Ok(None);
+        }
+        let tensor = |t: &Option<_>| self.tensors.tensor(t.as_ref().ok_or_else(|| absent("tensor"))?);
+        Ok(Some(match kind(proto)? {
+            AttributeType::Undefined => return Err(absent("type")),
+            AttributeType::Float => Attribute::Float(proto.f()),
+            AttributeType::Int => Attribute::Int(proto.i()),
+            AttributeType::String => Attribute::String(proto.s.clone().unwrap_or_default()),
+            AttributeType::Floats => Attribute::Floats(proto.floats.clone()),
+            AttributeType::Ints => Attribute::Ints(proto.ints.clone()),
+            AttributeType::Strings => Attribute::Strings(proto.strings.clone()),
+            AttributeType::Tensor => Attribute::Tensor(tensor(&proto.t)?),
+            AttributeType::Tensors => Attribute::Tensors(
+                proto.tensors.iter().map(|t| self.tensors.tensor(t)).collect::<Result<_>>()?,
+            ),
+            AttributeType::SparseTensor => {
+                let sparse = proto.sparse_tensor.as_ref().ok_or_else(|| absent("sparse tensor"))?;
+                Attribute::SparseTensor(self.tensors.sparse(sparse)?)
+            }
+            AttributeType::SparseTensors => {
+                let all = proto.sparse_tensors.iter().map(|t| self.tensors.sparse(t));
+                Attribute::SparseTensors(all.collect::<Result<_>>()?)
+            }
+            AttributeType::TypeProto => Attribute::Type(value_type(proto.tp.as_ref())?),
+            AttributeType::TypeProtos => {
+                let all = proto.type_protos.iter().map(|t| value_type(Some(t)));
+                Attribute::Types(all.collect::<Result<_>>()?)
+            }
+            AttributeType::Graph => {
+                let graph = proto.g.as_ref().ok_or_else(|| absent("graph"))?;
+                Attribute::Graph(Box::new(self.subgraph(graph, proto.name(), node, frame, scope)?))
+            }
+            AttributeType::Graphs => {
+                let one = |graph| self.subgraph(graph, proto.name(), node, frame, scope);
+                Attribute::Graphs(proto.graphs.iter().map(one).collect::<Result<_>>()?)
+            }
+        }))
+    }
+
+    /// A graph that is the attribute `name` of `node`.
+    fn subgraph<'a>(
+        &mut self,
+        proto: &'a GraphProto,
+        name: &str,
+        node: &NodePlace,
+        frame: Frame<'a>,
+        scope: &'a Scope<'a>,
+    ) -> Result<Graph>
+    where
+        'p: 'a,
+    {
+        check_depth(frame)?;
+        let place = Arc::from(format!("{name} of {node}"));
+        let frame = Frame { place: Some(&place), depth: frame.depth + 1, ..frame };
+        Ok(self.graph(proto, frame, Some(scope)))
+    }
+
+    /// The declared type of an input, output or inner tensor.
+    fn value_type(&mut self, info: &ValueInfoProto, frame: Frame<'_>) -> ValueType {
+        let ty = value_type(info.r#type.as_ref()).map_err(|e| scoped(e.at_tensor(info.name()), frame));
+        self.keep(ty).unwrap_or(ValueType::Undeclared)
+    }
+}
+
+/// That graphs and calls do not nest too deep.
+pub(super) fn check_depth(frame: Frame<'_>) -> Result<()> {
+    if frame.depth < MAX_DEPTH {
+        return Ok(());
+    }
+    Err(Error::new(format!("subgraphs and functions nest more than {MAX_DEPTH} deep")))
+}
+
+/// Where a node of the file is.
+pub(super) fn place(index: usize, proto: &NodeProto, frame: Frame<'_>) -> NodePlace {
+    NodePlace {
+        index,
+        name: proto.name().to_owned(),
+        op: proto.op_type().to_owned(),
+        domain: canonical(proto.domain()).to_owned(),
+        version: frame.opsets.version(proto.domain()),
+        scope: frame.place.map(|place| place.to_string()),
+    }
+}
+
+/// Says in which subgraph or function a problem is that no node has.
+fn scoped(mut error: Error, frame: Frame<'_>) -> Error {
+    if let Some(place) = frame.place {
+        error.problem = format!("in {place}: {}", error.problem);
+    }
+    error
+}
+
+/// Says in which attribute a problem is.
+fn in_attribute(name: &str, mut error: Error) -> Error {
+    error.problem = format!("attribute {name:?}: {}", error.problem);
+    error
+}
+
+fn absent(what: &str) -> Error {
+    Error::new(format!("its {what} is not there"))
+}
