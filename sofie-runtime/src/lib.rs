@@ -9,6 +9,7 @@ extern crate alloc;
 
 mod act;
 mod element;
+pub mod gemm;
 pub mod map;
 mod math;
 mod memory;

@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::{LANES, Level, Simd, sealed};
+use super::{LANES, Level, Op, Simd, level, sealed};
 
 /// x86-64 with AVX2, FMA and F16C.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +87,12 @@ impl Simd for Avx2 {
     type Mask = I;
 
     const LEVEL: Level = Level::Avx2;
+
+    #[inline(always)]
+    fn outline<O: Op>(self, op: O) -> O::Output {
+        // SAFETY: the token exists, so the CPU has the instruction set.
+        unsafe { level::run_avx2(op, self) }
+    }
 
     memory! {
         load_ptr(p: *const f32) -> F = [_mm256_loadu_ps(p), _mm256_loadu_ps(p.add(8))];

@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::{LANES, Level, Simd, sealed};
+use super::{LANES, Level, Op, Simd, level, sealed};
 
 /// x86-64 with AVX-512 F, BW, DQ and VL (and AVX2, FMA, F16C).
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +63,12 @@ impl Simd for Avx512 {
     type Mask = __mmask16;
 
     const LEVEL: Level = Level::Avx512;
+
+    #[inline(always)]
+    fn outline<O: Op>(self, op: O) -> O::Output {
+        // SAFETY: the token exists, so the CPU has the instruction set.
+        unsafe { level::run_avx512(op, self) }
+    }
 
     memory! {
         load_ptr(p: *const f32) -> __m512 = _mm512_loadu_ps(p);

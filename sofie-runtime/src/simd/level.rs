@@ -121,15 +121,26 @@ pub trait Op {
     fn run<S: Simd>(self, s: S) -> Self::Output;
 }
 
+// One function each, so that what a caller dispatches stays a call: the callers are compiled without the
+// instruction set and could not take it in anyway.
+
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 #[target_feature(enable = "avx,avx2,fma,f16c")]
-fn run_avx2<O: Op>(op: O, s: Avx2) -> O::Output {
+#[inline(never)]
+pub(super) fn run_avx2<O: Op>(op: O, s: Avx2) -> O::Output {
     op.run(s)
 }
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 #[target_feature(enable = "avx,avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
-fn run_avx512<O: Op>(op: O, s: Avx512) -> O::Output {
+#[inline(never)]
+pub(super) fn run_avx512<O: Op>(op: O, s: Avx512) -> O::Output {
+    op.run(s)
+}
+
+/// For the levels that need no features beyond the target's own.
+#[inline(never)]
+pub(super) fn run_plain<O: Op, S: Simd>(op: O, s: S) -> O::Output {
     op.run(s)
 }
 
@@ -164,8 +175,8 @@ pub fn dispatch_at<O: Op>(level: Level, op: O) -> O::Output {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         Level::Avx2 => unsafe { run_avx2(op, Avx2::new_unchecked()) },
         #[cfg(all(target_arch = "aarch64", target_feature = "neon", not(miri)))]
-        Level::Neon => op.run(Neon::new()),
-        _ => op.run(Scalar::new()),
+        Level::Neon => run_plain(op, Neon::new()),
+        _ => run_plain(op, Scalar::new()),
     }
 }
 

@@ -63,6 +63,10 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
     /// The level that this token stands for.
     const LEVEL: Level;
 
+    /// Runs `op` as a function of its own, compiled for this instruction set and never inlined: for algorithms
+    /// made of many large kernels, which would otherwise all end up in one function.
+    fn outline<O: Op>(self, op: O) -> O::Output;
+
     // ---- making vectors ----
 
     /// `x` in every lane.
@@ -257,11 +261,11 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
     fn min(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         self.select(self.is_nan(a), a, self.min_raw(a, b))
     }
-    /// `x` held between the bounds, NaN kept: `max_raw(lo, min_raw(hi, x))`, so `lo` wins when `lo > hi`.
-    /// The bounds must not be NaN.
+    /// `x` held between the bounds, NaN kept: `min_raw(hi, max_raw(lo, x))`, so `hi` wins when `lo > hi`, as
+    /// ONNX's `Clip`. The bounds must not be NaN.
     #[inline(always)]
     fn clamp(self, x: Self::F32, lo: Self::F32, hi: Self::F32) -> Self::F32 {
-        self.max_raw(lo, self.min_raw(hi, x))
+        self.min_raw(hi, self.max_raw(lo, x))
     }
 
     // ---- comparisons and masks ----

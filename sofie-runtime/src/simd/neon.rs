@@ -6,7 +6,7 @@
 
 use core::arch::aarch64::*;
 
-use super::{LANES, Level, Simd, sealed};
+use super::{LANES, Level, Op, Simd, level, sealed};
 
 /// AArch64 NEON, which every AArch64 target with `neon` enabled has.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +74,11 @@ impl Simd for Neon {
     type Mask = M;
 
     const LEVEL: Level = Level::Neon;
+
+    #[inline(always)]
+    fn outline<O: Op>(self, op: O) -> O::Output {
+        level::run_plain(op, self)
+    }
 
     #[inline(always)]
     unsafe fn load_ptr(self, p: *const f32) -> F {

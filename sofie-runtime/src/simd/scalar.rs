@@ -3,7 +3,7 @@
 
 use core::array::from_fn;
 
-use super::{LANES, Level, Simd, float, sealed};
+use super::{LANES, Level, Op, Simd, float, level, sealed};
 
 /// Plain Rust; any CPU has it.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +56,11 @@ impl Simd for Scalar {
     type Mask = M;
 
     const LEVEL: Level = Level::Scalar;
+
+    #[inline(always)]
+    fn outline<O: Op>(self, op: O) -> O::Output {
+        level::run_plain(op, self)
+    }
 
     #[inline(always)]
     fn splat(self, x: f32) -> F {

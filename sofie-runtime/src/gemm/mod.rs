@@ -1,0 +1,123 @@
+//! Matrix products with a right-hand side that was packed ahead of time: dense layers, 1×1 and k×k
+//! convolutions (as implicit GEMM), recurrent cells.
+//!
+//! The weights are packed once ([`pack`]); the rows of A are read where they lie; bias, residual and
+//! activation are applied before the only store. Every output is one chain of fused multiply-adds in the
+//! order of k that starts from the bias, so all instruction sets give the same bits.
+
+mod drive;
+mod pack;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod tile;
+
+use self::drive::{Problem, Strided};
+pub use self::pack::{Layout, NR, pack, pack_into, packed_len};
+pub use self::rows::{GemmRows, OffsetTable, RowOffsets, ZEROS};
+use crate::Act;
+use crate::simd::{Op, Simd, dispatch};
+
+/// What the chains of a product start from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Init {
+    /// The bias, or 0 where none is given.
+    Bias,
+    /// What C holds (`C += A B`); the bias must be empty.
+    C,
+}
+
+/// `C = act(A B + bias + residual)`: A is `[m, k]` with rows `lda` floats apart, B is packed `[k, n]`, C is
+/// `[m, n]` with rows `ldc` floats apart.
+///
+/// ```
+/// use sofie_infer_runtime::{Act, gemm::{Gemm, Init, Layout, pack}};
+/// let weights = pack(&[1.0, 2.0, 3.0, 4.0], 2, 2, Layout::KN);
+/// let layer = Gemm { m: 1, k: 2, n: 2, lda: 2, ldc: 2, ldr: 0, act: Act::Relu, init: Init::Bias };
+/// let mut c = [0.0; 2];
+/// layer.run(&mut c, &[1.0, -1.0], &weights, &[0.5, 3.0], &[]);
+/// assert_eq!(c, [0.0, 1.0]);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gemm {
+    /// Rows of A and C.
+    pub m: usize,
+    /// Columns of A, rows of B.
+    pub k: usize,
+    /// Columns of B and C.
+    pub n: usize,
+    /// Floats from a row of A to the next.
+    pub lda: usize,
+    /// Floats from a row of C to the next.
+    pub ldc: usize,
+    /// Floats from a row of the residual to the next; 0 adds the same row everywhere.
+    pub ldr: usize,
+    /// Applied to the sums before they are stored.
+    pub act: Act,
+    /// What the sums start from.
+    pub init: Init,
+}
+
+impl Gemm {
+    /// Runs the product. `w` is [`pack`]'s result for `[k, n]`, `bias` has `n` elements or none, `residual` is
+    /// `[m, n]` (rows `ldr` apart) or empty; it is added to the finished sum, before the activation.
+    ///
+    /// # Panics
+    /// When a slice is too short for the shape.
+    pub fn run(&self, c: &mut [f32], a: &[f32], w: &[f32], bias: &[f32], residual: &[f32]) {
+        assert!(a.len() >= extent(self.m, self.lda, self.k), "A is too short for {self:?}");
+        let problem = Problem::new(self, c, w, bias, residual);
+        dispatch(StridedProduct { problem: &problem, a: Strided { a: a.as_ptr(), row: self.lda, step: 1 } });
+    }
+}
+
+impl Problem {
+    /// Checks everything but A.
+    #[inline(always)]
+    fn new(g: &Gemm, c: &mut [f32], w: &[f32], bias: &[f32], residual: &[f32]) -> Problem {
+        assert!(g.ldc >= g.n || g.m <= 1, "rows of C overlap in {g:?}");
+        assert!(c.len() >= extent(g.m, g.ldc, g.n), "C is too short for {g:?}");
+        assert!(w.len() >= packed_len(g.k, g.n), "the packed weights are too short for {g:?}");
+        assert!(bias.is_empty() || bias.len() >= g.n && g.init == Init::Bias, "the bias does not fit {g:?}");
+        assert!(
+            residual.is_empty() || residual.len() >= extent(g.m, g.ldr, g.n),
+            "the residual is too short for {g:?}"
+        );
+        assert!(tile::in_registers(g.act), "{:?} is a map of its own", g.act);
+        Problem {
+            m: g.m,
+            k: g.k,
+            n: g.n,
+            ldc: g.ldc,
+            ldr: g.ldr,
+            act: g.act,
+            from_c: g.init == Init::C,
+            c: c.as_mut_ptr(),
+            w: w.as_ptr(),
+            bias: if bias.is_empty() { core::ptr::null() } else { bias.as_ptr() },
+            residual: if residual.is_empty() { core::ptr::null() } else { residual.as_ptr() },
+        }
+    }
+}
+
+/// Elements from the first to the last of `[rows, columns]` with rows `stride` apart; huge if it overflows.
+#[inline(always)]
+const fn extent(rows: usize, stride: usize, columns: usize) -> usize {
+    if rows == 0 || columns == 0 { 0 } else { (rows - 1).saturating_mul(stride).saturating_add(columns) }
+}
+
+/// A checked product with A at strides.
+struct StridedProduct<'a> {
+    problem: &'a Problem,
+    a: Strided,
+}
+
+impl Op for StridedProduct<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // SAFETY: `Gemm::run` checked A, `Problem::new` the rest; C is borrowed mutably, so nothing overlaps it.
+        unsafe { drive::drive(s, self.problem, &mut { self.a }) }
+    }
+}

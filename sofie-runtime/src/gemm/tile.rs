@@ -1,0 +1,276 @@
+//! The register tile: `R` rows of A against `P` panels of B, the only place where products are formed.
+//!
+//! Each output is one chain of fused multiply-adds in the order of k, whatever the tile's size, so sizes may
+//! differ between instruction sets, and between the middle and the edges of a matrix, without changing a bit.
+//! Bias, residual and the cheap activations are applied in registers before the only store.
+
+use core::marker::PhantomData;
+
+use super::pack::NR;
+use crate::Act;
+use crate::simd::{Level, Op, Simd};
+
+/// What all tiles of one block of k share.
+#[derive(Clone, Copy)]
+pub(super) struct Block {
+    /// Steps of k in this block.
+    pub k: usize,
+    /// Floats between rows of A (only when A is strided).
+    pub a_row: usize,
+    /// Floats between steps of k in A (only when A is strided).
+    pub a_step: usize,
+    /// Floats in a piece of a row of A (only when A is a table of pieces); `k` is a multiple.
+    pub piece: usize,
+    /// Floats between panels of B.
+    pub panel: usize,
+    /// Floats between rows of C.
+    pub ldc: usize,
+    /// Floats between rows of the residual.
+    pub ldr: usize,
+    /// Whether the chains start from what C holds, instead of the bias.
+    pub from_c: bool,
+    /// Applied in registers; those that [`in_registers`] denies are left out here.
+    pub act: Act,
+}
+
+/// Where one tile reads and writes. Null bias: zeros. Null residual: none.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// The first row's first element, or the table `[piece][row]` of pointers.
+    pub a: A,
+    /// The first panel at the block's first step.
+    pub w: *const f32,
+    pub bias: *const f32,
+    pub residual: *const f32,
+    pub c: *mut f32,
+    /// Columns of C from here to its end; the tile writes at most `P * 16` of them.
+    pub columns: usize,
+}
+
+/// How a tile finds its rows of A.
+#[derive(Clone, Copy)]
+pub(super) union A {
+    /// Element `(r, p)` is at `r * a_row + p * a_step`.
+    pub strided: *const f32,
+    /// Piece `i` of row `r` starts at the pointer `[i * R + r]`.
+    pub table: *const *const f32,
+}
+
+/// Whether the tile applies `act` itself; the others are a second pass over the rows while they are hot.
+pub(super) const fn in_registers(act: Act) -> bool {
+    matches!(act, Act::None | Act::Relu | Act::LeakyRelu { .. } | Act::Clip { .. })
+}
+
+/// Which member of [`A`] is meant.
+pub(super) trait Mode: 'static {
+    const TABLE: bool;
+}
+/// Rows of A at a stride.
+pub(super) struct StridedRows;
+impl Mode for StridedRows {
+    const TABLE: bool = false;
+}
+/// Rows of A through a table of pieces.
+pub(super) struct TableRows;
+impl Mode for TableRows {
+    const TABLE: bool = true;
+}
+
+/// One call of the kernel.
+struct Tile<'a, const R: usize, const P: usize, M> {
+    block: &'a Block,
+    place: Place,
+    mode: PhantomData<M>,
+}
+
+impl<const R: usize, const P: usize, M: Mode> Op for Tile<'_, R, P, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Tile { block, place, .. } = self;
+        let full = place.columns >= P * NR;
+        let edge = s.mask_first(place.columns.wrapping_sub((P - 1) * NR));
+        // SAFETY: `Problem` (the only maker of tiles) checked that all rows, panels and columns exist; lanes
+        // past the last column are masked off.
+        unsafe {
+            let mut acc = [[s.zero(); P]; R];
+            if block.from_c {
+                for (r, acc) in acc.iter_mut().enumerate() {
+                    *acc = load(s, place.c.add(r * block.ldc), full, edge);
+                }
+            } else if !place.bias.is_null() {
+                acc = [load(s, place.bias, full, edge); R];
+            }
+            if M::TABLE {
+                let (mut table, mut w) = (place.a.table, place.w);
+                let mut left = block.k;
+                while left != 0 {
+                    let mut rows = [core::ptr::null(); R];
+                    for (r, row) in rows.iter_mut().enumerate() {
+                        *row = *table.add(r);
+                    }
+                    for p in 0..block.piece {
+                        let b = panels(s, w, block.panel);
+                        for (acc, row) in acc.iter_mut().zip(rows) {
+                            fma(s, acc, *row.add(p), b);
+                        }
+                        w = w.add(NR);
+                    }
+                    table = table.add(R);
+                    left -= block.piece;
+                }
+            } else {
+                let (mut a, mut w) = (place.a.strided, place.w);
+                for _ in 0..block.k {
+                    let b = panels(s, w, block.panel);
+                    for (r, acc) in acc.iter_mut().enumerate() {
+                        fma(s, acc, *a.add(r * block.a_row), b);
+                    }
+                    a = a.add(block.a_step);
+                    w = w.add(NR);
+                }
+            }
+            if !place.residual.is_null() {
+                for (r, acc) in acc.iter_mut().enumerate() {
+                    let x: [S::F32; P] = load(s, place.residual.add(r * block.ldr), full, edge);
+                    for (acc, x) in acc.iter_mut().zip(x) {
+                        *acc = s.add(*acc, x);
+                    }
+                }
+            }
+            activate(s, &mut acc, block.act);
+            for (r, acc) in acc.iter().enumerate() {
+                let c = place.c.add(r * block.ldc);
+                for (q, &x) in acc.iter().enumerate() {
+                    if full || q + 1 < P {
+                        s.store_ptr(x, c.add(q * NR));
+                    } else {
+                        s.store_masked_ptr(x, c.add(q * NR), edge);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One step of k of `P` panels.
+#[inline(always)]
+unsafe fn panels<S: Simd, const P: usize>(s: S, w: *const f32, panel: usize) -> [S::F32; P] {
+    let mut b = [s.zero(); P];
+    for (q, b) in b.iter_mut().enumerate() {
+        // SAFETY: the caller's promise: the panels exist.
+        *b = unsafe { s.load_ptr(w.add(q * panel)) };
+    }
+    b
+}
+
+/// One row's step of k.
+#[inline(always)]
+fn fma<S: Simd, const P: usize>(s: S, acc: &mut [S::F32; P], a: f32, b: [S::F32; P]) {
+    let a = s.splat(a);
+    for (acc, b) in acc.iter_mut().zip(b) {
+        *acc = s.mul_add(a, b, *acc);
+    }
+}
+
+/// `P` vectors of a row of which all columns exist, or all but some of the last vector's.
+#[inline(always)]
+unsafe fn load<S: Simd, const P: usize>(s: S, row: *const f32, full: bool, edge: S::Mask) -> [S::F32; P] {
+    let mut x = [s.zero(); P];
+    for (q, x) in x.iter_mut().enumerate() {
+        // SAFETY: the caller's promise: columns up to the mask's last exist.
+        *x = unsafe {
+            if full || q + 1 < P {
+                s.load_ptr(row.add(q * NR))
+            } else {
+                s.load_masked_ptr(row.add(q * NR), edge, s.zero())
+            }
+        };
+    }
+    x
+}
+
+/// The activations that need nothing but a register or two.
+#[inline(always)]
+fn activate<S: Simd, const R: usize, const P: usize>(s: S, acc: &mut [[S::F32; P]; R], act: Act) {
+    macro_rules! each {
+        ($x:ident => $y:expr) => {
+            for row in acc.iter_mut() {
+                for x in row.iter_mut() {
+                    let $x = *x;
+                    *x = $y;
+                }
+            }
+        };
+    }
+    match act {
+        Act::Relu => {
+            let zero = s.zero();
+            each!(x => s.max_raw(zero, x));
+        }
+        Act::LeakyRelu { alpha } => {
+            let (zero, alpha) = (s.zero(), s.splat(alpha));
+            each!(x => s.select(s.ge(x, zero), x, s.mul(x, alpha)));
+        }
+        Act::Clip { lo, hi } => {
+            let (lo, hi) = (s.splat(lo), s.splat(hi));
+            each!(x => s.clamp(x, lo, hi));
+        }
+        _ => {}
+    }
+}
+
+/// Rows of the tallest tile. AVX-512: 14 rows of 2 vectors, 2 of B and 1 of A are 31 of 32 registers; AVX2: 6
+/// rows of 2 half vectors, 2 and 1 are 15 of 16; NEON: 6 rows of 4 quarters, 4 and 1 are 29 of 32.
+pub(super) const fn max_rows(level: Level) -> usize {
+    match level {
+        Level::Avx512 => 12,
+        Level::Avx2 | Level::Neon => 6,
+        Level::Scalar => 2,
+    }
+}
+
+/// Panels of the widest tile of so many rows. Few rows take more panels: a CPU that starts one or two FMA a
+/// cycle and finishes them four cycles later needs four to eight chains to be busy.
+pub(super) const fn max_panels(level: Level, rows: usize) -> usize {
+    match (level, rows) {
+        (Level::Avx512, 1) => 8,
+        (Level::Avx512, 2..=4) => 4,
+        (Level::Avx512, _) => 2,
+        (Level::Avx2 | Level::Neon, 1) => 4,
+        (Level::Avx2 | Level::Neon, 2) => 2,
+        _ => 1,
+    }
+}
+
+const fn is(level: Level, other: Level) -> bool {
+    level as u8 == other as u8
+}
+
+/// Runs the kernel for `rows` by `panels`, which [`max_rows`] and [`max_panels`] bound.
+///
+/// # Safety
+/// Everything that `place` and `block` describe exists.
+#[inline(always)]
+pub(super) unsafe fn run<S: Simd, M: Mode>(s: S, rows: usize, panels: usize, block: &Block, place: Place) {
+    macro_rules! kernels {
+        ($($r:literal: $($p:literal)*;)*) => {
+            match (rows, panels) {
+                $($(($r, $p) => s.outline(Tile::<$r, $p, M> { block, place, mode: PhantomData }),)*)*
+                _ => unreachable!("no tile of {rows} rows and {panels} panels"),
+            }
+        };
+    }
+    // Conditions rather than a match: only what is reachable for `S` is compiled.
+    if const { is(S::LEVEL, Level::Avx512) } {
+        kernels! {
+            1: 1 2 3 4 5 6 7 8; 2: 1 2 3 4; 3: 1 2 3 4; 4: 1 2 3 4;
+            5: 1 2; 6: 1 2; 7: 1 2; 8: 1 2; 9: 1 2; 10: 1 2; 11: 1 2; 12: 1 2;
+        }
+    } else if const { is(S::LEVEL, Level::Scalar) } {
+        kernels! { 1: 1; 2: 1; }
+    } else {
+        kernels! { 1: 1 2 3 4; 2: 1 2; 3: 1; 4: 1; 5: 1; 6: 1; }
+    }
+}
