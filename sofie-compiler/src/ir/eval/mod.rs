@@ -1,22 +1,181 @@
 //! The reference evaluator: runs any graph naively, in plain loops, in the compiler's process.
+//!
+//! It folds constants and is the oracle of passes, plans and kernels, so it is written to be read, shares no
+//! code with the kernels but the scalar functions, and gives the same bits on every host. What it promises
+//! beyond [`Op`]'s own words:
+//! - products (`MatMul`, `Conv`) are chains of fused multiply-adds in the order of k that begin with the bias,
+//!   in `f32` for `f32`, `f16` and `bf16`; integers wrap;
+//! - everything else that adds up floats does so in `f64` and rounds once;
+//! - NaN is the largest *and* the smallest element of `Max`, `Min` and the positions of extremes, and the
+//!   largest for `TopK`;
+//! - what has no value (an index outside, a sum of bools, the position of the largest of no elements) is an
+//!   error and never a panic.
 
-use super::{Graph, Invalid, Op, Tensor};
+mod concat_pad;
+mod gather;
+mod index;
+mod map;
+mod reduce;
+mod topk;
+mod views;
+mod wide;
+
+use super::{Dim, Graph, Invalid, Op, Shape, Tensor, infer};
 use sofie_infer_runtime::DType;
+use sofie_infer_runtime::map::{Scalar, Unary, unary};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Bytes of the largest tensor that is made: a wrong extent should be an error, not a process without memory.
+const LIMIT: usize = 1 << 33;
 
 /// The results of one operation over constants; `results` are the inferred types and extents.
 ///
 /// # Errors
-/// Where an index is out of range, or the operation has no value for its operands.
+/// Where the operands do not fit the operation, an index is out of range, or the operation has no value for
+/// its operands.
 pub fn apply(op: &Op, operands: &[&Tensor], results: &[(DType, Vec<usize>)]) -> Result<Vec<Tensor>, Invalid> {
-    let _ = (operands, results);
-    Err(Invalid::new(format!("{} is not evaluated", op.name())))
+    let shapes: Vec<_> = operands.iter().map(|t| (t.dtype(), t.shape())).collect();
+    let inferred = infer(op, &shapes.iter().map(|(t, s)| (*t, s)).collect::<Vec<_>>())?;
+    if !inferred.iter().map(|(t, s)| (*t, s.fixed())).eq(results.iter().map(|(t, d)| (*t, Some(d.clone())))) {
+        return Err(Invalid::new(format!("{} gives {inferred:?}, not {results:?}", op.name())));
+    }
+    for (dtype, dims) in results {
+        let bytes = dims.iter().try_fold(dtype.size(), |n, &d| n.checked_mul(d));
+        if bytes.is_none_or(|n| n > LIMIT) {
+            return Err(Invalid::new(format!("a tensor {dtype}{dims:?} is too large to evaluate")));
+        }
+    }
+    let (dtype, dims) = match results.first() {
+        Some((dtype, dims)) => (*dtype, &dims[..]),
+        None => return Ok(Vec::new()),
+    };
+    let x = operands;
+    let y = match op {
+        Op::Const(t) => t.clone(),
+        Op::Map(e) => map::map(e, x, dtype, dims)?,
+        Op::Reduce(kind, axes) => reduce::reduce(*kind, axes, x[0], dims)?,
+        Op::ArgReduce { max, axis, last } => reduce::arg_reduce(x[0], *max, *axis, *last, dims)?,
+        Op::Scan { product, axis, exclusive, reverse } => {
+            reduce::scan(x[0], *product, *axis, *exclusive, *reverse)?
+        }
+        Op::Reshape(_) => x[0].reshaped(dims),
+        Op::Transpose(perm) => views::transpose(x[0], perm, dims)?,
+        Op::Slice { start, step, .. } => views::slice(x[0], start, step, dims)?,
+        Op::Broadcast(_) => views::broadcast(x[0], dims)?,
+        Op::Concat(axis) => concat_pad::concat(x, *axis, dtype, dims)?,
+        Op::Pad { before, value, .. } => concat_pad::pad(x[0], before, *value, dims)?,
+        Op::Gather { axis, batch } => gather::gather(x[0], x[1], *axis, *batch, dims)?,
+        Op::GatherElements(axis) => gather::gather_elements(x[0], x[1], *axis)?,
+        Op::GatherNd { batch } => gather::gather_nd(x[0], x[1], *batch, dims)?,
+        Op::TopK { largest, .. } => return topk::top_k(x[0], *largest, dims),
+        _ => return Err(Invalid::new(format!("{} is not evaluated", op.name()))),
+    };
+    Ok(vec![y])
 }
 
-/// The values of all outputs of a graph of fixed shapes for the given inputs, in order.
+/// The values of all outputs of a graph for the given inputs, in order. Symbols in the inputs' shapes take
+/// the extents that the inputs have.
 ///
 /// # Errors
 /// Where the inputs do not fit the graph, or an operation fails.
 pub fn run(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, Invalid> {
-    let _ = inputs;
-    Err(Invalid::new(format!("{} nodes are not evaluated", graph.nodes().len())))
+    let symbols = bind(graph, inputs)?;
+    let mut values: Vec<Option<Tensor>> = vec![None; graph.values().len()];
+    for (port, x) in graph.inputs().iter().zip(inputs) {
+        values[port.value.index()] = Some(x.clone());
+    }
+    let mut uses = graph.use_counts();
+    for (i, node) in graph.nodes().iter().enumerate() {
+        let at = |e: Invalid| Invalid::new(format!("node {i} ({}): {e}", node.op.name()));
+        let results = node.outputs.iter().map(|v| Ok((graph.dtype(*v), symbols.dims(graph.shape(*v))?)));
+        let results = results.collect::<Result<Vec<_>, _>>().map_err(at)?;
+        let operands = node.inputs.iter().map(|v| values[v.index()].as_ref()).collect::<Option<Vec<_>>>();
+        let operands = operands.ok_or_else(|| at(Invalid::new("an operand is read before it is written")))?;
+        let y = symbols.op(&node.op).and_then(|op| apply(&op, &operands, &results)).map_err(at)?;
+        for (v, y) in node.outputs.iter().zip(y) {
+            values[v.index()] = Some(y);
+        }
+        for v in &node.inputs {
+            uses[v.index()] -= 1;
+            if uses[v.index()] == 0 {
+                values[v.index()] = None;
+            }
+        }
+    }
+    let output = |v: &Option<Tensor>| v.clone().ok_or_else(|| Invalid::new("an output is never written"));
+    graph.outputs().iter().map(|o| output(&values[o.value.index()])).collect()
+}
+
+/// What the symbols stand for.
+struct Symbols(BTreeMap<Arc<str>, i64>);
+
+/// The symbols' values under which the graph's inputs have the shapes of `inputs`.
+fn bind(graph: &Graph, inputs: &[Tensor]) -> Result<Symbols, Invalid> {
+    let ports = graph.inputs();
+    if ports.len() != inputs.len() {
+        return Err(Invalid::new(format!("{} inputs for {} ports", inputs.len(), ports.len())));
+    }
+    let mut symbols = Symbols(BTreeMap::new());
+    for (port, x) in ports.iter().zip(inputs) {
+        for (dim, &n) in graph.shape(port.value).dims().iter().zip(x.dims()) {
+            if let [name] = &dim.symbols()[..]
+                && *dim == Dim::symbol(name)
+            {
+                symbols.0.entry(name.clone()).or_insert(n as i64);
+            }
+        }
+    }
+    for (port, x) in ports.iter().zip(inputs) {
+        let (dtype, shape) = (graph.dtype(port.value), graph.shape(port.value));
+        if x.dtype() != dtype || symbols.dims(shape)? != x.dims() {
+            return Err(Invalid::new(format!(
+                "input {:?} is {}{}, {dtype}{shape} expected",
+                port.name,
+                x.dtype(),
+                x.shape()
+            )));
+        }
+    }
+    Ok(symbols)
+}
+
+impl Symbols {
+    fn dim(&self, dim: &Dim) -> Result<Dim, Invalid> {
+        let value = dim.eval(&|name| self.0.get(name).copied());
+        value.map(Dim::Fixed).ok_or_else(|| Invalid::new(format!("the inputs do not determine extent {dim}")))
+    }
+
+    fn shape(&self, shape: &Shape) -> Result<Shape, Invalid> {
+        shape.dims().iter().map(|d| self.dim(d)).collect()
+    }
+
+    fn dims(&self, shape: &Shape) -> Result<Vec<usize>, Invalid> {
+        let dims = self.shape(shape)?.fixed();
+        dims.ok_or_else(|| Invalid::new(format!("shape {shape} has a negative extent")))
+    }
+
+    /// The operation with its extents as numbers.
+    fn op<'a>(&self, op: &'a Op) -> Result<Cow<'a, Op>, Invalid> {
+        let list = |dims: &[Dim]| dims.iter().map(|d| self.dim(d)).collect::<Result<Vec<_>, _>>();
+        Ok(match op {
+            _ if self.0.is_empty() => Cow::Borrowed(op),
+            Op::Reshape(shape) => Cow::Owned(Op::Reshape(self.shape(shape)?)),
+            Op::Broadcast(shape) => Cow::Owned(Op::Broadcast(self.shape(shape)?)),
+            Op::Slice { start, step, shape } => {
+                Cow::Owned(Op::Slice { start: list(start)?, step: step.clone(), shape: self.shape(shape)? })
+            }
+            Op::Pad { before, after, value } => {
+                Cow::Owned(Op::Pad { before: list(before)?, after: list(after)?, value: *value })
+            }
+            Op::TopK { k, largest } => Cow::Owned(Op::TopK { k: self.dim(k)?, largest: *largest }),
+            _ => Cow::Borrowed(op),
+        })
+    }
+}
+
+/// A function of one `f64`, by the runtime's own mathematics and never the host's.
+fn scalar(op: Unary, x: f64) -> f64 {
+    unary(op, Scalar::from(x)).to_f64()
 }
