@@ -1,4 +1,6 @@
 //! The facade.
 
+pub use sofie_infer_runtime as rt;
+
 #[cfg(feature = "npz")]
 pub mod npz;

@@ -1,2 +1,103 @@
-//! Placeholder of the tool; see CONTRIBUTING.md.
-fn main() {}
+//! `zoo check DIR` compares a directory of ONNX models with stored outputs; `zoo bench DIR` times it against its peers.
+//!
+//! Both generate a scratch crate with one program a model, each a call of the real macro, build it, and run what was
+//! built: a model that does not compile hides no other. This file holds the command line; `check` and `bench` the work.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+mod bench;
+mod chart;
+mod check;
+mod compiler;
+mod dims;
+mod layout;
+mod report;
+mod run;
+mod scratch;
+mod venv;
+
+#[derive(Parser)]
+#[command(about = "Checks and times directories of ONNX models", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Compile every model through the macro and compare its outputs with those stored
+    Check(Check),
+    /// Time every model against ONNX Runtime, one thread each, in turns within one process
+    Bench(Bench),
+}
+
+/// Which models, and how their symbols are fixed.
+#[derive(Args)]
+struct Selection {
+    /// Holds models/*.onnx, io/NAME/caseK/{inputs,outputs}.npz and perhaps zoo.json
+    dir: PathBuf,
+    /// These models alone
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    models: Vec<String>,
+    /// Fix symbolic dimensions; by default they are those of case0's inputs
+    #[arg(long, value_name = "NAME:SYMBOL=EXTENT,...", value_parser = dims::parse)]
+    dims: Vec<dims::Override>,
+    /// Also write the rows as JSON
+    #[arg(long, value_name = "OUT")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Check {
+    #[command(flatten)]
+    selection: Selection,
+    /// Build the programs with optimisation, as `bench` does; the kernels are optimised either way
+    #[arg(long)]
+    release: bool,
+}
+
+#[derive(Args)]
+struct Bench {
+    #[command(flatten)]
+    selection: Selection,
+    /// What to measure against besides ONNX Runtime
+    #[arg(long, value_name = "ENGINE")]
+    peer: Vec<Peer>,
+    /// Threads of each engine
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Blocks of each engine; the best counts
+    #[arg(long, default_value_t = 15)]
+    rounds: usize,
+    /// Where the bar chart goes; by default into the build directory
+    #[arg(long, value_name = "OUT")]
+    svg: Option<PathBuf>,
+    /// A virtual environment that holds the peers; by default one is made in the build directory
+    #[arg(long, value_name = "DIR")]
+    venv: Option<PathBuf>,
+}
+
+/// An engine that is measured on request.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Peer {
+    /// OpenVINO; ONNX Runtime runs always
+    Openvino,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Check(args) => check::main(&args),
+        Command::Bench(args) => bench::main(&args),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("zoo: {e}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -45,10 +45,11 @@ pub fn header(source: &Source) -> Vec<Finding> {
     vec![Finding::new(1, "starts without a `//!` that says what happens here")]
 }
 
-/// Paths and hosts that mean something on one machine only, in any file, models and arrays included.
+/// Paths and hosts that mean something on one machine only, in any file, models and arrays included; the first place
+/// of each.
 pub fn foreign(bytes: &[u8]) -> Vec<Finding> {
     let text = String::from_utf8_lossy(bytes);
-    let hits = FOREIGN.iter().flat_map(|f| text.match_indices(f).map(|(i, _)| (i, *f)));
+    let hits = FOREIGN.iter().filter_map(|f| Some((text.find(f)?, *f)));
     hits.map(|(i, f)| Finding::new(line_of(&text, i), format!("`{f}` is one machine's, not the project's")))
         .collect()
 }

@@ -1,0 +1,141 @@
+//! `zoo check`: builds every model's program, runs it on the stored cases, says how each did.
+
+use zoo_harness::{Case, Outcome};
+
+use crate::layout::{Entry, entries};
+use crate::report::{Row, Status, print_checks, write_json};
+use crate::scratch::{Profile, Program, Scratch};
+use crate::{Check, Selection, compiler, dims, run};
+use sofie_infer::npz::Tolerance;
+
+/// Runs the command; whether every model is ok.
+pub fn main(args: &Check) -> Result<bool, String> {
+    let models = select(&args.selection)?;
+    let profile = if args.release { Profile::Release } else { Profile::Dev };
+    let scratch = Scratch::new(&args.selection.dir, &models, profile)?;
+    eprintln!("building {} models", models.len());
+    scratch.build_shared()?;
+    let programs = scratch.build_all()?;
+    let rows: Vec<_> =
+        models.iter().zip(&programs).enumerate().map(|(i, (m, p))| row(m, p, &scratch, i)).collect();
+    print_checks(&rows);
+    if let Some(path) = &args.selection.json {
+        write_json(path, &rows)?;
+    }
+    Ok(rows.iter().all(|r| r.status == Status::Ok))
+}
+
+/// The models asked for, each with the extents of its symbols.
+pub fn select(selection: &Selection) -> Result<Vec<(Entry, dims::Dims)>, String> {
+    let entries = entries(&selection.dir, &selection.models)?;
+    let overrides = selection.dims.iter().map(dims::Override::model);
+    if let Some(unknown) = overrides.into_iter().find(|m| entries.iter().all(|e| e.name != *m)) {
+        return Err(format!("--dims names `{unknown}`, which is not among the models"));
+    }
+    Ok(entries.into_iter().map(|e| (dims::fix(&e, &selection.dims), e)).map(|(d, e)| (e, d)).collect())
+}
+
+/// How one model did.
+pub fn row((entry, dims): &(Entry, dims::Dims), program: &Program, scratch: &Scratch, index: usize) -> Row {
+    let mut row = Row {
+        model: entry.name.clone(),
+        status: Status::Ok,
+        max_error: None,
+        in_tolerances: None,
+        message: String::new(),
+        times: None,
+    };
+    match program {
+        // The compiler's own words where it refuses; what rustc says where it does not, since then that is our fault.
+        Program::Failed(rustc) => match compiler::compile(&entry.path, dims) {
+            Err(compiler::Failure::Refused(message)) => {
+                (row.status, row.message) = (Status::Refused, message)
+            }
+            Err(compiler::Failure::Panicked(message)) => {
+                (row.status, row.message) = (Status::BuildFailed, message)
+            }
+            Ok(_) => (row.status, row.message) = (Status::BuildFailed, rustc.clone()),
+        },
+        Program::Built { path, .. } => match run::lines(path, &arguments(entry), &scratch.logs(index)) {
+            Ok(lines) => judge(&mut row, &lines),
+            Err(message) => (row.status, row.message) = (Status::Wrong, message),
+        },
+    }
+    row
+}
+
+fn arguments(entry: &Entry) -> Vec<String> {
+    let (rtol, atol) = match entry.tolerance {
+        Tolerance::Close { rtol, atol } => (rtol.to_string(), atol),
+        Tolerance::MaxNormalised(limit) => ("max".to_owned(), limit),
+    };
+    let cases = entry.cases.iter().map(|c| c.to_string_lossy().into_owned());
+    ["check".to_owned(), rtol, atol.to_string()].into_iter().chain(cases).collect()
+}
+
+/// Fills the row from the program's lines.
+fn judge(row: &mut Row, lines: &[String]) {
+    let cases: Vec<Case> = lines.iter().filter_map(|l| l.parse().ok()).collect();
+    let mut compared = 0;
+    let mut remarks = Vec::new();
+    for case in &cases {
+        match &case.outcome {
+            Outcome::Skipped => {}
+            Outcome::Compared { max_normalised, in_tolerances } => {
+                compared += 1;
+                row.max_error = Some(row.max_error.unwrap_or(0.0).max(*max_normalised));
+                row.in_tolerances = Some(row.in_tolerances.unwrap_or(0.0).max(*in_tolerances));
+                if *in_tolerances > 1.0 {
+                    row.status = Status::Wrong;
+                    remarks.push(format!("{} differs", case.name));
+                }
+            }
+            Outcome::Failed(why) => {
+                row.status = Status::Wrong;
+                remarks.push(format!("{}: {why}", case.name));
+            }
+        }
+    }
+    if compared < cases.len() {
+        remarks.push(format!("{compared} of {} cases fit the shapes", cases.len()));
+    } else if cases.is_empty() {
+        remarks.push("no stored cases".to_owned());
+    }
+    row.message = remarks.join("; ");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(outcomes: &[Outcome]) -> Row {
+        let lines: Vec<_> = outcomes
+            .iter()
+            .enumerate()
+            .map(|(i, o)| Case { name: format!("case{i}"), outcome: o.clone() }.to_string())
+            .collect();
+        let mut row = Row {
+            model: String::new(),
+            status: Status::Ok,
+            max_error: None,
+            in_tolerances: None,
+            message: String::new(),
+            times: None,
+        };
+        judge(&mut row, &lines);
+        row
+    }
+
+    #[test]
+    fn the_worst_case_decides() {
+        let compared = |e: f64| Outcome::Compared { max_normalised: e / 10.0, in_tolerances: e };
+        let row = judged(&[compared(0.5), compared(0.25), Outcome::Skipped]);
+        assert_eq!((row.status, row.max_error, row.in_tolerances), (Status::Ok, Some(0.05), Some(0.5)));
+        assert_eq!(row.message, "2 of 3 cases fit the shapes");
+        let row = judged(&[compared(0.5), compared(1.5)]);
+        assert_eq!((row.status, row.message.as_str()), (Status::Wrong, "case1 differs"));
+        let row = judged(&[Outcome::Failed("no array `x`".to_owned())]);
+        assert_eq!((row.status, row.max_error), (Status::Wrong, None));
+        assert_eq!(judged(&[]).message, "no stored cases");
+    }
+}
