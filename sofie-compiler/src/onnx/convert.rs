@@ -8,6 +8,7 @@ use super::attribute::Attribute;
 use super::attribute_decode::kind;
 use super::external::ExternalData;
 use super::function::Functions;
+use super::limits::{MAX_EXPANDED, attribute_weight, check_depth, node_weight, weight};
 use super::model::{Graph, Initializer, Model, Node, Opsets, TensorName, ValueInfo, ValueType, canonical};
 use super::names::{Names, Scope};
 use super::opsets::{check_ir_version, opsets};
@@ -20,14 +21,6 @@ use super::tensor_decode::TensorDecoder;
 use super::value_type::value_type;
 use crate::error::{Error, Errors, NodePlace, Result};
 
-/// How deep subgraphs and function calls may nest in each other: far beyond any exporter, and little
-/// enough for every recursive walk over the result.
-const MAX_DEPTH: usize = 64;
-
-/// How many parts (nodes, operands, list elements) functions and subgraphs may expand to. A function
-/// that calls another twice, thirty times over, is a billion nodes in a file of a kilobyte.
-const MAX_PARTS: usize = 1 << 21;
-
 /// How many problems are collected before the rest of the file is no longer worth reading.
 const MAX_ERRORS: usize = 1000;
 
@@ -37,7 +30,8 @@ pub(super) struct Converter<'p> {
     pub(super) names: Names,
     tensors: TensorDecoder<'p>,
     errors: Errors,
-    parts: usize,
+    /// What has been counted against [`MAX_EXPANDED`].
+    expanded: usize,
 }
 
 /// What is the same for all nodes of a graph or a function body.
@@ -85,7 +79,7 @@ pub(super) fn model(proto: &ModelProto, external: &dyn ExternalData) -> Result<M
         names: Names::default(),
         tensors: TensorDecoder::new(external),
         errors: Errors::new(),
-        parts: 0,
+        expanded: 0,
     };
     let frame = Frame { opsets: &opsets, call: None, place: None, depth: 0 };
     let empty = GraphProto::default();
@@ -124,17 +118,17 @@ impl<'p> Converter<'p> {
         result.map_err(|error| self.fail(error)).ok()
     }
 
-    /// Counts parts that do not stand in the model's own graph; says whether there is room for them.
-    fn room_for(&mut self, parts: usize, frame: Frame<'_>) -> bool {
-        let (before, counted) = (self.parts, if frame.depth == 0 { 0 } else { parts });
-        self.parts = before.saturating_add(counted);
-        if before <= MAX_PARTS && self.parts > MAX_PARTS {
+    /// Counts bytes that do not stand in the model's own graph; says whether there is room for them.
+    fn room_for(&mut self, bytes: usize, frame: Frame<'_>) -> bool {
+        let before = self.expanded;
+        self.expanded = before.saturating_add(if frame.depth == 0 { 0 } else { bytes });
+        if before <= MAX_EXPANDED && self.expanded > MAX_EXPANDED {
             self.fail(
-                Error::new(format!("functions and subgraphs expand to more than {MAX_PARTS} parts"))
+                Error::new(format!("functions and subgraphs expand to more than {} MiB", MAX_EXPANDED >> 20))
                     .help("simplify the model before exporting it, for example with `onnxslim`"),
             );
         }
-        self.parts <= MAX_PARTS
+        self.expanded <= MAX_EXPANDED
     }
 
     /// Reads a graph whose names may be those of `outer`.
@@ -142,8 +136,10 @@ impl<'p> Converter<'p> {
     where
         'p: 'a,
     {
-        let parts = proto.input.len() + proto.output.len() + proto.initializer.len() + proto.value_info.len();
-        if !self.room_for(parts, frame) {
+        let values = proto.input.iter().chain(&proto.output).chain(&proto.value_info);
+        let names = values.map(|v| v.name()).chain(proto.initializer.iter().map(|t| t.name()));
+        let weight = names.map(|name| weight(name, frame)).sum();
+        if !self.room_for(weight, frame) {
             return Graph::default();
         }
         let mut graph = Graph { name: proto.name().to_owned(), ..Graph::default() };
@@ -258,9 +254,7 @@ impl<'p> Converter<'p> {
     {
         let mut out = Vec::new();
         for (index, proto) in nodes.iter().enumerate() {
-            if !self.room_for(1 + proto.input.len() + proto.output.len(), frame)
-                || self.errors.len() >= MAX_ERRORS
-            {
+            if !self.room_for(node_weight(proto, frame), frame) || self.errors.len() >= MAX_ERRORS {
                 break;
             }
             let place = place(index, proto, frame);
@@ -367,8 +361,7 @@ impl<'p> Converter<'p> {
                 _ => Ok(value),
             };
         }
-        let elements = proto.ints.len() + proto.floats.len() + proto.strings.len();
-        if !self.room_for(elements, frame) {
+        if !self.room_for(attribute_weight(proto), frame) {
             return Ok(None);
         }
         let tensor = |t: &Option<_>| self.tensors.tensor(t.as_ref().ok_or_else(|| absent("tensor"))?);
@@ -431,14 +424,6 @@ impl<'p> Converter<'p> {
         let ty = value_type(info.r#type.as_ref()).map_err(|e| scoped(e.at_tensor(info.name()), frame));
         self.keep(ty).unwrap_or(ValueType::Undeclared)
     }
-}
-
-/// That graphs and calls do not nest too deep.
-pub(super) fn check_depth(frame: Frame<'_>) -> Result<()> {
-    if frame.depth < MAX_DEPTH {
-        return Ok(());
-    }
-    Err(Error::new(format!("subgraphs and functions nest more than {MAX_DEPTH} deep")))
 }
 
 /// Where a node of the file is.

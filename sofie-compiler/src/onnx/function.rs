@@ -4,7 +4,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::convert::{Argument, Call, Converter, Frame, check_depth};
+use super::convert::{Argument, Call, Converter, Frame};
+use super::limits::check_depth;
 use super::model::{Node, Opsets, TensorName, canonical};
 use super::names::Scope;
 use super::opsets::opsets;

@@ -20,6 +20,7 @@ mod element;
 mod external;
 mod format;
 mod function;
+mod limits;
 mod model;
 mod names;
 mod opsets;
