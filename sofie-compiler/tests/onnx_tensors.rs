@@ -47,7 +47,7 @@ fn typed_fields_hold_what_their_type_says() {
     assert_eq!(words(DataType::Float8e4m3fn, &[2], &[0x38, 0xff]).bytes(), [0x38, 0xff]);
     // Four codes of 6 bits in three bytes, the fifth in a byte of its own.
     let six = words(DataType::Float6e2m3, &[5], &[1, 2, 3, 63, 5]);
-    assert_eq!(six.bytes(), [0b10_000001, 0b0011_0000, 0b111111_00, 5]);
+    assert_eq!(six.bytes(), [0b1000_0001, 0b0011_0000, 0b1111_1100, 5]);
 }
 
 #[test]

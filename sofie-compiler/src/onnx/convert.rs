@@ -4,15 +4,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::attribute::Attribute;
-use super::attribute_decode::kind;
 use super::external::ExternalData;
 use super::function::Functions;
-use super::limits::{MAX_EXPANDED, attribute_weight, check_depth, node_weight, weight};
+use super::limits::{MAX_EXPANDED, node_weight, weight};
 use super::model::{Graph, Initializer, Model, Node, Opsets, TensorName, ValueInfo, ValueType, canonical};
 use super::names::{Names, Scope};
 use super::opsets::{check_ir_version, opsets};
-use super::proto::attribute_proto::AttributeType;
 use super::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, StringStringEntryProto, ValueInfoProto,
 };
@@ -28,7 +25,7 @@ const MAX_ERRORS: usize = 1000;
 pub(super) struct Converter<'p> {
     pub(super) functions: Functions<'p>,
     pub(super) names: Names,
-    tensors: TensorDecoder<'p>,
+    pub(super) tensors: TensorDecoder<'p>,
     errors: Errors,
     /// What has been counted against [`MAX_EXPANDED`].
     expanded: usize,
@@ -51,10 +48,8 @@ pub(super) struct Frame<'a> {
 pub(super) struct Call<'a> {
     /// The function.
     pub(super) function: super::function::Key<'a>,
-    /// What the names of its tensors begin with.
+    /// What the names of its tensors and nodes begin with.
     pub(super) prefix: String,
-    /// What the names of its nodes begin with.
-    pub(super) node_prefix: String,
     /// The values of its attributes, to be decoded where they were written: a graph among them
     /// knows the names there.
     pub(super) attributes: HashMap<&'a str, Argument<'a>>,
@@ -119,7 +114,7 @@ impl<'p> Converter<'p> {
     }
 
     /// Counts bytes that do not stand in the model's own graph; says whether there is room for them.
-    fn room_for(&mut self, bytes: usize, frame: Frame<'_>) -> bool {
+    pub(super) fn room_for(&mut self, bytes: usize, frame: Frame<'_>) -> bool {
         let before = self.expanded;
         self.expanded = before.saturating_add(if frame.depth == 0 { 0 } else { bytes });
         if before <= MAX_EXPANDED && self.expanded > MAX_EXPANDED {
@@ -132,7 +127,12 @@ impl<'p> Converter<'p> {
     }
 
     /// Reads a graph whose names may be those of `outer`.
-    fn graph<'a>(&mut self, proto: &'a GraphProto, frame: Frame<'a>, outer: Option<&'a Scope<'a>>) -> Graph
+    pub(super) fn graph<'a>(
+        &mut self,
+        proto: &'a GraphProto,
+        frame: Frame<'a>,
+        outer: Option<&'a Scope<'a>>,
+    ) -> Graph
     where
         'p: 'a,
     {
@@ -296,19 +296,23 @@ impl<'p> Converter<'p> {
             let place = place(index, proto, frame);
             return self.inline(key, function, &place, proto, (&inputs, &outputs), frame, scope, out);
         }
+        if proto.op_type().is_empty() {
+            return Err(Error::new("the node names no operator").help("the file is damaged"));
+        }
         let domain = canonical(proto.domain());
         let Some(version) = frame.opsets.version(domain) else {
             let shown = if domain.is_empty() { "ai.onnx" } else { domain };
             return Err(Error::new(format!("the model imports no opset of the operator's domain {shown}"))
                 .help("export the model again, or add the domain to its opset_import"));
         };
-        let node_name = match frame.call {
-            Some(call) if !call.node_prefix.is_empty() => format!("{}/{}", call.node_prefix, proto.name()),
-            _ => proto.name().to_owned(),
+        let name = match (frame.call, proto.name()) {
+            (Some(call), "") => format!("{}/{}", call.prefix, proto.op_type()),
+            (Some(call), name) => format!("{}/{name}", call.prefix),
+            (None, name) => name.to_owned(),
         };
         let mut node = Node {
             index,
-            name: node_name,
+            name,
             op_type: proto.op_type().to_owned(),
             domain: domain.to_owned(),
             version,
@@ -319,104 +323,13 @@ impl<'p> Converter<'p> {
         };
         for attribute in &proto.attribute {
             let name = attribute.name();
-            let value = self.attribute(attribute, frame, scope, &node.place());
-            let Some(value) = value.map_err(|e| in_attribute(name, e))? else { continue };
+            let Some(value) = self.attribute(attribute, frame, scope, &node.place())? else { continue };
             if node.attributes.insert(name.to_owned(), value).is_some() {
                 return Err(Error::new(format!("attribute {name:?} is there twice")));
             }
         }
         out.push(node);
         Ok(())
-    }
-
-    /// The value of an attribute; `None` where it refers to one that the call does not pass.
-    fn attribute<'a>(
-        &mut self,
-        proto: &'a AttributeProto,
-        frame: Frame<'a>,
-        scope: &'a Scope<'a>,
-        node: &NodePlace,
-    ) -> Result<Option<Attribute>>
-    where
-        'p: 'a,
-    {
-        let referred = proto.ref_attr_name();
-        if !referred.is_empty() {
-            let Some(call) = frame.call else {
-                return Err(Error::new(format!(
-                    "it refers to the attribute {referred:?} of a function, outside one"
-                )));
-            };
-            let Some(passed) = call.attributes.get(referred).copied() else { return Ok(None) };
-            let value = self.attribute(passed.proto, passed.frame, passed.scope, node)?;
-            let declared = proto.r#type.unwrap_or(0);
-            return match kind(passed.proto) {
-                Ok(kind)
-                    if passed.proto.ref_attr_name().is_empty()
-                        && declared != 0
-                        && kind as i32 != declared =>
-                {
-                    Err(Error::new(format!("the call passes {referred:?} as {}", kind.as_str_name())))
-                }
-                _ => Ok(value),
-            };
-        }
-        if !self.room_for(attribute_weight(proto), frame) {
-            return Ok(None);
-        }
-        let tensor = |t: &Option<_>| self.tensors.tensor(t.as_ref().ok_or_else(|| absent("tensor"))?);
-        Ok(Some(match kind(proto)? {
-            AttributeType::Undefined => return Err(absent("type")),
-            AttributeType::Float => Attribute::Float(proto.f()),
-            AttributeType::Int => Attribute::Int(proto.i()),
-            AttributeType::String => Attribute::String(proto.s.clone().unwrap_or_default()),
-            AttributeType::Floats => Attribute::Floats(proto.floats.clone()),
-            AttributeType::Ints => Attribute::Ints(proto.ints.clone()),
-            AttributeType::Strings => Attribute::Strings(proto.strings.clone()),
-            AttributeType::Tensor => Attribute::Tensor(tensor(&proto.t)?),
-            AttributeType::Tensors => Attribute::Tensors(
-                proto.tensors.iter().map(|t| self.tensors.tensor(t)).collect::<Result<_>>()?,
-            ),
-            AttributeType::SparseTensor => {
-                let sparse = proto.sparse_tensor.as_ref().ok_or_else(|| absent("sparse tensor"))?;
-                Attribute::SparseTensor(self.tensors.sparse(sparse)?)
-            }
-            AttributeType::SparseTensors => {
-                let all = proto.sparse_tensors.iter().map(|t| self.tensors.sparse(t));
-                Attribute::SparseTensors(all.collect::<Result<_>>()?)
-            }
-            AttributeType::TypeProto => Attribute::Type(value_type(proto.tp.as_ref())?),
-            AttributeType::TypeProtos => {
-                let all = proto.type_protos.iter().map(|t| value_type(Some(t)));
-                Attribute::Types(all.collect::<Result<_>>()?)
-            }
-            AttributeType::Graph => {
-                let graph = proto.g.as_ref().ok_or_else(|| absent("graph"))?;
-                Attribute::Graph(Box::new(self.subgraph(graph, proto.name(), node, frame, scope)?))
-            }
-            AttributeType::Graphs => {
-                let one = |graph| self.subgraph(graph, proto.name(), node, frame, scope);
-                Attribute::Graphs(proto.graphs.iter().map(one).collect::<Result<_>>()?)
-            }
-        }))
-    }
-
-    /// A graph that is the attribute `name` of `node`.
-    fn subgraph<'a>(
-        &mut self,
-        proto: &'a GraphProto,
-        name: &str,
-        node: &NodePlace,
-        frame: Frame<'a>,
-        scope: &'a Scope<'a>,
-    ) -> Result<Graph>
-    where
-        'p: 'a,
-    {
-        check_depth(frame)?;
-        let place = Arc::from(format!("{name} of {node}"));
-        let frame = Frame { place: Some(&place), depth: frame.depth + 1, ..frame };
-        Ok(self.graph(proto, frame, Some(scope)))
     }
 
     /// The declared type of an input, output or inner tensor.
@@ -444,14 +357,4 @@ fn scoped(mut error: Error, frame: Frame<'_>) -> Error {
         error.problem = format!("in {place}: {}", error.problem);
     }
     error
-}
-
-/// Says in which attribute a problem is.
-fn in_attribute(name: &str, mut error: Error) -> Error {
-    error.problem = format!("attribute {name:?}: {}", error.problem);
-    error
-}
-
-fn absent(what: &str) -> Error {
-    Error::new(format!("its {what} is not there"))
 }

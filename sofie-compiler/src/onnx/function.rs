@@ -96,13 +96,10 @@ impl<'p> Converter<'p> {
         }
         let attributes = arguments(body, &function.opsets, proto, frame, around)?;
         let place = Arc::from(format!("function {}, called by {node}", shown(key)));
-        let caller = frame.call.map_or("", |call| call.node_prefix.as_str());
-        let slash = if caller.is_empty() || proto.name().is_empty() { "" } else { "/" };
         let base = if proto.name().is_empty() { proto.op_type() } else { proto.name() };
         let call = Call {
             function: key,
             prefix: frame.call.map_or(base.to_owned(), |call| format!("{}/{base}", call.prefix)),
-            node_prefix: format!("{caller}{slash}{}", proto.name()),
             attributes,
             outer: frame.call,
         };
