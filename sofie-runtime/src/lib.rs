@@ -8,13 +8,17 @@
 extern crate alloc;
 
 mod act;
+pub mod copy;
 mod element;
+pub mod gather;
 pub mod gemm;
 pub mod map;
 mod math;
 mod memory;
+pub mod scatter;
 mod session;
 pub mod simd;
+pub mod topk;
 
 pub use act::Act;
 pub use element::{DType, Element, bf16, f16};

@@ -1,0 +1,63 @@
+//! Transposed planes: the source is contiguous along the rows' axis, the destination along the columns'.
+//! Elements of four bytes go through registers in 16×16 blocks, so that each cache line of either side is
+//! touched once; other sizes go in blocks of the same shape, element by element.
+
+use super::Plane;
+use crate::simd::{LANES, Simd};
+
+/// Below this many rows or columns a block's shuffles cost more than the elements that they move.
+const NARROW: usize = 4;
+
+/// # Safety
+/// `y` and `x` must be valid for all elements of the plane, whose `src_row` and `dst_col` are 1.
+#[inline(always)]
+pub(super) unsafe fn blocks<S: Simd, E: Copy>(s: S, p: Plane, y: *mut E, x: *const E) {
+    let through_registers = size_of::<E>() == 4 && p.rows > NARROW && p.cols > NARROW;
+    for r in (0..p.rows).step_by(LANES) {
+        let rows = LANES.min(p.rows - r);
+        // Narrow planes are one block wide: nothing is gained by cutting them.
+        for c in (0..p.cols).step_by(LANES) {
+            let block = Plane { rows, cols: LANES.min(p.cols - c), ..p };
+            let y = y.wrapping_offset(r as isize * p.dst_row + c as isize);
+            let x = x.wrapping_offset(r as isize + c as isize * p.src_col);
+            // SAFETY: a block of the plane; elements of four bytes may be moved as `f32` bits.
+            unsafe {
+                if through_registers {
+                    block16(s, block, y.cast(), x.cast());
+                } else {
+                    super::rows::elements(block, y, x);
+                }
+            }
+        }
+    }
+}
+
+/// At most 16×16 elements.
+/// # Safety
+/// As [`blocks`].
+#[inline(always)]
+unsafe fn block16<S: Simd>(s: S, p: Plane, y: *mut f32, x: *const f32) {
+    let mut v = [s.zero(); LANES];
+    if p.rows == LANES && p.cols == LANES {
+        for (c, v) in v.iter_mut().enumerate() {
+            // SAFETY: 16 elements of column `c`.
+            *v = unsafe { s.load_ptr(x.wrapping_offset(c as isize * p.src_col)) };
+        }
+        s.transpose(&mut v);
+        for (r, v) in v.into_iter().enumerate() {
+            // SAFETY: 16 elements of row `r`.
+            unsafe { s.store_ptr(v, y.wrapping_offset(r as isize * p.dst_row)) }
+        }
+        return;
+    }
+    let (rows, cols) = (s.mask_first(p.rows), s.mask_first(p.cols));
+    for (c, v) in v.iter_mut().enumerate().take(p.cols) {
+        // SAFETY: the rows that column `c` has.
+        *v = unsafe { s.load_masked_ptr(x.wrapping_offset(c as isize * p.src_col), rows, s.zero()) };
+    }
+    s.transpose(&mut v);
+    for (r, v) in v.into_iter().enumerate().take(p.rows) {
+        // SAFETY: the columns that row `r` has.
+        unsafe { s.store_masked_ptr(v, y.wrapping_offset(r as isize * p.dst_row), cols) }
+    }
+}
