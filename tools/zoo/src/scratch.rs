@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::compiler;
 use crate::dims::Dims;
 use crate::layout::Entry;
 
@@ -71,7 +72,9 @@ impl Scratch {
         let mut manifest = manifest(&root, profile);
         for ((entry, dims), program) in models.iter().zip(&programs) {
             let _ = write!(manifest, "\n[[bin]]\nname = \"{program}\"\npath = \"src/{program}.rs\"\n");
-            write(&folder.join(format!("src/{program}.rs")), &source(entry, dims, program))?;
+            // A file that cannot be read has no inputs: its program fails with the macro's message.
+            let inputs = compiler::inputs(&entry.path).map_or(0, |i| i.len());
+            write(&folder.join(format!("src/{program}.rs")), &source(entry, dims, inputs, program))?;
         }
         write(&folder.join("Cargo.toml"), &manifest)?;
         write(&folder.join("src/lib.rs"), "//! Programs alone.\n")?;
@@ -194,24 +197,34 @@ fn manifest(root: &Path, profile: Profile) -> String {
 }
 
 /// One program: the macro, and the harness around the session it made.
-fn source(entry: &Entry, dims: &Dims, program: &str) -> String {
+fn source(entry: &Entry, dims: &Dims, inputs: usize, program: &str) -> String {
     let mut options = String::new();
     if !dims.is_empty() {
         let pairs: Vec<_> = dims.iter().map(|(symbol, extent)| format!("{symbol:?} = {extent}")).collect();
         let _ = write!(options, ", dims({})", pairs.join(", "));
     }
+    let arguments: Vec<_> = (0..inputs).map(|i| format!("inputs.get({i})")).collect();
+    let names: Vec<_> = (0..inputs).map(|i| format!("x{i}")).collect();
+    let (arguments, names) = (arguments.join(", "), names.join(", "));
     format!(
-        "//! The model `{}`.\n#![forbid(unsafe_code)]\n\n\
-         sofie_infer::sofie_model! {{ pub mod {program} = {:?}{options} }}\n\n\
-         fn main() -> std::process::ExitCode {{\n    \
-             let sizes = zoo_harness::Sizes {{\n        \
-                 arena: {program}::ARENA_BYTES,\n        \
-                 bound: {program}::ARENA_BOUND_BYTES,\n        \
-                 scratch: {program}::SCRATCH_BYTES,\n        \
-                 weights: {program}::WEIGHT_BYTES,\n    \
-             }};\n    \
-             zoo_harness::main(sizes, {program}::Session::new)\n\
-         }}\n",
+        r#"//! The model `{}`.
+#![forbid(unsafe_code)]
+
+sofie_infer::sofie_model! {{ pub mod {program} = {:?}{options} }}
+
+fn main() -> std::process::ExitCode {{
+    let sizes = zoo_harness::Sizes {{
+        arena: {program}::ARENA_BYTES,
+        bound: {program}::ARENA_BOUND_BYTES,
+        scratch: {program}::SCRATCH_BYTES,
+        weights: {program}::WEIGHT_BYTES,
+    }};
+    zoo_harness::main(sizes, {program}::Session::new, |session, inputs, time| {{
+        let ({names}) = ({arguments});
+        time(&mut || drop(std::hint::black_box(session.infer({names}))));
+    }})
+}}
+"#,
         entry.name.escape_default(),
         entry.path,
     )
@@ -248,12 +261,16 @@ mod tests {
             tolerance: Tolerance::default(),
         };
         let dims = [("batch".to_owned(), 1), ("unk__12".to_owned(), 2)].into();
-        let text = source(&entry, &dims, "m_x");
+        let text = source(&entry, &dims, 2, "m_x");
         assert!(
             text.contains(r#"pub mod m_x = "a \"b\"/x.onnx", dims("batch" = 1, "unk__12" = 2)"#),
             "{text}"
         );
-        assert!(source(&entry, &Dims::new(), "m_x").contains(r#"x.onnx" }"#));
+        assert!(
+            text.contains("let (x0, x1) = (inputs.get(0), inputs.get(1));") && text.contains("infer(x0, x1)"),
+            "{text}"
+        );
+        assert!(source(&entry, &Dims::new(), 0, "m_x").contains(r#"x.onnx" }"#));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use cpu_time::ThreadTime;
 use sofie_infer::rt::DynSession;
 
 use crate::peers::{Buffers, Peer, openvino::OpenVino, ort::Ort};
-use crate::{Built, Sizes, Timing, fill, inputs};
+use crate::{Built, Infer, Inputs, Sizes, Timing, inputs};
 
 /// What the tool asks for.
 struct Options {
@@ -25,26 +25,40 @@ struct Options {
     dims: Vec<(String, i64)>,
 }
 
-pub fn run<S: DynSession>(sizes: Sizes, new: impl Fn() -> S, args: &[String]) -> Result<(), String> {
+pub fn run<S: DynSession>(
+    sizes: Sizes,
+    new: fn() -> S,
+    infer: Infer<S>,
+    args: &[String],
+) -> Result<(), String> {
     let options = parse(args)?;
     let start = Instant::now();
     let mut session = new();
     println!("{}", Built { sizes, new_us: start.elapsed().as_secs_f64() * 1e6 });
-    let inputs = inputs(session.input_info(), &options.case)?;
-    let inputs = inputs.ok_or("the case's shapes are not those the model was compiled for")?;
-    let peers = peers(&options, || Buffers::new(&session, &inputs));
-
-    let mut engines: Vec<Engine> = vec![Engine::new("ours", || {
-        fill(&mut session, &inputs);
-        session.run();
-        Ok(())
-    })];
-    for (name, peer) in peers {
-        match peer {
-            Ok(mut peer) => engines.push(Engine::new(name, move || peer.infer())),
-            Err(why) => println!("{}", Timing { engine: name.to_owned(), us: Err(why) }),
+    let arrays = inputs::read(session.input_info(), &options.case)?;
+    let arrays = arrays.ok_or("the case's shapes are not those the model was compiled for")?;
+    let typed = Inputs::new(&arrays)?;
+    let mut peers = peers(&options, || Buffers::new(&session, &arrays));
+    infer(&mut session, &typed, &mut |ours| {
+        let mut engines = vec![Engine::new("ours", || {
+            ours();
+            Ok(())
+        })];
+        for (name, peer) in &mut peers {
+            match peer {
+                Ok(peer) => engines.push(Engine::new(name, || peer.infer())),
+                Err(why) => println!("{}", Timing { engine: (*name).to_owned(), us: Err(why.clone()) }),
+            }
         }
-    }
+        for timing in race(engines, &options) {
+            println!("{timing}");
+        }
+    });
+    Ok(())
+}
+
+/// Lets the engines run in turns.
+fn race(mut engines: Vec<Engine>, options: &Options) -> Vec<Timing> {
     for engine in &mut engines {
         engine.calibrate(options.block);
     }
@@ -53,10 +67,7 @@ pub fn run<S: DynSession>(sizes: Sizes, new: impl Fn() -> S, args: &[String]) ->
             engine.block();
         }
     }
-    for engine in engines {
-        println!("{}", Timing { engine: engine.name.to_owned(), us: engine.result });
-    }
-    Ok(())
+    engines.into_iter().map(|e| Timing { engine: e.name.to_owned(), us: e.result }).collect()
 }
 
 type NamedPeer = (&'static str, Result<Box<dyn Peer>, String>);

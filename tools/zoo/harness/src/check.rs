@@ -9,7 +9,7 @@ use sofie_infer::rt::DynSession;
 
 use crate::{Case, Outcome, fill, inputs};
 
-pub fn run<S: DynSession>(new: impl Fn() -> S, args: &[String]) -> Result<(), String> {
+pub fn run<S: DynSession>(new: fn() -> S, args: &[String]) -> Result<(), String> {
     let [rtol, atol, cases @ ..] = args else { return Err("usage: check RTOL ATOL CASE...".to_owned()) };
     let number = |s: &String| s.parse::<f64>().map_err(|_| format!("`{s}` is no number"));
     let tolerance = match rtol.as_str() {
@@ -26,7 +26,7 @@ pub fn run<S: DynSession>(new: impl Fn() -> S, args: &[String]) -> Result<(), St
 }
 
 fn one<S: DynSession>(session: &mut S, case: &Path, tolerance: Tolerance) -> Result<Outcome, String> {
-    let Some(inputs) = inputs(session.input_info(), case)? else { return Ok(Outcome::Skipped) };
+    let Some(inputs) = inputs::read(session.input_info(), case)? else { return Ok(Outcome::Skipped) };
     fill(session, &inputs);
     session.run();
     let stored = Npz::open(case.join("outputs.npz")).map_err(|e| e.to_string())?;
