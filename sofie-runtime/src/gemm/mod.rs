@@ -6,6 +6,7 @@
 //! order of k that starts from the bias, so all instruction sets give the same bits.
 
 mod drive;
+mod narrow;
 mod pack;
 mod rows;
 #[cfg(test)]
@@ -118,6 +119,11 @@ impl Op for StridedProduct<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         // SAFETY: `Gemm::run` checked A, `Problem::new` the rest; C is borrowed mutably, so nothing overlaps it.
-        unsafe { drive::drive(s, self.problem, &mut { self.a }) }
+        unsafe {
+            match self.problem.m {
+                1 => drive::drive_row(s, self.problem, &self.a),
+                _ => drive::drive_strided(s, self.problem, self.a),
+            }
+        }
     }
 }

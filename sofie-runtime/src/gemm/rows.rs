@@ -122,7 +122,7 @@ impl<R: RowOffsets> Op for RowsProduct<'_, R> {
             pointers: [core::ptr::null(); TABLE],
         };
         // SAFETY: `Problem::new` checked B and C, `Table::locate` checks each piece of A; C is borrowed mutably.
-        unsafe { drive::drive(s, self.problem, &mut table) }
+        unsafe { drive::drive(s, self.problem, self.problem.n, &mut table) }
     }
 }
 

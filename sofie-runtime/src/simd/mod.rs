@@ -145,6 +145,15 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
         m: Self::Mask,
         fill: Self::F32,
     ) -> Self::F32;
+    /// Writes the first `n` lanes (all of them when `n` is 16 or more); memory of the others is not touched.
+    /// Where masked stores are slow, this is some plain stores instead.
+    /// # Safety
+    /// `p` must be valid for writing the first `n` lanes.
+    #[inline(always)]
+    unsafe fn store_first_ptr(self, v: Self::F32, p: *mut f32, n: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { self.store_masked_ptr(v, p, self.mask_first(n)) }
+    }
     /// Asks for the cache line of `p`; no effect on the result, `p` may point anywhere.
     fn prefetch(self, p: *const f32);
 
@@ -182,7 +191,7 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
     #[inline(always)]
     fn store_part(self, v: Self::F32, x: &mut [f32]) {
         // SAFETY: only lanes below the slice's length are written.
-        unsafe { self.store_masked_ptr(v, x.as_mut_ptr(), self.mask_first(x.len())) }
+        unsafe { self.store_first_ptr(v, x.as_mut_ptr(), x.len()) }
     }
     /// The lanes as an array.
     #[inline(always)]

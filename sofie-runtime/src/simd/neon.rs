@@ -132,6 +132,19 @@ impl Simd for Neon {
         }
     }
     #[inline(always)]
+    unsafe fn store_first_ptr(self, v: F, p: *mut f32, n: usize) {
+        let (n, x) = (n.min(LANES), self.to_array(v));
+        // SAFETY: the target has NEON; the memory is the caller's promise, the array has 16 elements.
+        unsafe {
+            for q in 0..n / 4 {
+                vst1q_f32(p.add(4 * q), v[q]);
+            }
+            for i in n / 4 * 4..n {
+                p.add(i).write_unaligned(x[i]);
+            }
+        }
+    }
+    #[inline(always)]
     unsafe fn gather_ptr(self, base: *const f32, index: I) -> F {
         let (index, mut x) = (self.to_array_i32(index), [0.0; LANES]);
         for (x, &i) in x.iter_mut().zip(&index) {

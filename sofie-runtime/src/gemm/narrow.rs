@@ -1,0 +1,119 @@
+//! One to four columns against many rows: the roles of lanes and rows exchanged.
+//!
+//! A panel of which one column exists wastes 15 of 16 lanes. Here a lane is a row: blocks of 16 × 16 of A are
+//! transposed in registers and each of their columns meets a weight that is the same in all lanes. The chains
+//! are the same, in the order of k, so are the bits. Edge and point classifiers (64 → 1 for thousands of
+//! edges) end in this shape, and the last columns of widths such as 50 or 20 take it too.
+
+use super::drive::{Problem, Strided};
+use super::pack::NR;
+use super::tile;
+use crate::simd::{Op, Simd};
+
+/// Columns that are better off here than in a panel: a block costs 80 + 16 n instructions, in a panel 256.
+pub(super) const MOST: usize = 4;
+
+/// Whether the last panel of the product should be done here.
+#[inline(always)]
+pub(super) fn pays(m: usize, n: usize, k: usize) -> bool {
+    m >= NR && k >= 8 && (1..=MOST).contains(&(n % NR))
+}
+
+/// The columns of the last panel, `N` of them, of a checked product.
+pub(super) struct Narrow<'a, const N: usize> {
+    pub problem: &'a Problem,
+    pub a: &'a Strided,
+}
+
+impl<const N: usize> Op for Narrow<'_, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (p, a) = (self.problem, self.a);
+        let first = p.n - N;
+        let mut row = 0;
+        while row < p.m {
+            let rows = (p.m - row).min(NR);
+            // SAFETY: `Problem::new` checked B and C, `Gemm::run` checked A; `row + rows` is at most m, and
+            // rows past the last one read the last one again.
+            unsafe {
+                let mut acc = [[s.zero(); N]; 1];
+                for (j, acc) in acc[0].iter_mut().enumerate() {
+                    if p.from_c {
+                        *acc = column(s, p.c.add(row * p.ldc + first + j), p.ldc, rows);
+                    } else if !p.bias.is_null() {
+                        *acc = s.splat(*p.bias.add(first + j));
+                    }
+                }
+                let mut w = p.w.add(first * p.k);
+                let mut rows_at = [a.a.add(row * a.row); NR];
+                for (r, at) in rows_at.iter_mut().enumerate() {
+                    *at = at.add(r.min(rows - 1) * a.row);
+                }
+                let (mut k, mut block) = (0, [s.zero(); NR]);
+                while k + NR <= p.k {
+                    for (x, at) in block.iter_mut().zip(rows_at) {
+                        *x = s.load_ptr(at.add(k));
+                    }
+                    s.transpose(&mut block);
+                    for x in block {
+                        step(s, &mut acc[0], x, w);
+                        w = w.add(NR);
+                    }
+                    k += NR;
+                }
+                if k < p.k {
+                    let mask = s.mask_first(p.k - k);
+                    for (x, at) in block.iter_mut().zip(rows_at) {
+                        *x = s.load_masked_ptr(at.add(k), mask, s.zero());
+                    }
+                    s.transpose(&mut block);
+                    for x in block.iter().take(p.k - k) {
+                        step(s, &mut acc[0], *x, w);
+                        w = w.add(NR);
+                    }
+                }
+                if !p.residual.is_null() {
+                    for (j, acc) in acc[0].iter_mut().enumerate() {
+                        let at = p.residual.add(row * p.ldr + first + j);
+                        *acc = s.add(*acc, column(s, at, p.ldr, rows));
+                    }
+                }
+                tile::activate(s, &mut acc, p.act);
+                let c = p.c.add(row * p.ldc + first);
+                for (j, acc) in acc[0].iter().enumerate() {
+                    if p.ldc == 1 {
+                        s.store_first_ptr(*acc, c.add(j), rows);
+                        continue;
+                    }
+                    let x = s.to_array(*acc);
+                    for (r, &x) in x.iter().enumerate().take(rows) {
+                        *c.add(r * p.ldc + j) = x;
+                    }
+                }
+            }
+            row += rows;
+        }
+    }
+}
+
+/// One step of k in `N` columns.
+#[inline(always)]
+unsafe fn step<S: Simd, const N: usize>(s: S, acc: &mut [S::F32; N], x: S::F32, w: *const f32) {
+    for (j, acc) in acc.iter_mut().enumerate() {
+        // SAFETY: the caller's promise: the panel has this step.
+        *acc = s.mul_add(x, s.splat(unsafe { *w.add(j) }), *acc);
+    }
+}
+
+/// `rows` floats, `stride` apart, in the first lanes.
+#[inline(always)]
+unsafe fn column<S: Simd>(s: S, from: *const f32, stride: usize, rows: usize) -> S::F32 {
+    let mut x = [0.0; NR];
+    for (r, x) in x.iter_mut().enumerate().take(rows) {
+        // SAFETY: the caller's promise: so many elements exist.
+        *x = unsafe { *from.add(r * stride) };
+    }
+    s.load(&x)
+}
