@@ -77,11 +77,7 @@ pub fn infer(op: &Op, x: &[(DType, &Shape)]) -> Result<Vec<Info>, Invalid> {
             if x[0].1.rank() != x[1].1.rank() || *axis >= x[0].1.rank() {
                 return bad(format!("indices {} and data {} must have one rank", x[1].1, x[0].1));
             }
-            for (i, (d, n)) in x[0].1.dims().iter().zip(x[1].1.dims()).enumerate() {
-                if i != *axis && n.le(d) == Some(false) {
-                    return bad(format!("indices {} reach outside data {} at axis {i}", x[1].1, x[0].1));
-                }
-            }
+            beside_axis(*axis, x[0].1, x[1].1)?;
             like_first(x[1].1.clone())
         }
         Op::GatherNd { batch } => {
@@ -94,6 +90,7 @@ pub fn infer(op: &Op, x: &[(DType, &Shape)]) -> Result<Vec<Info>, Invalid> {
             if *axis >= x[0].1.rank() || x[1].1 != x[2].1 || x[1].1.rank() != x[0].1.rank() {
                 return bad(format!("indices {}, updates {} and data {} do not fit", x[1].1, x[2].1, x[0].1));
             }
+            beside_axis(*axis, x[0].1, x[1].1)?;
             like_first(x[0].1.clone())
         }
         Op::ScatterNd(_) => {
@@ -149,6 +146,16 @@ fn index_type(t: DType) -> Result<(), Invalid> {
     } else {
         bad(format!("indices of type {t}; i32 or i64 expected"))
     }
+}
+
+/// There are no more indices than data along the axes that are not indexed.
+fn beside_axis(axis: usize, data: &Shape, index: &Shape) -> Result<(), Invalid> {
+    for (i, (d, n)) in data.dims().iter().zip(index.dims()).enumerate() {
+        if i != axis && n.le(d) == Some(false) {
+            return bad(format!("indices {index} reach outside data {data} at axis {i}"));
+        }
+    }
+    Ok(())
 }
 
 /// Equality of extents that an operation needs.
@@ -238,7 +245,16 @@ fn spatial_rank(x: &Shape, w: &Window) -> Result<usize, Invalid> {
     if w.strides.contains(&0) || w.dilations.contains(&0) {
         return bad("strides and dilations must be at least 1");
     }
+    small([&w.kernel, &w.strides, &w.dilations, &w.pads_begin, &w.pads_end])?;
     Ok(s)
+}
+
+/// Refuses numbers of a window whose sums and products would not fit an `i64`.
+fn small<const N: usize>(lists: [&Vec<usize>; N]) -> Result<(), Invalid> {
+    match lists.into_iter().flatten().find(|n| i32::try_from(**n).is_err()) {
+        Some(n) => bad(format!("a window with {n} elements")),
+        None => Ok(()),
+    }
 }
 
 /// The number of windows along spatial axis `i` of an extent `n`.
@@ -280,7 +296,11 @@ fn conv_transpose(c: &ConvTranspose, e: &Epilogue, x: &[(DType, &Shape)]) -> Res
     if !fits || c.group == 0 || c.output_padding.len() != n || c.window.kernel.contains(&0) {
         return bad(format!("weights {w} do not fit kernel {:?} on {s}", c.window.kernel));
     }
+    small([&c.output_padding])?;
     equal("channels of a transposed convolution", &s[n + 1], &w[n])?;
+    if w[n].fixed().is_some_and(|channels| channels % c.group as i64 != 0) {
+        return bad(format!("{} channels do not divide into {} groups", w[n], c.group));
+    }
     let mut dims = vec![s[0].clone()];
     for i in 0..n {
         let reach = (c.window.kernel[i] - 1) * c.window.dilations[i] + 1 + c.output_padding[i];
@@ -302,6 +322,7 @@ fn pool(p: &Pool, (t, s): (DType, &Shape)) -> Result<Vec<Info>, Invalid> {
     if p.overhang.len() != n {
         return bad("one overhang a spatial axis");
     }
+    small([&p.overhang])?;
     let mut dims = vec![s[0].clone()];
     for i in 0..n {
         dims.push(windows(&s[i + 1], &p.window, i, p.overhang[i])?);
@@ -417,6 +438,10 @@ fn recurrent(r: &super::Recurrent, x: &[(DType, &Shape)]) -> Result<Vec<Info>, I
     if s.rank() != 3 || w.rank() != 2 || h.rank() != 2 {
         return bad(format!("a recurrent layer over {s} with weights {w} and {h}"));
     }
+    if !t.is_float() {
+        return bad(format!("a recurrent layer over {t}"));
+    }
+    x[1..4].iter().try_for_each(|(u, _)| same_type(t, *u))?;
     let (hidden, g) = (&h[1], Dim::from(r.cell.gates()));
     equal("inputs of a recurrent layer", &s[2], &w[1])?;
     equal("gates of a recurrent layer", &w[0], &g.mul(hidden)?)?;
@@ -450,6 +475,13 @@ fn attention(a: &super::Attention, x: &[(DType, &Shape)]) -> Result<Vec<Info>, I
     if [q, k, v].iter().any(|s| s.rank() != 4) {
         return bad(format!("attention over {q}, {k}, {v}"));
     }
+    if !t.is_float() {
+        return bad(format!("attention over {t}"));
+    }
+    if a.mask {
+        same_type(DType::F32, x[3].0)?;
+    }
+    x[1..3].iter().try_for_each(|(u, _)| same_type(t, *u))?;
     equal("batch of attention", &q[0], &k[0])?;
     equal("batch of attention", &q[0], &v[0])?;
     equal("heads of attention", &k[1], &v[1])?;

@@ -3,10 +3,14 @@
 
 use sofie_infer_compiler::ir::{Invalid, Op, Shape, Tensor, eval, infer};
 
+mod graphs;
 mod indexing;
 mod maps;
+mod products;
 mod reductions;
+mod sequences;
 mod views;
+mod windows;
 
 /// The results of an operation, or why there are none.
 fn try_eval(op: &Op, x: &[&Tensor]) -> Result<Vec<Tensor>, Invalid> {

@@ -11,14 +11,24 @@
 //! - what has no value (an index outside, a sum of bools, the position of the largest of no elements) is an
 //!   error and never a panic.
 
+mod attention;
 mod concat_pad;
+mod conv;
 mod gather;
 mod index;
+mod interpolate;
 mod map;
+mod matmul;
+mod pool;
+mod product;
+mod recurrent;
 mod reduce;
+mod rows;
+mod scatter;
 mod topk;
 mod views;
 mod wide;
+mod window;
 
 use super::{Dim, Graph, Invalid, Op, Shape, Tensor, infer};
 use sofie_infer_runtime::DType;
@@ -70,7 +80,16 @@ pub fn apply(op: &Op, operands: &[&Tensor], results: &[(DType, Vec<usize>)]) -> 
         Op::GatherElements(axis) => gather::gather_elements(x[0], x[1], *axis)?,
         Op::GatherNd { batch } => gather::gather_nd(x[0], x[1], *batch, dims)?,
         Op::TopK { largest, .. } => return topk::top_k(x[0], *largest, dims),
-        _ => return Err(Invalid::new(format!("{} is not evaluated", op.name()))),
+        Op::MatMul(e) => matmul::matmul(e, x, dims)?,
+        Op::Conv(c, e) => conv::conv(c, e, x, dims)?,
+        Op::ConvTranspose(c, e) => conv::conv_transpose(c, e, x, dims)?,
+        Op::Pool(p) => pool::pool(p, x[0], dims)?,
+        Op::Interpolate(i) => interpolate::interpolate(i, x[0], dims)?,
+        Op::ScatterElements(axis, kind) => scatter::scatter_elements(x[0], x[1], x[2], *axis, *kind)?,
+        Op::ScatterNd(kind) => scatter::scatter_nd(x[0], x[1], x[2], *kind)?,
+        Op::Rows(kind) => rows::rows(*kind, x, dims)?,
+        Op::Recurrent(r) => return recurrent::recurrent(r, x, results),
+        Op::Attention(a) => attention::attention(a, x, dims)?,
     };
     Ok(vec![y])
 }

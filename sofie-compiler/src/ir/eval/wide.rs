@@ -153,7 +153,8 @@ pub(super) fn tensor(dtype: DType, dims: &[usize], bytes: Vec<u8>) -> Result<Ten
         .ok_or_else(|| Invalid::new(format!("{n} bytes do not make a tensor {dtype}{dims:?}")))
 }
 
-fn converted(t: &Tensor, to: DType) -> Vec<u8> {
+/// The elements' bytes in the machine's order, cast to another type.
+pub(super) fn converted(t: &Tensor, to: DType) -> Vec<u8> {
     let mut bytes = vec![0; t.len() * to.size()];
     cast_slice(t.dtype(), &native(t), to, &mut bytes);
     bytes
