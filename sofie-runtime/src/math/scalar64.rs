@@ -23,6 +23,8 @@ pub(crate) fn unary(op: Unary, x: f64) -> f64 {
         Unary::Cosh => libm::cosh(x),
         Unary::Tanh => libm::tanh(x),
         Unary::Asinh => libm::asinh(x),
+        // Between -2^26 and -2 libm gives numbers.
+        Unary::Acosh if x < 1.0 => f64::NAN,
         Unary::Acosh => libm::acosh(x),
         Unary::Atanh => libm::atanh(x),
         Unary::Erf => libm::erf(x),
