@@ -1,6 +1,9 @@
 //! The closed set of activations that a GEMM or convolution applies before its only store.
 //! Anything richer is a map of its own; this set stays small because every tile has it inline.
 
+use crate::math;
+use crate::simd::{Op, Simd, dispatch};
+
 /// An elementwise function of one `f32`, applied where a product is stored.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Act {
@@ -35,4 +38,90 @@ pub enum Act {
     GeluErf,
     /// The tanh form of GELU.
     GeluTanh,
+}
+
+impl Act {
+    /// The function of one number, with the bits that a kernel gives.
+    #[must_use]
+    pub fn apply(self, x: f32) -> f32 {
+        dispatch(One(self, x))
+    }
+}
+
+struct One(Act, f32);
+
+impl Op for One {
+    type Output = f32;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        s.to_array(apply(s, self.0, s.splat(self.1)))[0]
+    }
+}
+
+/// The function of each lane.
+#[inline(always)]
+pub fn apply<S: Simd>(s: S, act: Act, x: S::F32) -> S::F32 {
+    match act {
+        Act::None => x,
+        Act::Relu => s.max_raw(s.zero(), x),
+        Act::LeakyRelu { alpha } => s.select(s.ge(x, s.zero()), x, s.mul(x, s.splat(alpha))),
+        Act::Clip { lo, hi } => s.min_raw(s.splat(hi), s.max_raw(s.splat(lo), x)),
+        Act::Elu { alpha } => s.select(s.ge(x, s.zero()), x, s.mul(math::expm1(s, x), s.splat(alpha))),
+        Act::Sigmoid => math::sigmoid(s, x),
+        Act::Tanh => math::tanh(s, x),
+        Act::Silu => math::silu(s, x),
+        Act::GeluErf => math::gelu_erf(s, x),
+        Act::GeluTanh => math::gelu_tanh(s, x),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map::{Unary, unary};
+    use crate::simd::for_each_level;
+
+    const SAMPLES: [f32; 12] =
+        [0.0, -0.0, 1.0, -1.0, 0.3, -0.3, 7.5, -7.5, 90.0, -90.0, f32::INFINITY, f32::MIN_POSITIVE];
+
+    #[test]
+    fn activations_are_the_map_operations_of_their_names() {
+        let pairs = [
+            (Act::Relu, Unary::Relu),
+            (Act::Sigmoid, Unary::Sigmoid),
+            (Act::Tanh, Unary::Tanh),
+            (Act::Silu, Unary::Silu),
+            (Act::GeluErf, Unary::GeluErf),
+            (Act::GeluTanh, Unary::GeluTanh),
+            (Act::Elu { alpha: 1.0 }, Unary::Expm1),
+        ];
+        for_each_level(|level| {
+            for (act, op) in pairs {
+                for x in SAMPLES {
+                    if matches!(act, Act::Elu { .. }) && x > 0.0 {
+                        continue;
+                    }
+                    let want = f32::from_bits(unary(op, x.into()).bits as u32);
+                    assert_eq!(act.apply(x).to_bits(), want.to_bits(), "{act:?}({x}) at {}", level.name());
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn piecewise_activations() {
+        let elu = Act::Elu { alpha: 2.0 };
+        assert_eq!(elu.apply(3.0), 3.0);
+        assert_eq!(elu.apply(f32::NEG_INFINITY), -2.0);
+        assert!((elu.apply(-1.0) - 2.0 * (-1f32).exp_m1()).abs() < 1e-6);
+        let leaky = Act::LeakyRelu { alpha: -0.5 };
+        assert_eq!((leaky.apply(2.0), leaky.apply(-2.0)), (2.0, 1.0));
+        let clip = Act::Clip { lo: -1.0, hi: 6.0 };
+        assert_eq!((clip.apply(-3.0), clip.apply(0.5), clip.apply(9.0)), (-1.0, 0.5, 6.0));
+        assert_eq!(Act::Clip { lo: 2.0, hi: 1.0 }.apply(5.0), 1.0, "crossed bounds: the upper one wins");
+        let all = [elu, leaky, clip, Act::None, Act::Relu, Act::Sigmoid, Act::Tanh, Act::Silu];
+        for act in all.into_iter().chain([Act::GeluErf, Act::GeluTanh]) {
+            assert!(act.apply(f32::NAN).is_nan(), "{act:?} keeps NaN");
+        }
+    }
 }

@@ -7,13 +7,13 @@
 
 extern crate alloc;
 
-mod act;
+pub mod act;
 pub mod copy;
 mod element;
 pub mod gather;
 pub mod gemm;
 pub mod map;
-mod math;
+pub mod math;
 mod memory;
 pub mod scatter;
 mod session;

@@ -4,7 +4,7 @@
 use super::cast::Castable;
 use super::num::{Arith, Bits, VisitBinary, VisitUnary, supports_binary, supports_unary, with_type};
 use super::{Binary, Scalar, Unary};
-use crate::DType;
+use crate::{DType, math};
 
 impl Unary {
     /// Whether the operation is defined on elements of type `dtype`.
@@ -154,7 +154,26 @@ impl<T: Bits> VisitBinary<T> for EachPair<'_> {
 /// # Panics
 /// If the operation is not defined on the type, or the lengths do not fit.
 pub fn unary_slice(op: Unary, dtype: DType, x: &[u8], out: &mut [u8]) {
+    if dtype == DType::F32 && op.supports(dtype) && !op.is_predicate() {
+        return unary_slice_f32(op, x, out);
+    }
     with_type!(dtype, T => T::unary(op, Each { x, out }));
+}
+
+/// The vector kernels, block by block through aligned memory.
+fn unary_slice_f32(op: Unary, x: &[u8], out: &mut [u8]) {
+    assert!(x.len() == out.len() && x.len().is_multiple_of(4), "as many results as operands");
+    let mut block = [0f32; 256];
+    for (x, out) in x.chunks(1024).zip(out.chunks_mut(1024)) {
+        let n = x.len() / 4;
+        for (b, x) in block.iter_mut().zip(x.chunks_exact(4)) {
+            *b = load(x);
+        }
+        math::scalar32::unary_slice(op, &mut block[..n]);
+        for (b, out) in block.iter().zip(out.chunks_exact_mut(4)) {
+            store(*b, out);
+        }
+    }
 }
 
 /// `op` on each pair of elements of type `dtype`, into `out`, whose elements have type
