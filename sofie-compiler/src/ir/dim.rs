@@ -173,19 +173,19 @@ impl Dim {
 
     /// The smaller of two extents.
     pub fn min(&self, other: &Dim) -> Dim {
-        match self.le(other) {
-            Some(true) => self.clone(),
-            Some(false) => other.clone(),
-            None => Dim::atom(Atom::Min(self.clone(), other.clone())),
+        match (self.le(other), other.le(self)) {
+            (Some(true), _) => self.clone(),
+            (Some(false), _) | (_, Some(true)) => other.clone(),
+            _ => Dim::atom(Atom::Min(self.clone(), other.clone())),
         }
     }
 
     /// The larger of two extents.
     pub fn max(&self, other: &Dim) -> Dim {
-        match self.le(other) {
-            Some(true) => other.clone(),
-            Some(false) => self.clone(),
-            None => Dim::atom(Atom::Max(self.clone(), other.clone())),
+        match (self.le(other), other.le(self)) {
+            (Some(true), _) => other.clone(),
+            (Some(false), _) | (_, Some(true)) => self.clone(),
+            _ => Dim::atom(Atom::Max(self.clone(), other.clone())),
         }
     }
 
@@ -327,6 +327,9 @@ mod tests {
         assert_eq!(n().le(&n1), Some(true));
         assert_eq!(n1.le(&n()), Some(false));
         assert_eq!(n().le(&7.into()), None);
+        let zero = Dim::Fixed(0);
+        assert_eq!((Dim::max(&n(), &zero), Dim::max(&zero, &n())), (n(), n()));
+        assert_eq!((Dim::min(&n(), &zero), Dim::min(&zero, &n())), (zero.clone(), zero));
     }
 
     #[test]

@@ -289,7 +289,7 @@ impl<'p> Converter<'p> {
             while names.last().is_some_and(Option::is_none) {
                 names.pop();
             }
-            Ok(names)
+            Ok::<_, Error>(names)
         };
         let (inputs, outputs) = (resolve_all(&proto.input)?, resolve_all(&proto.output)?);
         if let Some((key, function)) = self.functions.get(proto) {

@@ -1,0 +1,73 @@
+//! `Cast`, `CastLike`: conversions between element types.
+
+use super::Ctx;
+use crate::error::{Error, Result};
+use crate::ir::ValueId;
+use crate::onnx::{Attribute, ElementType};
+use sofie_infer_runtime::DType;
+
+/// The attribute `to`: an element type's number, or before opset 6 its name.
+pub(super) fn target(c: &Ctx<'_, '_>) -> Result<DType> {
+    match c.attrs.require("to", c.attrs.get("to"))? {
+        Attribute::String(_) => {
+            let name = c.attrs.string("to")?.unwrap_or_default();
+            Ok(match name {
+                "FLOAT" => DType::F32,
+                "DOUBLE" => DType::F64,
+                "FLOAT16" => DType::F16,
+                "INT8" => DType::I8,
+                "INT16" => DType::I16,
+                "INT32" => DType::I32,
+                "INT64" => DType::I64,
+                "UINT8" => DType::U8,
+                "UINT16" => DType::U16,
+                "UINT32" => DType::U32,
+                "UINT64" => DType::U64,
+                "BOOL" => DType::Bool,
+                other => return Err(Error::new(format!("a cast to {other:?} is not supported"))),
+            })
+        }
+        _ => {
+            let code = c.attrs.int_or("to", 0)?;
+            ElementType::from_onnx(i32::try_from(code).unwrap_or(0))?.dtype()
+        }
+    }
+}
+
+/// `Cast`.
+pub(super) fn cast(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+    let x = c.required(0, "input")?;
+    let to = target(c)?;
+    // Both speak of types below 16 bits alone.
+    c.attrs.ignore(&["saturate", "round_mode"]);
+    Ok(vec![c.b.cast(x, to)?])
+}
+
+/// `CastLike`: to the type of the second operand.
+pub(super) fn cast_like(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+    let (x, like) = (c.required(0, "input")?, c.required(1, "target_type")?);
+    c.attrs.ignore(&["saturate", "round_mode"]);
+    let to = c.dtype(like);
+    Ok(vec![c.b.cast(x, to)?])
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ir::Tensor;
+    use crate::onnx::Attribute;
+    use crate::ops::testing::*;
+
+    #[test]
+    fn by_number_and_by_name() {
+        let x = f32s(&[3], &[-1.7, 0.0, 2.5]);
+        assert_eq!(
+            run("Cast", 13, &[("to", Attribute::Int(7))], &[x.clone()]),
+            Tensor::of(&[3], &[-1i64, 0, 2])
+        );
+        assert_eq!(
+            run("Cast", 1, &[("to", text("BOOL"))], &[x.clone()]),
+            Tensor::of(&[3], &[true, false, true])
+        );
+        assert!(lowered("Cast", 13, &[("to", Attribute::Int(8))], &[x], 1).unwrap_err().contains("string"));
+    }
+}

@@ -1,0 +1,162 @@
+//! What the file declares about its inputs and outputs: symbols and their fixed values, element types,
+//! and the check that the outputs are what was declared.
+
+use crate::error::{Error, Errors, Result};
+use crate::ir::{Dim, Graph, Shape, ValueId};
+use crate::onnx::{self, DimSpec, ValueType};
+use sofie_infer_runtime::DType;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The extents that the user fixed, by the names of the symbols: `dims(batch = 1)`.
+pub type DimValues = BTreeMap<String, u64>;
+
+/// `a = 1, b = 1` for a list of names.
+pub fn paste<S: AsRef<str>>(names: &[S]) -> String {
+    let entries: Vec<_> = names.iter().map(|n| format!("{} = 1", quoted(n.as_ref()))).collect();
+    entries.join(", ")
+}
+
+/// A name as `dims(..)` takes it: bare where it is an identifier, else a string literal.
+fn quoted(name: &str) -> String {
+    let word = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if word && !name.starts_with(|c: char| c.is_ascii_digit()) && !name.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{name:?}")
+    }
+}
+
+/// Checks that no extent of the inputs is left open.
+///
+/// # Errors
+/// The open extents, with the `dims(..)` that fixes them.
+pub fn free_symbols(graph: &Graph) -> Result<()> {
+    let names = graph.symbols();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let places = graph.inputs().iter().filter_map(|i| {
+        let shape = graph.shape(i.value);
+        let open = shape.dims().iter().any(|d| !d.symbols().is_empty());
+        open.then(|| format!("{}: {}{shape}", i.name, graph.dtype(i.value)))
+    });
+    let places: Vec<_> = places.collect();
+    let what = if names.len() == 1 { "an extent of the inputs is" } else { "extents of the inputs are" };
+    Err(Error::new(format!("{what} not fixed: {} ({})", names.join(", "), places.join("; "))).help(format!(
+        "fix {}: dims({})",
+        if names.len() == 1 { "it" } else { "them" },
+        paste(&names)
+    )))
+}
+
+/// The symbols of a model's inputs and what they are fixed to.
+pub(super) struct Symbols<'d> {
+    values: &'d DimValues,
+    /// Names that the file uses.
+    named: BTreeSet<String>,
+    /// All symbols, those that were made up for nameless extents among them.
+    all: BTreeSet<String>,
+}
+
+impl<'d> Symbols<'d> {
+    /// The symbols of `graph`; none has a shape yet.
+    pub(super) fn new(graph: &onnx::Graph, values: &'d DimValues) -> Symbols<'d> {
+        let mut named = BTreeSet::new();
+        for info in &graph.inputs {
+            if let ValueType::Tensor(t) = &info.ty {
+                for dim in t.shape.iter().flatten() {
+                    if let DimSpec::Symbol(name) = dim {
+                        named.insert(name.clone());
+                    }
+                }
+            }
+        }
+        Symbols { values, all: named.clone(), named }
+    }
+
+    fn dim(&mut self, name: String) -> Result<Dim> {
+        let dim = match self.values.get(&name) {
+            None => Dim::symbol(&name),
+            Some(&n) => Dim::Fixed(
+                i64::try_from(n)
+                    .map_err(|_| Error::new(format!("dims({name} = {n}) is larger than an extent can be")))?,
+            ),
+        };
+        self.all.insert(name);
+        Ok(dim)
+    }
+
+    /// A name for axis `axis` of input `input`, which has none in the file.
+    fn nameless(&self, input: &str, axis: usize) -> String {
+        let word: String = input.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let mut name = format!("{word}_{axis}");
+        while self.named.contains(&name) {
+            name.push('_');
+        }
+        name
+    }
+
+    /// Type and shape of an input.
+    ///
+    /// # Errors
+    /// It is no tensor of a known rank and a type that is computed in.
+    pub(super) fn input(&mut self, info: &onnx::ValueInfo) -> Result<(DType, Shape)> {
+        let (dtype, shape) = info.tensor()?;
+        let Some(specs) = shape else {
+            return Err(Error::new("the input has no declared shape, not even a number of axes")
+                .help("export the model with the shapes of its inputs")
+                .at_tensor(&*info.name));
+        };
+        let dims = specs.iter().enumerate().map(|(axis, spec)| match spec {
+            DimSpec::Const(n) => {
+                i64::try_from(*n).map(Dim::Fixed).map_err(|_| Error::new(format!("extent {n} is too large")))
+            }
+            DimSpec::Symbol(name) => self.dim(name.clone()),
+            DimSpec::Unknown => self.dim(self.nameless(&info.name, axis)),
+        });
+        let dims = dims.collect::<Result<Vec<_>>>().map_err(|e| e.at_tensor(&*info.name))?;
+        Ok((dtype, Shape::new(dims)))
+    }
+
+    /// Checks that every entry of `dims(..)` names a symbol; asked after all inputs have their shapes.
+    ///
+    /// # Errors
+    /// Each entry that names none.
+    pub(super) fn unknown_entries(&self) -> Errors {
+        let mut errors = Errors::new();
+        for name in self.values.keys().filter(|name| !self.all.contains(*name)) {
+            let known: Vec<_> = self.all.iter().map(|n| quoted(n)).collect();
+            let help = match known.as_slice() {
+                [] => "all extents of the inputs are fixed in the file".to_owned(),
+                known => format!("the symbols are {}", known.join(", ")),
+            };
+            errors.push(
+                Error::new(format!("dims({} = ..) names no symbol of the inputs", quoted(name))).help(help),
+            );
+        }
+        errors
+    }
+}
+
+/// Checks an output against its declaration; symbols and unknown extents say nothing.
+///
+/// # Errors
+/// The element type, the rank or a fixed extent differs.
+pub(super) fn check_output(graph: &crate::ir::Builder, info: &onnx::ValueInfo, v: ValueId) -> Result<()> {
+    let ValueType::Tensor(declared) = &info.ty else { return Ok(()) };
+    let (dtype, shape) = (graph.dtype(v), graph.shape(v));
+    let type_fits = declared.element.is_none_or(|e| e == dtype.into());
+    let shape_fits = declared.shape.as_ref().is_none_or(|specs| {
+        let fits = |(spec, dim): (&DimSpec, &Dim)| match (spec, dim.fixed()) {
+            (DimSpec::Const(n), Some(m)) => i64::try_from(*n) == Ok(m),
+            _ => true,
+        };
+        specs.len() == shape.rank() && specs.iter().zip(shape.dims()).all(fits)
+    });
+    if type_fits && shape_fits {
+        return Ok(());
+    }
+    Err(Error::new(format!("the output is declared as {declared}, but the network gives {dtype}{shape}"))
+        .help("the file contradicts itself: correct the declaration, or export the model again")
+        .at_tensor(&*info.name))
+}

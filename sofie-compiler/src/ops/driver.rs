@@ -1,0 +1,199 @@
+//! Walks a model node by node. A node that cannot be lowered poisons its outputs, and the walk goes on:
+//! every problem of a file is found at once, and none twice.
+
+use super::declared::{DimValues, Symbols, check_output, free_symbols};
+use super::operand::Operand;
+use super::{Ctx, Lowering, Operator, symbolic};
+use crate::error::{Error, Errors, Result};
+use crate::ir::{self, Builder};
+use crate::onnx::{self, Model, Node, TensorName};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The graph of core operations that a model is, with the extents in `dims` fixed and the others left
+/// as symbols (see [`free_symbols`]).
+///
+/// # Errors
+/// Every operator, attribute and shape that is not supported, each with its node.
+///
+/// ```no_run
+/// # use sofie_infer_compiler::{error::Errors, onnx, ops};
+/// let model = onnx::load("models/tagger.onnx".as_ref())?;
+/// let graph = ops::lower(&model, &[("batch".to_owned(), 1)].into())?;
+/// ops::free_symbols(&graph)?;
+/// # Ok::<(), Errors>(())
+/// ```
+pub fn lower(model: &Model, dims: &DimValues) -> Result<ir::Graph, Errors> {
+    lower_graph(&model.graph, dims)
+}
+
+/// [`lower`] for a graph alone.
+pub(super) fn lower_graph(graph: &onnx::Graph, dims: &DimValues) -> Result<ir::Graph, Errors> {
+    let mut driver = Driver {
+        graph,
+        constants: graph.initializers.iter().map(|i| (&*i.name, &i.tensor)).collect(),
+        b: Builder::new(),
+        values: HashMap::new(),
+        errors: Errors::new(),
+    };
+    driver.inputs(dims);
+    for node in &graph.nodes {
+        driver.node(node);
+    }
+    driver.outputs();
+    let Driver { b, mut errors, .. } = driver;
+    let lowered = b.finish();
+    if !errors.is_empty() {
+        // An open extent is often what the other problems come from.
+        let _ = errors.keep(free_symbols(&lowered));
+    }
+    errors.into_result(lowered)
+}
+
+struct Driver<'m> {
+    graph: &'m onnx::Graph,
+    constants: HashMap<&'m str, &'m onnx::Tensor>,
+    b: Builder,
+    values: HashMap<TensorName, Operand>,
+    errors: Errors,
+}
+
+impl<'m> Driver<'m> {
+    fn inputs(&mut self, dims: &DimValues) {
+        let mut symbols = Symbols::new(self.graph, dims);
+        for info in &self.graph.inputs {
+            let operand = match self.errors.keep(symbols.input(info)) {
+                Some((dtype, shape)) => Operand::Value(self.b.input(&info.name, dtype, shape)),
+                None => Operand::Poisoned,
+            };
+            self.values.insert(info.name.clone(), operand);
+        }
+        self.errors.extend(symbols.unknown_entries());
+    }
+
+    /// What a name stands for. Constants enter the graph when they are first read, so that one nobody
+    /// reads may be of any type.
+    fn operand(&mut self, name: &TensorName) -> Result<Operand> {
+        if let Some(known) = self.values.get(name) {
+            return Ok(known.clone());
+        }
+        let Some(tensor) = self.constants.get(&**name) else {
+            return Err(Error::new("no node gives this tensor").at_tensor(&**name));
+        };
+        let tensor = dense(tensor).map_err(|e| e.at_tensor(&**name));
+        let operand = match &tensor {
+            Ok(t) => Operand::Value(self.b.tensor(t.clone())),
+            Err(_) => Operand::Poisoned,
+        };
+        self.values.insert(name.clone(), operand.clone());
+        tensor.map(|_| operand)
+    }
+
+    fn node(&mut self, node: &'m Node) {
+        let results = match self.lowered(node) {
+            Ok(results) => results,
+            Err(error) => {
+                self.errors.push(error.at_node(node));
+                Vec::new()
+            }
+        };
+        let mut results = results.into_iter();
+        for name in &node.outputs {
+            let result = results.next().unwrap_or(Operand::Poisoned);
+            if let Some(name) = name {
+                self.values.insert(name.clone(), result);
+            }
+        }
+    }
+
+    /// The node's results; fewer where an operand was refused before.
+    fn lowered(&mut self, node: &'m Node) -> Result<Vec<Operand>> {
+        let operator = find(node)?;
+        let operands = node.inputs.iter().map(|n| n.as_ref().map(|n| self.operand(n)).transpose());
+        let operands = operands.collect::<Result<Vec<_>>>()?;
+        if operands.contains(&Some(Operand::Poisoned)) {
+            return Ok(Vec::new());
+        }
+        self.b.set_origin(&[origin(node)]);
+        let mut ctx = Ctx { b: &mut self.b, node, attrs: node.attrs(), operands };
+        if ctx.version() < 6 {
+            // A hint to the memory planners of 2017.
+            ctx.attrs.ignore(&["consumed_inputs"]);
+        }
+        let results = match symbolic::lower(&mut ctx)? {
+            Some(extents) => extents,
+            None => match operator.lower {
+                Lowering::Values(lower) => lower(&mut ctx)?.into_iter().map(Operand::Value).collect(),
+                Lowering::Extents(lower) => lower(&mut ctx)?,
+            },
+        };
+        ctx.attrs.finish()?;
+        if let Some(i) = (results.len()..node.outputs.len()).find(|i| node.output(*i).is_some()) {
+            return Err(Error::new(format!("output {i} of {} is not supported", node.op_type))
+                .help("remove what reads it before exporting"));
+        }
+        Ok(results)
+    }
+
+    fn outputs(&mut self) {
+        for info in &self.graph.outputs {
+            let operand = self.operand(&info.name);
+            match self.errors.keep(operand) {
+                Some(Operand::Value(v)) => {
+                    self.errors.keep(check_output(&self.b, info, v));
+                    self.b.output(&info.name, v);
+                }
+                Some(Operand::Extents(e)) => self.errors.push(e.refused().at_tensor(&*info.name)),
+                Some(Operand::Poisoned) | None => {}
+            }
+        }
+        if self.graph.outputs.is_empty() {
+            self.errors.push(Error::new("the graph has no outputs"));
+        }
+    }
+}
+
+/// The constant in the graph's own form.
+pub(super) fn dense(tensor: &onnx::Tensor) -> Result<ir::Tensor> {
+    let dtype = tensor.dtype()?;
+    let dims: Option<Vec<usize>> = tensor.dims().iter().map(|&d| usize::try_from(d).ok()).collect();
+    dims.and_then(|dims| ir::Tensor::from_bytes(dtype, dims, tensor.bytes()))
+        .ok_or_else(|| Error::new(format!("dimensions {:?} do not fit the data", tensor.dims())))
+}
+
+/// How the nodes of the graph name the ONNX node that they came from.
+fn origin(node: &Node) -> Arc<str> {
+    match node.name.as_str() {
+        "" => format!("{}_{}", node.op_type, node.index).into(),
+        name => format!("{}_{name}", node.op_type).into(),
+    }
+}
+
+fn find(node: &Node) -> Result<&'static Operator> {
+    if let Some(operator) = Operator::find(&node.domain, &node.op_type, node.version) {
+        return Ok(operator);
+    }
+    let versions = super::OPERATORS.iter().filter(|o| o.domain == node.domain && o.name == node.op_type);
+    let (since, until) = versions.fold((i64::MAX, 0), |(s, u), o| (s.min(o.since), u.max(o.until)));
+    let error = match until {
+        0 => Error::new("the operator is not supported"),
+        i64::MAX => Error::new(format!(
+            "the operator exists since opset {since}, but the model imports {}",
+            node.version
+        )),
+        _ => Error::new(format!(
+            "the operator exists in opsets {since} to {until}, but the model imports {}",
+            node.version
+        )),
+    };
+    Err(match (until, node.domain.as_str()) {
+        (0, "com.microsoft" | "com.microsoft.nchwc") => {
+            error.help("ONNX Runtime wrote this operator while optimising; use the model from before")
+        }
+        (0, "") => {
+            error.help("export the model with simpler operators, or fold it with onnxsim if it is constant")
+        }
+        (0, _) => error.help("only ONNX's own operators can be compiled"),
+        _ => error.help("export the model with another opset version"),
+    })
+}

@@ -1,0 +1,245 @@
+//! ONNX operators → core operations: one file a family, and the table below that lists them all.
+//!
+//! A lowering takes a [`Ctx`] (the node's operands, attributes and version, and the graph that is being
+//! built) and gives the values of the node's outputs. Shapes are inferred and constants folded as the
+//! graph grows, so a lowering sees the ranks, the extents and the constant operands it needs. To add an
+//! operator, write its function in the file of its family and add its line to [`OPERATORS`].
+//!
+//! Versions: a file says which opset of `ai.onnx` it imports; a lowering asks [`Ctx::version`] where the
+//! meaning changed. Opsets 7 to 28 are covered, older ones where the operator differs only in attributes.
+
+mod ctx;
+mod declared;
+mod driver;
+mod expr;
+mod operand;
+mod symbolic;
+#[cfg(test)]
+mod testing;
+
+mod activation;
+mod binary;
+mod cast;
+mod concat;
+mod constant;
+mod conv;
+mod gather;
+mod gemm;
+mod matmul;
+mod norm;
+mod pool;
+mod reduce;
+mod reshape;
+mod slice;
+mod softmax;
+mod top_k;
+mod transpose;
+mod unary;
+mod window;
+
+pub use ctx::Ctx;
+pub use declared::{DimValues, free_symbols};
+pub use driver::lower;
+pub use operand::Operand;
+
+use crate::error::Result;
+use crate::ir::{ReduceKind, RowKind, ValueId};
+use sofie_infer_runtime::map::{Binary, Unary};
+
+/// How the nodes of one operator are lowered.
+#[derive(Clone, Copy, Debug)]
+pub enum Lowering {
+    /// To the values of the outputs, in order.
+    Values(fn(&mut Ctx<'_, '_>) -> Result<Vec<ValueId>>),
+    /// To extents, which may be symbolic.
+    Extents(fn(&mut Ctx<'_, '_>) -> Result<Vec<Operand>>),
+}
+
+/// An operator and the opset versions that know it.
+#[derive(Clone, Copy, Debug)]
+pub struct Operator {
+    /// The domain; "" is `ai.onnx`.
+    pub domain: &'static str,
+    /// The operator's name.
+    pub name: &'static str,
+    /// The first version of the domain that has it.
+    pub since: i64,
+    /// The last version of the domain that has it.
+    pub until: i64,
+    /// Its lowering.
+    pub lower: Lowering,
+}
+
+impl Operator {
+    /// The operator of that name in that version of its domain.
+    pub fn find(domain: &str, name: &str, version: i64) -> Option<&'static Operator> {
+        let known = |o: &&Operator| o.domain == domain && o.name == name;
+        OPERATORS.iter().filter(known).find(|o| (o.since..=o.until).contains(&version))
+    }
+
+    const fn until(self, until: i64) -> Operator {
+        Operator { until, ..self }
+    }
+}
+
+/// An operator of `ai.onnx`.
+const fn op(name: &'static str, since: i64, lower: fn(&mut Ctx<'_, '_>) -> Result<Vec<ValueId>>) -> Operator {
+    Operator { domain: "", name, since, until: i64::MAX, lower: Lowering::Values(lower) }
+}
+
+/// An operator of `ai.onnx` that gives extents.
+const fn extents(
+    name: &'static str,
+    since: i64,
+    lower: fn(&mut Ctx<'_, '_>) -> Result<Vec<Operand>>,
+) -> Operator {
+    Operator { domain: "", name, since, until: i64::MAX, lower: Lowering::Extents(lower) }
+}
+
+/// Every operator that is known.
+#[rustfmt::skip]
+pub static OPERATORS: &[Operator] = &[
+    // One scalar operation.
+    op("Abs", 1, |c| unary::unary(c, Unary::Abs)),
+    op("Acos", 7, |c| unary::unary(c, Unary::Acos)),
+    op("Acosh", 9, |c| unary::unary(c, Unary::Acosh)),
+    op("Asin", 7, |c| unary::unary(c, Unary::Asin)),
+    op("Asinh", 9, |c| unary::unary(c, Unary::Asinh)),
+    op("Atan", 7, |c| unary::unary(c, Unary::Atan)),
+    op("Atanh", 9, |c| unary::unary(c, Unary::Atanh)),
+    op("BitwiseNot", 18, |c| unary::unary(c, Unary::BitNot)),
+    op("Ceil", 1, |c| unary::unary(c, Unary::Ceil)),
+    op("Cos", 7, |c| unary::unary(c, Unary::Cos)),
+    op("Cosh", 9, |c| unary::unary(c, Unary::Cosh)),
+    op("Erf", 9, |c| unary::unary(c, Unary::Erf)),
+    op("Exp", 1, |c| unary::unary(c, Unary::Exp)),
+    op("Floor", 1, |c| unary::unary(c, Unary::Floor)),
+    op("IsInf", 10, unary::is_inf),
+    op("IsNaN", 9, |c| unary::unary(c, Unary::IsNan)),
+    op("Log", 1, |c| unary::unary(c, Unary::Log)),
+    op("Neg", 1, |c| unary::unary(c, Unary::Neg)),
+    op("Not", 1, |c| unary::unary(c, Unary::Not)),
+    op("Reciprocal", 1, |c| unary::unary(c, Unary::Reciprocal)),
+    op("Relu", 1, |c| unary::unary(c, Unary::Relu)),
+    op("Round", 11, |c| unary::unary(c, Unary::Round)),
+    op("Sigmoid", 1, |c| unary::unary(c, Unary::Sigmoid)),
+    op("Sign", 9, |c| unary::unary(c, Unary::Sign)),
+    op("Sin", 7, |c| unary::unary(c, Unary::Sin)),
+    op("Sinh", 9, |c| unary::unary(c, Unary::Sinh)),
+    op("Softplus", 1, |c| unary::unary(c, Unary::Softplus)),
+    op("Sqrt", 1, |c| unary::unary(c, Unary::Sqrt)),
+    op("Tan", 7, |c| unary::unary(c, Unary::Tan)),
+    op("Tanh", 1, |c| unary::unary(c, Unary::Tanh)),
+    // Arithmetic, comparison and logic of operands that broadcast.
+    op("Add", 1, |c| binary::binary(c, Binary::Add)),
+    op("And", 1, |c| binary::binary(c, Binary::And)),
+    op("BitShift", 11, binary::bit_shift),
+    op("BitwiseAnd", 18, |c| binary::binary(c, Binary::And)),
+    op("BitwiseOr", 18, |c| binary::binary(c, Binary::Or)),
+    op("BitwiseXor", 18, |c| binary::binary(c, Binary::Xor)),
+    op("Div", 1, |c| binary::binary(c, Binary::Div)),
+    op("Equal", 1, |c| binary::binary(c, Binary::Eq)),
+    op("Greater", 1, |c| binary::binary(c, Binary::Gt)),
+    op("GreaterOrEqual", 12, |c| binary::binary(c, Binary::Ge)),
+    op("Less", 1, |c| binary::binary(c, Binary::Lt)),
+    op("LessOrEqual", 12, |c| binary::binary(c, Binary::Le)),
+    op("Max", 1, |c| binary::variadic(c, Binary::Max)),
+    op("Mean", 1, binary::mean),
+    op("Min", 1, |c| binary::variadic(c, Binary::Min)),
+    op("Mod", 10, binary::modulo),
+    op("Mul", 1, |c| binary::binary(c, Binary::Mul)),
+    op("Or", 1, |c| binary::binary(c, Binary::Or)),
+    op("Pow", 1, binary::pow),
+    op("Sub", 1, |c| binary::binary(c, Binary::Sub)),
+    op("Sum", 1, |c| binary::variadic(c, Binary::Add)),
+    op("Where", 9, binary::choose),
+    op("Xor", 1, |c| binary::binary(c, Binary::Xor)),
+    // Activations.
+    op("Celu", 12, activation::celu),
+    op("Clip", 1, activation::clip),
+    op("Elu", 1, activation::elu),
+    op("Gelu", 20, activation::gelu),
+    op("HardSigmoid", 1, activation::hard_sigmoid),
+    op("HardSwish", 14, activation::hard_swish),
+    op("LeakyRelu", 1, activation::leaky_relu),
+    op("Mish", 18, activation::mish),
+    op("PRelu", 1, activation::prelu),
+    op("Selu", 1, activation::selu),
+    op("Shrink", 9, activation::shrink),
+    op("Softsign", 1, activation::softsign),
+    op("Swish", 24, activation::swish),
+    op("ThresholdedRelu", 10, activation::thresholded_relu),
+    // Element types.
+    op("Cast", 1, cast::cast),
+    op("CastLike", 15, cast::cast_like),
+    // Products.
+    op("Gemm", 1, gemm::gemm),
+    op("MatMul", 1, matmul::matmul),
+    // Windows.
+    op("AveragePool", 1, pool::average),
+    op("Conv", 1, conv::conv),
+    op("ConvTranspose", 1, conv::conv_transpose),
+    op("GlobalAveragePool", 1, |c| pool::global(c, ReduceKind::Mean)),
+    op("GlobalLpPool", 1, pool::global_lp),
+    op("GlobalMaxPool", 1, |c| pool::global(c, ReduceKind::Max)),
+    op("LpPool", 1, pool::lp),
+    op("LRN", 1, pool::local_response),
+    op("MaxPool", 1, pool::max),
+    // Normalisations and rows.
+    op("BatchNormalization", 1, norm::batch_norm),
+    op("GroupNormalization", 18, norm::group_norm),
+    op("Hardmax", 1, softmax::hardmax),
+    op("InstanceNormalization", 1, norm::instance_norm),
+    op("LayerNormalization", 17, norm::layer_norm),
+    op("LogSoftmax", 1, |c| softmax::softmax(c, RowKind::LogSoftmax)),
+    op("LpNormalization", 1, norm::lp_norm),
+    op("MeanVarianceNormalization", 9, norm::mean_variance_norm),
+    op("RMSNormalization", 23, norm::rms_norm),
+    op("Softmax", 1, |c| softmax::softmax(c, RowKind::Softmax)),
+    // Reductions.
+    op("ArgMax", 1, |c| reduce::arg_reduce(c, true)),
+    op("ArgMin", 1, |c| reduce::arg_reduce(c, false)),
+    op("CumProd", 26, |c| reduce::scan(c, true)),
+    op("CumSum", 11, |c| reduce::scan(c, false)),
+    op("ReduceL1", 1, |c| reduce::reduce(c, ReduceKind::L1)),
+    op("ReduceL2", 1, |c| reduce::reduce(c, ReduceKind::L2)),
+    op("ReduceLogSum", 1, |c| reduce::reduce(c, ReduceKind::LogSum)),
+    op("ReduceLogSumExp", 1, |c| reduce::reduce(c, ReduceKind::LogSumExp)),
+    op("ReduceMax", 1, |c| reduce::reduce(c, ReduceKind::Max)),
+    op("ReduceMean", 1, |c| reduce::reduce(c, ReduceKind::Mean)),
+    op("ReduceMin", 1, |c| reduce::reduce(c, ReduceKind::Min)),
+    op("ReduceProd", 1, |c| reduce::reduce(c, ReduceKind::Prod)),
+    op("ReduceSum", 1, |c| reduce::reduce(c, ReduceKind::Sum)),
+    op("ReduceSumSquare", 1, |c| reduce::reduce(c, ReduceKind::SumSquare)),
+    op("TopK", 1, top_k::top_k),
+    // Shapes and the order of elements.
+    op("Concat", 1, concat::concat),
+    op("DepthToSpace", 1, transpose::depth_to_space),
+    op("Dropout", 1, reshape::dropout),
+    op("Expand", 8, reshape::expand),
+    op("Flatten", 1, reshape::flatten),
+    op("Identity", 1, reshape::identity),
+    op("Reshape", 1, reshape::reshape),
+    op("Slice", 1, slice::slice),
+    op("SpaceToDepth", 1, transpose::space_to_depth),
+    op("Split", 1, slice::split),
+    op("Squeeze", 1, reshape::squeeze),
+    op("Tile", 1, reshape::tile),
+    op("Transpose", 1, transpose::transpose),
+    op("Unsqueeze", 1, reshape::unsqueeze),
+    // Values from nothing.
+    op("Constant", 1, constant::constant),
+    op("ConstantOfShape", 9, constant::constant_of_shape),
+    op("EyeLike", 9, constant::eye_like),
+    op("Range", 11, constant::range),
+    extents("Shape", 1, constant::shape),
+    extents("Size", 1, constant::size),
+    op("Trilu", 14, constant::trilu),
+    // Indexed reads and writes.
+    op("Gather", 1, gather::gather),
+    op("GatherElements", 11, gather::gather_elements),
+    op("GatherND", 11, gather::gather_nd),
+    op("Scatter", 9, gather::scatter_elements).until(10),
+    op("ScatterElements", 11, gather::scatter_elements),
+    op("ScatterND", 11, gather::scatter_nd),
+];

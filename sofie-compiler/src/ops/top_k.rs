@@ -1,0 +1,46 @@
+//! `TopK`: the largest or smallest elements along an axis, and where they are.
+
+use super::Ctx;
+use super::transpose::axis_last;
+use crate::error::{Error, Result};
+use crate::ir::{Dim, Op, ValueId};
+
+/// `TopK`. `k` is an attribute in opset 1 and an operand since 10. With `sorted = 0` any order will do;
+/// the sorted one is given.
+pub(super) fn top_k(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+    let v = c.required(0, "X")?;
+    let k = if c.version() < 10 { c.attrs.int("k")?.map(Dim::Fixed) } else { c.extent(1, "k")? };
+    let Some(k) = k else { return Err(Error::new("k is missing")) };
+    let rank = c.rank(v);
+    let axis = c.axis("axis", Some(-1), rank)?;
+    let largest = c.attrs.flag_or("largest", true)?;
+    c.attrs.ignore(&["sorted"]);
+    let (there, back) = axis_last(rank, axis);
+    let last = c.b.transpose(v, &there)?;
+    let results = c.b.push(Op::TopK { k, largest }, &[last])?;
+    results.into_iter().map(|r| Ok(c.b.transpose(r, &back)?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ir::Tensor;
+    use crate::onnx::Attribute;
+    use crate::ops::testing::*;
+
+    #[test]
+    fn along_any_axis_the_lower_index_first() {
+        let x = f32s(&[3, 2], &[1.0, 9.0, 5.0, 9.0, 3.0, 0.0]);
+        let axis = [("axis", Attribute::Int(0))];
+        let top = run_all("TopK", 11, &axis, &[x.clone(), ints(&[2])], 2).unwrap();
+        assert_eq!(
+            top,
+            [Tensor::of(&[2, 2], &[5.0f32, 9.0, 3.0, 9.0]), Tensor::of(&[2, 2], &[1i64, 0, 2, 1])]
+        );
+        let smallest = [("largest", Attribute::Int(0))];
+        let low = run_all("TopK", 11, &smallest, &[x.clone(), ints(&[1])], 2).unwrap();
+        assert_eq!(low[1], Tensor::of(&[3, 1], &[0i64, 0, 1]));
+        let old = run_all("TopK", 1, &[("k", Attribute::Int(1))], &[x.clone()], 2).unwrap();
+        assert_eq!(old[0], Tensor::of(&[3, 1], &[9.0f32, 9.0, 3.0]));
+        assert!(lowered("TopK", 11, &[], &[x, ints(&[3])], 2).unwrap_err().contains("k = 3 of 2 elements"));
+    }
+}
