@@ -8,13 +8,16 @@
 extern crate alloc;
 
 pub mod act;
+pub mod conv;
 pub mod copy;
 mod element;
 pub mod gather;
 pub mod gemm;
+pub mod interpolate;
 pub mod map;
 pub mod math;
 mod memory;
+pub mod pool;
 pub mod scatter;
 mod session;
 pub mod simd;

@@ -25,6 +25,7 @@ pub(super) struct Problem {
     pub n: usize,
     pub ldc: usize,
     pub ldr: usize,
+    pub lines: Lines,
     pub act: Act,
     pub from_c: bool,
     pub c: *mut f32,
@@ -33,6 +34,23 @@ pub(super) struct Problem {
     pub bias: *const f32,
     /// Null: none.
     pub residual: *const f32,
+}
+
+/// Rows of C and the residual at two strides: equally many rows a line, lines at a stride of their own. Tiles do
+/// not reach over the end of a line. A transposed convolution writes every other row of every other line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Lines {
+    /// Lines.
+    pub count: usize,
+    /// Floats from a line of C to the next.
+    pub ldc: usize,
+    /// Floats from a line of the residual to the next.
+    pub ldr: usize,
+}
+
+impl Lines {
+    /// All rows are one line.
+    pub(crate) const ONE: Lines = Lines { count: 1, ldc: 0, ldr: 0 };
 }
 
 /// Where the rows of A are.
@@ -130,8 +148,10 @@ pub(super) unsafe fn drive<S: Simd, Src: Source>(s: S, problem: &Problem, n: usi
         return;
     }
     // An even share for each tile: 13 rows are 7 + 6 and not 12 + 1, which would leave the FMA units waiting.
-    let tiles = p.m.div_ceil(tile::max_rows(S::LEVEL));
-    let (share, taller) = if tiles == 1 { (p.m, 0) } else { (p.m / tiles, p.m % tiles) };
+    let rows = p.m / p.lines.count;
+    let line_tiles = rows.div_ceil(tile::max_rows(S::LEVEL));
+    let (share, taller) = if line_tiles == 1 { (rows, 0) } else { (rows / line_tiles, rows % line_tiles) };
+    let tiles = p.lines.count * line_tiles;
 
     let mut steps = source.block(0, p.k);
     loop {
@@ -164,22 +184,25 @@ pub(super) unsafe fn drive<S: Simd, Src: Source>(s: S, problem: &Problem, n: usi
             };
             let wide = tile::max_panels(S::LEVEL, share);
             block.ahead_step = if tiles == 1 { 0 } else { wide * NR / tiles };
-            let mut row = 0;
+            let (mut row, mut line, mut row_of_line) = (0, 0, 0);
             for tile in 0..tiles {
-                let rows = share + usize::from(tile < taller);
+                let rows = share + usize::from(tile - line * line_tiles < taller);
                 let a = source.locate(row, rows, &steps);
                 let place = Place {
                     a,
                     w: p.w.wrapping_add(column * p.k + steps.start * NR),
                     ahead: next.wrapping_add(tile * wide * block.k / tiles * NR),
                     bias: offset(bias, column),
-                    residual: offset(residual, row * p.ldr + column),
-                    c: p.c.wrapping_add(row * p.ldc + column),
+                    residual: offset(residual, line * p.lines.ldr + row_of_line * p.ldr + column),
+                    c: p.c.wrapping_add(line * p.lines.ldc + row_of_line * p.ldc + column),
                     columns: n - column,
                 };
                 // SAFETY: the caller's promise.
                 unsafe { tile_row::<S, Src>(s, rows, columns, &block, place) };
-                row += rows;
+                (row, row_of_line) = (row + rows, row_of_line + rows);
+                if row_of_line * p.lines.count == p.m {
+                    (line, row_of_line) = (line + 1, 0);
+                }
             }
             column += columns;
         }

@@ -13,6 +13,7 @@ mod rows;
 mod tests;
 mod tile;
 
+pub(crate) use self::drive::Lines;
 use self::drive::{Problem, Strided};
 pub use self::pack::{Layout, NR, pack, pack_into, packed_len};
 pub use self::rows::{GemmRows, OffsetTable, RowOffsets, ZEROS};
@@ -67,7 +68,7 @@ impl Gemm {
     /// When a slice is too short for the shape.
     pub fn run(&self, c: &mut [f32], a: &[f32], w: &[f32], bias: &[f32], residual: &[f32]) {
         assert!(a.len() >= extent(self.m, self.lda, self.k), "A is too short for {self:?}");
-        let problem = Problem::new(self, c, w, bias, residual);
+        let problem = Problem::new(self, Lines::ONE, c, w, bias, residual);
         dispatch(StridedProduct { problem: &problem, a: Strided { a: a.as_ptr(), row: self.lda, step: 1 } });
     }
 }
@@ -75,13 +76,16 @@ impl Gemm {
 impl Problem {
     /// Checks everything but A.
     #[inline(always)]
-    fn new(g: &Gemm, c: &mut [f32], w: &[f32], bias: &[f32], residual: &[f32]) -> Problem {
+    fn new(g: &Gemm, lines: Lines, c: &mut [f32], w: &[f32], bias: &[f32], residual: &[f32]) -> Problem {
+        assert!(lines.count != 0 && g.m.is_multiple_of(lines.count), "{lines:?} do not divide {g:?}");
+        let rows = g.m / lines.count;
+        let reach = |ld: usize, line: usize| extent(lines.count, line, extent(rows, ld, g.n));
         assert!(g.ldc >= g.n || g.m <= 1, "rows of C overlap in {g:?}");
-        assert!(c.len() >= extent(g.m, g.ldc, g.n), "C is too short for {g:?}");
+        assert!(c.len() >= reach(g.ldc, lines.ldc), "C is too short for {g:?}");
         assert!(w.len() >= packed_len(g.k, g.n), "the packed weights are too short for {g:?}");
         assert!(bias.is_empty() || bias.len() >= g.n && g.init == Init::Bias, "the bias does not fit {g:?}");
         assert!(
-            residual.is_empty() || residual.len() >= extent(g.m, g.ldr, g.n),
+            residual.is_empty() || residual.len() >= reach(g.ldr, lines.ldr),
             "the residual is too short for {g:?}"
         );
         assert!(tile::in_registers(g.act), "{:?} is a map of its own", g.act);
@@ -91,6 +95,7 @@ impl Problem {
             n: g.n,
             ldc: g.ldc,
             ldr: g.ldr,
+            lines,
             act: g.act,
             from_c: g.init == Init::C,
             c: c.as_mut_ptr(),

@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use super::drive::{self, KC, Problem, Source};
 use super::tile::{A, Block, TableRows};
-use super::{Gemm, Init};
+use super::{Gemm, Init, Lines};
 use crate::Act;
 use crate::simd::{Op, Simd, dispatch};
 
@@ -94,9 +94,25 @@ impl GemmRows {
         bias: &[f32],
         residual: &[f32],
     ) {
+        self.run_lines(Lines::ONE, c, a, rows, w, bias, residual);
+    }
+
+    /// The product with rows of C and the residual in lines.
+    #[allow(clippy::too_many_arguments, reason = "operands as for `run`")]
+    pub(crate) fn run_lines<R: RowOffsets>(
+        &self,
+        lines: Lines,
+        c: &mut [f32],
+        a: &[f32],
+        rows: &R,
+        w: &[f32],
+        bias: &[f32],
+        residual: &[f32],
+    ) {
         let &GemmRows { m, n, segments, segment, ldc, ldr, act, init } = self;
         let k = segments.checked_mul(segment).expect("the columns of A fit an address space");
-        let problem = Problem::new(&Gemm { m, k, n, lda: k, ldc, ldr, act, init }, c, w, bias, residual);
+        let problem =
+            Problem::new(&Gemm { m, k, n, lda: k, ldc, ldr, act, init }, lines, c, w, bias, residual);
         dispatch(RowsProduct { problem: &problem, rows, a, segment });
     }
 }

@@ -1,0 +1,171 @@
+//! Convolution over one to three spatial axes, channels last.
+//!
+//! [`Conv`] describes one; its [`Algo`] is chosen from the shapes alone, so that results do not depend on the
+//! CPU. Weights are packed ahead of time in the form that the algorithm reads ([`Conv::pack`]). Every output
+//! (but for Winograd's) is one chain of fused multiply-adds over kernel positions, then channels, from the
+//! bias on; padding takes part as zeros.
+
+mod implicit;
+pub(crate) mod number;
+mod pack;
+mod plain;
+#[cfg(test)]
+mod tests;
+mod transpose;
+pub(crate) mod window;
+
+pub use self::number::Number;
+pub use self::transpose::ConvTranspose;
+pub use self::window::Window;
+use crate::Act;
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algo {
+    /// The windows are the pixels: a matrix product on the image as it lies.
+    Pointwise,
+    /// A matrix product whose rows are gathered from the image, group by group.
+    Implicit,
+}
+
+/// `y = act(conv(x, w) + bias + residual)`: x is `[batch, x…, c]`, y and the residual are `[batch, y…, m]`, the
+/// weights `[kernel…, c / group, m]` in packed form.
+///
+/// ```
+/// use sofie_infer_runtime::conv::{Conv, Window};
+/// // A moving sum of three over five pixels of one channel.
+/// let conv = Conv::new(1, Window::new(&[5], &[3], &[3], &[1], &[1], &[0]), 1, 1, 1);
+/// let weights = conv.pack(&[1.0, 1.0, 1.0]);
+/// let mut y = [0.0; 3];
+/// let mut scratch = vec![0.0; conv.scratch()];
+/// conv.run(&mut y, &[1.0, 2.0, 3.0, 4.0, 5.0], &weights, &[], &[], &[], &mut scratch);
+/// assert_eq!(y, [6.0, 9.0, 12.0]);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conv {
+    /// Images.
+    pub batch: usize,
+    /// The window and the spatial extents.
+    pub window: Window,
+    /// Channels of x, a multiple of `group`.
+    pub c: usize,
+    /// Channels of y, a multiple of `group`.
+    pub m: usize,
+    /// Groups of channels that do not see each other.
+    pub group: usize,
+    /// Floats from a pixel of x to the next.
+    pub ldx: usize,
+    /// Floats from a pixel of y to the next.
+    pub ldy: usize,
+    /// Floats from a pixel of the residual to the next.
+    pub ldr: usize,
+    /// Applied last; only what [`Act`] calls cheap, see [`Conv::run`].
+    pub act: Act,
+    /// How it is computed; [`Conv::new`] chooses.
+    pub algo: Algo,
+}
+
+impl Conv {
+    /// A convolution over dense tensors without activation, and the algorithm for its shape.
+    ///
+    /// # Panics
+    /// When `group` does not divide the channels.
+    pub const fn new(batch: usize, window: Window, c: usize, m: usize, group: usize) -> Conv {
+        assert!(group != 0 && c.is_multiple_of(group) && m.is_multiple_of(group), "groups divide channels");
+        let algo = if window.is_pointwise() { Algo::Pointwise } else { Algo::Implicit };
+        Conv { batch, window, c, m, group, ldx: c, ldy: m, ldr: m, act: Act::None, algo }
+    }
+
+    /// Floats of scratch that [`Conv::run`] needs.
+    pub const fn scratch(&self) -> usize {
+        match self.algo {
+            Algo::Pointwise => 0,
+            Algo::Implicit => implicit::scratch(self),
+        }
+    }
+
+    /// Runs the convolution. `w` is [`Conv::pack`]'s result, `prepared` holds what [`Conv::prepare`] wrote;
+    /// `bias` has `m` elements or none, `residual` is like y or empty.
+    ///
+    /// # Panics
+    /// When a slice is too short for the shape, or the activation is none of `None`, `Relu`, `LeakyRelu` and
+    /// `Clip` (the others are a map of their own).
+    #[allow(clippy::too_many_arguments, reason = "the operands of a convolution")]
+    pub fn run(
+        &self,
+        y: &mut [f32],
+        x: &[f32],
+        w: &[f32],
+        prepared: &[f32],
+        bias: &[f32],
+        residual: &[f32],
+        scratch: &mut [f32],
+    ) {
+        if self.batch == 0 || self.m == 0 || self.window.y_pixels() == 0 {
+            return;
+        }
+        let (x_pixels, y_pixels) = (self.batch * self.window.x_pixels(), self.batch * self.window.y_pixels());
+        assert!(self.ldx >= self.c && self.ldy >= self.m, "pixels overlap in {self:?}");
+        assert!(x.len() >= extent(x_pixels, self.ldx, self.c), "x is too short for {self:?}");
+        assert!(y.len() >= extent(y_pixels, self.ldy, self.m), "y is too short for {self:?}");
+        assert!(w.len() >= self.packed_len(), "the packed weights are too short for {self:?}");
+        assert!(prepared.len() >= self.prepared_len(), "the prepared weights are too short for {self:?}");
+        assert!(bias.is_empty() || bias.len() >= self.m, "the bias is too short for {self:?}");
+        assert!(
+            residual.is_empty() || residual.len() >= extent(y_pixels, self.ldr, self.m),
+            "the residual is too short for {self:?}"
+        );
+        assert!(scratch.len() >= self.scratch(), "the scratch is too short for {self:?}");
+        let operands = Operands { y, x, w, bias, residual };
+        match self.algo {
+            Algo::Pointwise => implicit::run_pointwise(self, operands),
+            Algo::Implicit => implicit::run(self, operands, scratch),
+        }
+    }
+}
+
+/// Floats from the first to the last of `pixels` pixels of `c` channels, `ld` apart; huge if it overflows.
+pub(crate) const fn extent(pixels: usize, ld: usize, c: usize) -> usize {
+    if pixels == 0 || c == 0 { 0 } else { (pixels - 1).saturating_mul(ld).saturating_add(c) }
+}
+
+/// What a convolution reads and writes; slices that may be longer than what is meant.
+struct Operands<'a> {
+    y: &'a mut [f32],
+    x: &'a [f32],
+    w: &'a [f32],
+    /// May be empty: zeros.
+    bias: &'a [f32],
+    /// May be empty: none.
+    residual: &'a [f32],
+}
+
+impl Operands<'_> {
+    /// Those of one image.
+    fn image(&mut self, conv: &Conv, image: usize) -> Operands<'_> {
+        let y = image * conv.window.y_pixels();
+        Operands {
+            y: &mut self.y[y * conv.ldy..],
+            x: from(self.x, image * conv.window.x_pixels() * conv.ldx),
+            residual: from(self.residual, y * conv.ldr),
+            ..*self
+        }
+    }
+
+    /// Those of one group, whose weights are packed apart.
+    fn group(&mut self, conv: &Conv, group: usize) -> Operands<'_> {
+        let m = group * (conv.m / conv.group);
+        Operands {
+            y: &mut self.y[m..],
+            x: from(self.x, group * (conv.c / conv.group)),
+            w: from(self.w, group * (conv.packed_len() / conv.group)),
+            bias: from(self.bias, m),
+            residual: from(self.residual, m),
+        }
+    }
+}
+
+/// `x[n..]`, nothing of nothing.
+fn from(x: &[f32], n: usize) -> &[f32] {
+    if x.is_empty() { x } else { &x[n..] }
+}

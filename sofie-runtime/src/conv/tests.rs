@@ -1,0 +1,308 @@
+//! Convolutions against their definition, bit for bit at every level, over odd shapes, strides and values.
+
+use proptest::prelude::*;
+use std::vec;
+use std::vec::Vec;
+
+use super::*;
+use crate::simd::for_each_level;
+
+/// Values that round, now and then one that does not behave.
+pub(super) fn value() -> impl Strategy<Value = f32> {
+    prop_oneof![
+        80 => -2.0f32..2.0,
+        1 => prop::sample::select(vec![0.0, -0.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30, 1e-40]),
+    ]
+}
+
+/// So many values, repeating a short run of a length that no stride divides.
+pub(super) fn values(seed: &[f32], len: usize) -> Vec<f32> {
+    (0..len).map(|i| seed[(i + i / 7) % seed.len()]).collect()
+}
+
+/// Equal bits, any NaN being any other.
+#[track_caller]
+pub(super) fn assert_bits(got: &[f32], expected: &[f32], what: &str) {
+    assert_eq!(got.len(), expected.len());
+    for (i, (&got, &expected)) in got.iter().zip(expected).enumerate() {
+        let same = got.to_bits() == expected.to_bits() || got.is_nan() && expected.is_nan();
+        assert!(same, "{what}: element {i} is {got:e}, expected {expected:e}");
+    }
+}
+
+pub(super) fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        Just(Act::None),
+        Just(Act::Relu),
+        (-0.5f32..1.5).prop_map(|alpha| Act::LeakyRelu { alpha }),
+        Just(Act::Clip { lo: -1.0, hi: 0.25 }),
+    ]
+}
+
+fn activate(act: Act, x: f32) -> f32 {
+    match act {
+        Act::Relu if x < 0.0 => 0.0,
+        Act::LeakyRelu { alpha } if x < 0.0 || x.is_nan() => alpha * x,
+        Act::Clip { lo, hi } if !x.is_nan() => x.max(lo).min(hi),
+        _ => x,
+    }
+}
+
+/// The padded image as a function of signed coordinates.
+fn padded(x: &[f32], w: &Window, ldx: usize, image: usize, at: [isize; 3], ch: usize) -> f32 {
+    let mut row = image;
+    for (at, extent) in at.into_iter().zip(w.x) {
+        if !(0..extent as isize).contains(&at) {
+            return 0.0;
+        }
+        row = row * extent + at as usize;
+    }
+    x[row * ldx + ch]
+}
+
+fn each(extents: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
+    (0..extents[0])
+        .flat_map(move |a| (0..extents[1]).flat_map(move |b| (0..extents[2]).map(move |c| [a, b, c])))
+}
+
+/// The definition: one chain of fused multiply-adds an output over kernel positions, then channels.
+fn oracle(conv: &Conv, y: &mut [f32], x: &[f32], w: &[f32], bias: &[f32], residual: &[f32]) {
+    let (win, c, m) = (&conv.window, conv.c / conv.group, conv.m / conv.group);
+    for image in 0..conv.batch {
+        for (pixel, o) in each(win.y).enumerate() {
+            let row = image * win.y_pixels() + pixel;
+            for filter in 0..conv.m {
+                let mut sum = bias.get(filter).copied().unwrap_or(0.0);
+                for (tap, k) in each(win.kernel).enumerate() {
+                    let at = [0, 1, 2].map(|i| {
+                        (o[i] * win.strides[i] + k[i] * win.dilations[i]) as isize
+                            - win.pads_begin[i] as isize
+                    });
+                    for ch in 0..c {
+                        let x = padded(x, win, conv.ldx, image, at, filter / m * c + ch);
+                        sum = x.mul_add(w[(tap * c + ch) * conv.m + filter], sum);
+                    }
+                }
+                if !residual.is_empty() {
+                    sum += residual[row * conv.ldr + filter];
+                }
+                y[row * conv.ldy + filter] = activate(conv.act, sum);
+            }
+        }
+    }
+}
+
+/// What a test may vary.
+#[derive(Clone, Debug)]
+pub(super) struct Case {
+    conv: Conv,
+    bias: bool,
+    residual: bool,
+}
+
+/// A window for which y is what the other numbers make of x, at least 1.
+fn window(axes: [[usize; 7]; 3]) -> Window {
+    let get = |j: usize| [axes[0][j], axes[1][j], axes[2][j]];
+    let (x, kernel, strides, dilations, begin, end) = (get(0), get(1), get(2), get(3), get(4), get(5));
+    let mut y = [0; 3];
+    for i in 0..3 {
+        let reach = (kernel[i] - 1) * dilations[i] + 1;
+        y[i] = ((x[i] + begin[i] + end[i]).saturating_sub(reach)) / strides[i] + 1;
+    }
+    Window { x, y, kernel, strides, dilations, pads_begin: begin }
+}
+
+fn axis(largest: usize) -> impl Strategy<Value = [usize; 7]> {
+    let plain = (1..=largest, 1usize..=3, 1usize..=2, Just(1usize), 0usize..=1, 0usize..=1);
+    let odd = (1..=largest, 1usize..=5, 1usize..=4, 1usize..=3, 0usize..=4, 0usize..=4);
+    prop_oneof![plain, odd].prop_map(|(x, k, s, d, b, e)| [x, k, s, d, b, e, 0])
+}
+
+fn any_window() -> impl Strategy<Value = Window> {
+    const ONE: [usize; 7] = [1, 1, 1, 1, 0, 0, 0];
+    prop_oneof![
+        axis(30).prop_map(|c| window([ONE, ONE, c])),
+        (axis(9), axis(9)).prop_map(|(b, c)| window([ONE, b, c])),
+        (axis(4), axis(5), axis(5)).prop_map(|(a, b, c)| window([a, b, c])),
+        (1usize..40).prop_map(|x| window([ONE, ONE, [x, 1, 1, 1, 0, 0, 0]])),
+    ]
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let channels = prop_oneof![
+        (1usize..=9, 1usize..=40, Just(1usize)),
+        (1usize..=40, 1usize..=20, Just(1usize)),
+        (1usize..=9, 1usize..=9, 2usize..=5).prop_map(|(c, m, g)| (c * g, m * g, g)),
+        (1usize..=3, 2usize..=40).prop_map(|(m, g)| (g, m * g, g)),
+    ];
+    let strides = prop::sample::select(vec![0usize, 0, 1, 5]);
+    (any_window(), 0usize..=3, channels, strides, act(), any::<[bool; 2]>()).prop_map(
+        |(window, batch, (c, m, group), apart, act, [bias, residual])| {
+            let conv = Conv::new(batch, window, c, m, group);
+            let conv = Conv { ldx: c + apart, ldy: m + 2 * apart, ldr: m + apart, act, ..conv };
+            Case { conv, bias, residual }
+        },
+    )
+}
+
+fn check(case: &Case, seed: &[f32]) {
+    let Case { conv, bias, residual } = case;
+    let (x_rows, y_rows) = (conv.batch * conv.window.x_pixels(), conv.batch * conv.window.y_pixels());
+    let x = values(seed, extent(x_rows, conv.ldx, conv.c));
+    let w = values(&seed[1..], conv.window.taps() * (conv.c / conv.group) * conv.m);
+    let bias = if *bias { values(&seed[2..], conv.m) } else { Vec::new() };
+    let residual = if *residual { values(&seed[3..], extent(y_rows, conv.ldr, conv.m)) } else { Vec::new() };
+    let untouched = vec![7.5; extent(y_rows, conv.ldy, conv.m)];
+    let mut expected = untouched.clone();
+    oracle(conv, &mut expected, &x, &w, &bias, &residual);
+    let packed = conv.pack(&w);
+    for_each_level(|level| {
+        let mut y = untouched.clone();
+        conv.run_plain(&mut y, &x, &w, &bias, &residual);
+        assert_bits(&y, &expected, &std::format!("{} plain {conv:?}", level.name()));
+        let mut y = untouched.clone();
+        let mut scratch = vec![f32::NAN; conv.scratch()];
+        conv.run(&mut y, &x, &packed, &[], &bias, &residual, &mut scratch);
+        assert_bits(&y, &expected, &std::format!("{} {conv:?}", level.name()));
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn equals_the_definition(case in case(), seed in prop::collection::vec(value(), 101)) {
+        check(&case, &seed);
+    }
+}
+
+fn seed() -> Vec<f32> {
+    (0..101).map(|i| ((i * 37 % 101) as f32 - 50.0) / 32.0).collect()
+}
+
+#[test]
+fn layers_that_fill_blocks() {
+    let image = |x: usize, k: usize, s: usize, pad: usize| {
+        window([[1, 1, 1, 1, 0, 0, 0], [x, k, s, 1, pad, pad, 0], [x, k, s, 1, pad, pad, 0]])
+    };
+    for (window, c, m, group) in [
+        (image(14, 3, 1, 1), 200, 33, 1),
+        (image(5, 1, 1, 0), 1100, 40, 1),
+        (image(3, 2, 1, 0), 1100, 20, 1),
+        (image(20, 7, 2, 3), 3, 64, 1),
+        (image(12, 5, 1, 0), 1, 6, 1),
+        (image(8, 3, 1, 1), 48, 48, 3),
+    ] {
+        let conv = Conv { act: Act::Relu, ..Conv::new(1, window, c, m, group) };
+        check(&Case { conv, bias: true, residual: true }, &seed());
+    }
+}
+
+#[test]
+fn other_types_round_once() {
+    let window = Window::new(&[6, 5], &[3, 5], &[3, 3], &[2, 1], &[1, 1], &[1, 1]);
+    let conv = Conv { act: Act::Silu, ..Conv::new(2, window, 4, 6, 2) };
+    let x = values(&seed(), 2 * 30 * 4);
+    let w = values(&seed()[1..], 9 * 2 * 6);
+    let bias = values(&seed()[2..], 6);
+    let mut wide = vec![0.0f64; 2 * 15 * 6];
+    let double = |v: &[f32]| v.iter().map(|&x| x as f64).collect::<Vec<_>>();
+    conv.run_plain(&mut wide, &double(&x), &double(&w), &double(&bias), &[]);
+    let half = |v: &[f32]| v.iter().map(|&x| crate::f16::from_f32(x)).collect::<Vec<_>>();
+    let mut narrow = vec![crate::f16::ZERO; wide.len()];
+    // The seeds are multiples of 1/32, so all products and sums are exact.
+    conv.run_plain(&mut narrow, &half(&x), &half(&w), &half(&bias), &[]);
+    for (&n, &d) in narrow.iter().zip(&wide) {
+        let error = (n.to_f64() - d).abs();
+        assert!(error <= d.abs() * 2f64.powi(-11) + 1e-7, "{n} for {d}");
+    }
+    let mut sums = vec![0i8; 3];
+    let conv = Conv::new(1, Window::new(&[3], &[3], &[3], &[1], &[1], &[1]), 1, 1, 1);
+    conv.run_plain(&mut sums, &[100, 100, 50], &[1, 1, 1], &[], &[]);
+    assert_eq!(sums, [-56, -6, -106], "integers wrap");
+}
+
+/// Scatters every product to where it goes, in the order of taps, then channels.
+fn scatter(conv: &ConvTranspose, y: &mut [f32], x: &[f32], w: &[f32], bias: &[f32], residual: &[f32]) {
+    let (win, c, m) = (&conv.window, conv.c / conv.group, conv.m / conv.group);
+    for row in 0..conv.batch * win.y_pixels() {
+        for filter in 0..conv.m {
+            y[row * conv.ldy + filter] = bias.get(filter).copied().unwrap_or(0.0);
+        }
+    }
+    for (tap, k) in each(win.kernel).enumerate() {
+        for ch in 0..conv.c {
+            for image in 0..conv.batch {
+                for (pixel, i) in each(win.x).enumerate() {
+                    let o = [0, 1, 2].map(|a| {
+                        (i[a] * win.strides[a] + k[a] * win.dilations[a]).wrapping_sub(win.pads_begin[a])
+                    });
+                    if (0..3).any(|a| o[a] >= win.y[a]) {
+                        continue;
+                    }
+                    let row = ((image * win.y[0] + o[0]) * win.y[1] + o[1]) * win.y[2] + o[2];
+                    let x = x[(image * win.x_pixels() + pixel) * conv.ldx + ch];
+                    for filter in 0..m {
+                        let y = &mut y[row * conv.ldy + ch / c * m + filter];
+                        *y = x.mul_add(w[(tap * conv.c + ch) * m + filter], *y);
+                    }
+                }
+            }
+        }
+    }
+    for row in 0..conv.batch * win.y_pixels() {
+        for filter in 0..conv.m {
+            let y = &mut y[row * conv.ldy + filter];
+            if !residual.is_empty() {
+                *y += residual[row * conv.ldr + filter];
+            }
+            *y = activate(conv.act, *y);
+        }
+    }
+}
+
+/// A transposed convolution: `axes` as for [`window`], pads cut from the result and output padding added.
+fn transposed_window(mut window: Window, cut: usize, more: usize) -> Window {
+    for i in 0..3 {
+        let full = (window.x[i] - 1) * window.strides[i] + (window.kernel[i] - 1) * window.dilations[i] + 1;
+        window.y[i] = (full + more.min(window.strides[i] - 1)).saturating_sub(window.pads_begin[i] + cut);
+    }
+    window
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn transposed_equals_scattering(
+        case in case(), cut in 0usize..3, more in 0usize..3, seed in prop::collection::vec(-2.0f32..2.0, 101),
+        odd in value(),
+    ) {
+        let Case { conv, bias, residual } = case;
+        let Conv { batch, c, m, group, ldx, ldy, ldr, act, .. } = conv;
+        let window = transposed_window(conv.window, cut, more);
+        let conv = ConvTranspose { batch, window, c, m, group, ldx, ldy, ldr, act };
+        let (x_rows, y_rows) = (batch * window.x_pixels(), batch * window.y_pixels());
+        let mut x = values(&seed, extent(x_rows, ldx, c));
+        if let Some(x) = x.last_mut() {
+            *x = odd;
+        }
+        let w = values(&seed[1..], window.taps() * c * (m / group));
+        let bias = if bias { values(&seed[2..], m) } else { Vec::new() };
+        let residual = if residual { values(&seed[3..], extent(y_rows, ldr, m)) } else { Vec::new() };
+        let untouched = vec![7.5; extent(y_rows, ldy, m)];
+        let mut expected = untouched.clone();
+        scatter(&conv, &mut expected, &x, &w, &bias, &residual);
+        let mut plain = untouched.clone();
+        conv.run_plain(&mut plain, &x, &w, &bias, &residual);
+        for (i, (&y, &e)) in plain.iter().zip(&expected).enumerate() {
+            assert!(y == e || y.is_nan() && e.is_nan(), "{conv:?}: element {i} is {y:e}, expected {e:e}");
+        }
+        let packed = conv.pack(&w);
+        for_each_level(|level| {
+            let mut y = untouched.clone();
+            conv.run(&mut y, &x, &packed, &bias, &residual);
+            assert_bits(&y, &plain, &std::format!("{} {conv:?}", level.name()));
+        });
+    }
+}

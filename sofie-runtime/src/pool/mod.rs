@@ -1,0 +1,214 @@
+//! Max and average pooling over windows of one to three spatial axes, channels last.
+//! (Pooling over whole images is a reduction.)
+
+pub(crate) mod plain;
+#[cfg(test)]
+mod tests;
+
+use crate::conv::{Number, Window, extent, window::Pixel};
+use crate::simd::{LANES, Op, Simd, dispatch};
+
+/// How a window becomes one element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolKind {
+    /// The largest element inside the tensor; NaN wins. Of none: the least value there is.
+    Max,
+    /// The mean over the elements inside the tensor. Of none: 0.
+    Average,
+    /// The mean over the elements inside the tensor and its pads (`count_include_pad`), not beyond them.
+    AverageWithPads,
+}
+
+/// Pooling: x is `[batch, x…, c]`, y is `[batch, y…, c]`.
+///
+/// ```
+/// use sofie_infer_runtime::{conv::Window, pool::{Pool, PoolKind}};
+/// let window = Window::new(&[4], &[2], &[2], &[2], &[1], &[0]);
+/// let mut y = [0.0; 2];
+/// Pool::new(PoolKind::Max, 1, window, [0; 3], 1).run(&mut y, &[1.0, 4.0, 3.0, 2.0]);
+/// assert_eq!(y, [4.0, 3.0]);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pool {
+    /// What becomes of a window.
+    pub kind: PoolKind,
+    /// Images.
+    pub batch: usize,
+    /// The window and the spatial extents.
+    pub window: Window,
+    /// Elements behind the last, per axis, that count as pads; windows may reach further (`ceil_mode`).
+    pub pads_end: [usize; 3],
+    /// Channels.
+    pub c: usize,
+    /// Elements from a pixel of x to the next.
+    pub ldx: usize,
+    /// Elements from a pixel of y to the next.
+    pub ldy: usize,
+}
+
+/// The taps of a window that count.
+#[derive(Clone, Copy)]
+pub(crate) struct Inside {
+    /// First and past-the-end tap, per axis, of those inside the tensor.
+    pub taps: [(usize, usize); 3],
+    /// The element of x, per axis, that tap 0 sees; wraps around below 0.
+    pub start: [usize; 3],
+    /// What the sum is divided by.
+    pub count: usize,
+}
+
+impl Pool {
+    /// Pooling over dense tensors.
+    pub const fn new(kind: PoolKind, batch: usize, window: Window, pads_end: [usize; 3], c: usize) -> Pool {
+        Pool { kind, batch, window, pads_end, c, ldx: c, ldy: c }
+    }
+
+    /// Runs the pooling of any type. Averages of integers are rounded towards zero.
+    ///
+    /// # Panics
+    /// When a slice is too short for the shape.
+    pub fn run_plain<T: Number>(&self, y: &mut [T], x: &[T]) {
+        self.check(y.len(), x.len());
+        T::pool(self, y, x);
+    }
+
+    /// Runs the pooling.
+    ///
+    /// # Panics
+    /// When a slice is too short for the shape.
+    pub fn run(&self, y: &mut [f32], x: &[f32]) {
+        self.check(y.len(), x.len());
+        dispatch(Windows { pool: self, y, x });
+    }
+
+    fn check(&self, y: usize, x: usize) {
+        let (x_pixels, y_pixels) = (self.batch * self.window.x_pixels(), self.batch * self.window.y_pixels());
+        assert!(self.ldx >= self.c && self.ldy >= self.c, "pixels overlap in {self:?}");
+        assert!(x >= extent(x_pixels, self.ldx, self.c), "x is too short for {self:?}");
+        assert!(y >= extent(y_pixels, self.ldy, self.c), "y is too short for {self:?}");
+    }
+
+    /// The taps of the window at `pixel` that count.
+    #[inline(always)]
+    pub(crate) fn inside(&self, pixel: &Pixel) -> Inside {
+        let w = &self.window;
+        let (mut taps, mut start, mut count) = ([(0, 0); 3], [0; 3], 1);
+        for i in 0..3 {
+            taps[i] = w.taps_inside(i, pixel.at[i]);
+            start[i] = (pixel.at[i] * w.strides[i]).wrapping_sub(w.pads_begin[i]);
+            count *= match self.kind {
+                PoolKind::AverageWithPads => {
+                    let end = w.x[i] + w.pads_begin[i] + self.pads_end[i];
+                    let room = end.saturating_sub(pixel.at[i] * w.strides[i]).div_ceil(w.dilations[i]);
+                    room.min(w.kernel[i])
+                }
+                _ => taps[i].1 - taps[i].0,
+            };
+        }
+        // A sum of nothing is 0 whatever it is divided by.
+        Inside { taps, start, count: count.max(1) }
+    }
+
+    /// The row of x that a tap inside the tensor sees.
+    #[inline(always)]
+    pub(crate) fn row(&self, image: usize, inside: &Inside, tap: [usize; 3]) -> usize {
+        let w = &self.window;
+        let mut row = image;
+        for (i, tap) in tap.into_iter().enumerate() {
+            row = row * w.x[i] + inside.start[i].wrapping_add(tap * w.dilations[i]);
+        }
+        row
+    }
+}
+
+/// Checked operands.
+struct Windows<'a> {
+    pool: &'a Pool,
+    y: &'a mut [f32],
+    x: &'a [f32],
+}
+
+/// Vectors of channels in flight: enough to hide the latency of the chains.
+const WIDE: usize = 4;
+
+impl Op for Windows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Windows { pool, y, x } = self;
+        let rows = pool.batch * pool.window.y_pixels();
+        if rows == 0 || pool.c == 0 {
+            return;
+        }
+        let mut pixel = Pixel::of_row(0, &pool.window.y);
+        for row in 0..rows {
+            let inside = pool.inside(&pixel);
+            let y = &mut y[row * pool.ldy..][..pool.c];
+            let mut first = 0;
+            while first + WIDE * LANES <= pool.c {
+                window::<S, WIDE>(s, pool, &pixel, &inside, y, x, first);
+                first += WIDE * LANES;
+            }
+            while first < pool.c {
+                window::<S, 1>(s, pool, &pixel, &inside, y, x, first);
+                first += LANES;
+            }
+            pixel.advance(&pool.window.y);
+        }
+    }
+}
+
+/// One window over up to `V` vectors of channels from `first` on.
+#[inline(always)]
+fn window<S: Simd, const V: usize>(
+    s: S,
+    pool: &Pool,
+    pixel: &Pixel,
+    inside: &Inside,
+    y: &mut [f32],
+    x: &[f32],
+    first: usize,
+) {
+    let channels = (y.len() - first).min(V * LANES);
+    let mask = s.mask_first(channels - (V - 1) * LANES);
+    let is_max = pool.kind == PoolKind::Max;
+    let mut acc = [s.splat(if is_max { f32::NEG_INFINITY } else { 0.0 }); V];
+    let [(a0, a1), (b0, b1), (c0, c1)] = inside.taps;
+    for a in a0..a1 {
+        for b in b0..b1 {
+            for c in c0..c1 {
+                let from = pool.row(pixel.image, inside, [a, b, c]) * pool.ldx + first;
+                let x = x[from..][..channels].as_ptr();
+                for (v, acc) in acc.iter_mut().enumerate() {
+                    // SAFETY: the slice has `channels` elements; lanes of the last vector past it are masked.
+                    let x = unsafe {
+                        if v + 1 < V {
+                            s.load_ptr(x.add(v * LANES))
+                        } else {
+                            s.load_masked_ptr(x.add(v * LANES), mask, s.zero())
+                        }
+                    };
+                    *acc = if is_max { s.max(*acc, x) } else { s.add(*acc, x) };
+                }
+            }
+        }
+    }
+    if !is_max {
+        let count = s.splat(inside.count as f32);
+        for acc in &mut acc {
+            *acc = s.div(*acc, count);
+        }
+    }
+    let y = y[first..][..channels].as_mut_ptr();
+    for (v, &acc) in acc.iter().enumerate() {
+        // SAFETY: as above.
+        unsafe {
+            if v + 1 < V {
+                s.store_ptr(acc, y.add(v * LANES));
+            } else {
+                s.store_masked_ptr(acc, y.add(v * LANES), mask);
+            }
+        }
+    }
+}
