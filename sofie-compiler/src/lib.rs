@@ -5,3 +5,13 @@ pub mod error;
 pub mod ir;
 pub mod onnx;
 pub mod ops;
+pub mod passes;
+pub mod plan;
+
+mod compile;
+mod emit;
+mod expand;
+
+pub use compile::{Compiled, Failure, Options, compile};
+pub use emit::module_name;
+pub use expand::{Request, expand};

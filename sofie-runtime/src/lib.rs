@@ -18,6 +18,8 @@ pub mod map;
 pub mod math;
 mod memory;
 pub mod pool;
+pub mod reduce;
+pub mod rows;
 pub mod scatter;
 mod session;
 pub mod simd;
@@ -26,6 +28,7 @@ pub mod topk;
 pub use act::Act;
 pub use element::{DType, Element, bf16, f16};
 pub use memory::{
-    Arena, LengthError, Nested, Packed, Span, Spans, Weights, flat, flat_mut, from_slice, nested, nested_mut,
+    Arena, Cutter, LengthError, NOTHING, Nested, Packed, Span, Spans, Weights, bool_bytes, bools, bools_mut,
+    flat, flat_mut, from_slice, nested, nested_mut, span,
 };
 pub use session::{DynSession, TensorInfo};

@@ -7,7 +7,7 @@ use alloc::vec;
 use core::fmt;
 
 /// One cache line; the unit of alignment and of allocation.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub(super) struct Line([u8; 64]);
 
@@ -59,6 +59,11 @@ impl Arena {
         self.split([span], [Span::<u8>::new(0, 0); 0]).0.into_iter().next().unwrap_or_default()
     }
 
+    /// Cuts the arena into slices one behind the other, each from a new cache line on.
+    pub fn cutter(&mut self) -> Cutter<'_> {
+        Cutter { rest: &mut self.lines }
+    }
+
     /// Spans to write beside spans to read.
     ///
     /// # Panics
@@ -81,6 +86,27 @@ impl Arena {
         // SAFETY: all spans lie inside the block, those that are written overlap none of the others
         // (both checked above), and the results borrow `self` mutably.
         unsafe { (write.borrow_mut(base), read.borrow(base)) }
+    }
+}
+
+/// Disjoint slices of an arena, cut in order.
+#[derive(Debug)]
+pub struct Cutter<'a> {
+    rest: &'a mut [Line],
+}
+
+impl<'a> Cutter<'a> {
+    /// The next `len` elements.
+    ///
+    /// # Panics
+    /// When they are not there.
+    pub fn cut<T: Element>(&mut self, len: usize) -> &'a mut [T] {
+        let span = Span::<T>::new(0, len);
+        let (lines, rest) = core::mem::take(&mut self.rest).split_at_mut(span.end().div_ceil(64));
+        self.rest = rest;
+        // SAFETY: the lines hold `len` elements, are 64-byte aligned and initialised, and leave the cutter here;
+        // every bit pattern is a value of `T` (`Span` refuses bool).
+        unsafe { core::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), len) }
     }
 }
 
@@ -127,6 +153,17 @@ mod tests {
     #[should_panic(expected = "in an arena of 64 bytes")]
     fn a_span_outside_is_refused() {
         Arena::new(64).split([A], [B]);
+    }
+
+    #[test]
+    fn a_cutter_gives_disjoint_aligned_slices() {
+        let mut arena = Arena::new(192);
+        let mut cutter = arena.cutter();
+        let (a, b) = (cutter.cut::<u8>(3), cutter.cut::<f32>(17));
+        a.fill(1);
+        b.fill(2.0);
+        assert_eq!(arena.get(Span::<u8>::new(0, 3)), [1, 1, 1]);
+        assert_eq!(arena.get(Span::<f32>::new(64, 17)), [2.0; 17]);
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //! typed spans into both. What is unsafe about reinterpreting bytes is here and nowhere in the expansion.
 
 mod arena;
+mod bools;
 mod nested;
 mod spans;
 mod weights;
 
-pub use arena::Arena;
+pub use arena::{Arena, Cutter};
+pub use bools::{bool_bytes, bools, bools_mut};
 pub use nested::{LengthError, Nested, flat, flat_mut, from_slice, nested, nested_mut};
-pub use spans::{Span, Spans};
+pub use spans::{NOTHING, Span, Spans, span};
 pub use weights::{Packed, Weights};

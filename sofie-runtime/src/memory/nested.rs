@@ -12,6 +12,10 @@ pub unsafe trait Nested {
     type Scalar: Element;
     /// The number of elements.
     const LEN: usize;
+    /// The number of axes.
+    const RANK: usize;
+    /// The extent of an axis below `RANK`.
+    fn extent(axis: usize) -> usize;
 }
 
 macro_rules! scalars {
@@ -20,6 +24,10 @@ macro_rules! scalars {
         unsafe impl Nested for $t {
             type Scalar = $t;
             const LEN: usize = 1;
+            const RANK: usize = 0;
+            fn extent(_: usize) -> usize {
+                1
+            }
         }
     )*};
 }
@@ -29,6 +37,10 @@ scalars!(f32 f64 crate::f16 crate::bf16 i8 i16 i32 i64 u8 u16 u32 u64 bool);
 unsafe impl<T: Nested, const N: usize> Nested for [T; N] {
     type Scalar = T::Scalar;
     const LEN: usize = N * T::LEN;
+    const RANK: usize = 1 + T::RANK;
+    fn extent(axis: usize) -> usize {
+        if axis == 0 { N } else { T::extent(axis - 1) }
+    }
 }
 
 /// The elements of a nested array, row-major.
@@ -114,6 +126,9 @@ mod tests {
         assert_eq!(*nested::<[[i64; 2]; 3]>(flat(&x)), [[1, 2], [3, 4], [5, 7]]);
         nested_mut::<[[i64; 3]; 2]>(flat_mut(&mut x))[0][0] = 9;
         assert_eq!(x[0][0], 9);
+        type Tensor = [[[u8; 4]; 3]; 2];
+        assert_eq!([0, 1, 2].map(Tensor::extent), [2, 3, 4]);
+        assert_eq!((Tensor::LEN, Tensor::RANK), (24, 3));
     }
 
     #[test]

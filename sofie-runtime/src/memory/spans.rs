@@ -73,6 +73,18 @@ impl<T: Element> Span<T> {
     }
 }
 
+/// `len` elements from byte `offset` on: [`Span::new`] for the expansion.
+///
+/// # Panics
+/// As [`Span::new`].
+#[inline]
+pub const fn span<T: Element>(offset: usize, len: usize) -> Span<T> {
+    Span::new(offset, len)
+}
+
+/// No spans at all.
+pub const NOTHING: [Span<u8>; 0] = [];
+
 mod sealed {
     pub trait Sealed {}
 }

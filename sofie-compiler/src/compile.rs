@@ -1,0 +1,95 @@
+//! The whole road for one file: bytes → model → graph → passes → plan.
+
+use crate::error::{Error, Errors};
+use crate::plan::{self, Plan, Port};
+use crate::{ir, onnx, ops, passes};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// How to compile.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Extents of symbolic dimensions, by name.
+    pub dims: BTreeMap<String, u64>,
+    /// Stop after that many passes.
+    pub stop_after: Option<usize>,
+}
+
+/// A compiled model.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The optimised graph.
+    pub graph: ir::Graph,
+    /// What runs.
+    pub plan: Plan,
+    /// Every file that was read.
+    pub files: Vec<PathBuf>,
+}
+
+/// Why a model is refused, and what is known of its interface all the same.
+#[derive(Clone, Debug, Default)]
+pub struct Failure {
+    /// Everything that is wrong.
+    pub errors: Errors,
+    /// Inputs and outputs, where the file could be read so far.
+    pub interface: Option<(Vec<Port>, Vec<Port>)>,
+}
+
+impl From<Errors> for Failure {
+    fn from(errors: Errors) -> Failure {
+        Failure { errors, interface: None }
+    }
+}
+
+/// Compiles the model at `path`, which messages call `shown`.
+///
+/// # Errors
+/// Everything that is wrong with the model, at once.
+pub fn compile(path: &Path, shown: &Path, options: &Options) -> Result<Compiled, Failure> {
+    let model = onnx::load(path).map_err(|e| renamed(e, path, shown))?;
+    let refused =
+        |errors: Errors| Failure { errors: errors.in_file(shown), interface: interface(&model, options) };
+    let graph = ops::lower(&model, &options.dims).map_err(refused)?;
+    ops::free_symbols(&graph).map_err(|e| refused(e.into()))?;
+    let graph = passes::optimize(graph, options.stop_after).map_err(|e| refused(internal(&e)))?;
+    let plan = plan::plan(&graph).map_err(|e| refused(internal(&e)))?;
+    Ok(Compiled { graph, plan, files: model.files.clone() })
+}
+
+/// A problem that is ours to mend, not the user's.
+fn internal(e: &ir::Invalid) -> Errors {
+    Error::new(format!("the network cannot be compiled: {e}"))
+        .help("this is a gap in sofie-infer, not in your model; please report it with the model")
+        .into()
+}
+
+/// Errors with the file named as the user named it.
+fn renamed(errors: Errors, path: &Path, shown: &Path) -> Errors {
+    let rename = |mut e: Error| {
+        if e.place.file.as_deref() == Some(path) {
+            e.place.file = Some(shown.to_path_buf());
+        }
+        e
+    };
+    Errors(errors.into_iter().map(rename).collect())
+}
+
+/// Inputs and outputs as far as the file declares them with known extents.
+fn interface(model: &onnx::Model, options: &Options) -> Option<(Vec<Port>, Vec<Port>)> {
+    let port = |v: &onnx::ValueInfo| {
+        let onnx::ValueType::Tensor(t) = &v.ty else { return None };
+        let dims = t.shape.as_ref()?.iter().map(|d| match d {
+            onnx::DimSpec::Const(n) => usize::try_from(*n).ok(),
+            onnx::DimSpec::Symbol(s) => options.dims.get(s).and_then(|n| usize::try_from(*n).ok()),
+            onnx::DimSpec::Unknown => None,
+        });
+        Some(Port {
+            name: v.name.to_string(),
+            dtype: t.element?.dtype().ok()?,
+            dims: dims.collect::<Option<_>>()?,
+        })
+    };
+    let initial: Vec<&str> = model.graph.initializers.iter().map(|i| &*i.name).collect();
+    let inputs = model.graph.inputs.iter().filter(|i| !initial.contains(&&*i.name)).map(port);
+    Some((inputs.collect::<Option<_>>()?, model.graph.outputs.iter().filter_map(port).collect()))
+}

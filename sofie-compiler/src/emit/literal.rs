@@ -1,0 +1,144 @@
+//! Kernel descriptors as Rust source: each field by name, so that a person can read what a step does.
+
+use proc_macro2::{Literal as Lit, TokenStream};
+use quote::quote;
+use sofie_infer_runtime as rt;
+
+/// A value that can be written as a constant expression; `rt` names the runtime there.
+pub trait Literal {
+    /// The expression.
+    fn literal(&self) -> TokenStream;
+}
+
+impl Literal for usize {
+    fn literal(&self) -> TokenStream {
+        Lit::usize_unsuffixed(*self).into_token_stream()
+    }
+}
+
+impl Literal for isize {
+    fn literal(&self) -> TokenStream {
+        // A negative literal panics when it meets other tokens.
+        let n = Lit::usize_unsuffixed(self.unsigned_abs());
+        if *self < 0 { quote!(-#n) } else { quote!(#n) }
+    }
+}
+
+impl Literal for u64 {
+    fn literal(&self) -> TokenStream {
+        Lit::u64_unsuffixed(*self).into_token_stream()
+    }
+}
+
+impl Literal for u32 {
+    fn literal(&self) -> TokenStream {
+        Lit::u32_unsuffixed(*self).into_token_stream()
+    }
+}
+
+impl Literal for u8 {
+    fn literal(&self) -> TokenStream {
+        Lit::u8_unsuffixed(*self).into_token_stream()
+    }
+}
+
+impl Literal for bool {
+    fn literal(&self) -> TokenStream {
+        quote!(#self)
+    }
+}
+
+impl Literal for f32 {
+    fn literal(&self) -> TokenStream {
+        if !self.is_finite() {
+            let bits = Lit::u32_unsuffixed(self.to_bits());
+            return quote!(f32::from_bits(#bits));
+        }
+        let n = Lit::f32_unsuffixed(self.abs());
+        if self.is_sign_negative() { quote!(-#n) } else { quote!(#n) }
+    }
+}
+
+impl<T: Literal, const N: usize> Literal for [T; N] {
+    fn literal(&self) -> TokenStream {
+        self.as_slice().literal()
+    }
+}
+
+impl<T: Literal> Literal for [T] {
+    fn literal(&self) -> TokenStream {
+        let items = self.iter().map(Literal::literal);
+        quote!([#(#items),*])
+    }
+}
+
+impl<T: Literal> Literal for Option<T> {
+    fn literal(&self) -> TokenStream {
+        match self.as_ref().map(Literal::literal) {
+            Some(x) => quote!(Some(#x)),
+            None => quote!(None),
+        }
+    }
+}
+
+use quote::ToTokens;
+
+/// Structs by their fields: `path::Name { field, … }` relative to the runtime crate.
+macro_rules! structs {
+    ($($($path:ident)::+ { $($field:ident),* $(,)? })*) => {$(
+        impl Literal for rt::$($path)::+ {
+            fn literal(&self) -> TokenStream {
+                let rt::$($path)::+ { $($field),* } = self;
+                $(let $field = $field.literal();)*
+                quote!(rt::$($path)::+ { $($field: #$field),* })
+            }
+        }
+    )*};
+}
+
+/// An enum by its variants, with named fields or none.
+macro_rules! variants {
+    ($path:path { $($variant:ident $({ $($field:ident),* })?),* $(,)? }) => {
+        impl Literal for $path {
+            fn literal(&self) -> TokenStream {
+                type E = $path;
+                match self {
+                    $(E::$variant $({ $($field),* })? => {
+                        $($(let $field = $field.literal();)*)?
+                        quote!($path::$variant $({ $($field: #$field),* })?)
+                    })*
+                }
+            }
+        }
+    };
+}
+
+variants!(rt::Act { None, Relu, LeakyRelu { alpha }, Clip { lo, hi }, Elu { alpha }, Sigmoid, Tanh, Silu, GeluErf, GeluTanh });
+variants!(rt::gemm::Init { Bias, C });
+variants!(rt::DType { F32, F64, F16, BF16, I8, I16, I32, I64, U8, U16, U32, U64, Bool });
+variants!(rt::conv::Algo { Pointwise, Implicit });
+variants!(rt::pool::PoolKind { Max, Average, AverageWithPads });
+variants!(rt::reduce::ReduceKind { Sum, Mean, Prod, Max, Min, L1, L2, SumSquare, LogSum, LogSumExp });
+variants!(rt::rows::RowKind { Softmax, LogSoftmax, LayerNorm { epsilon }, RmsNorm { epsilon } });
+variants!(rt::scatter::Combine { Set, Add, Mul, Max, Min });
+
+structs! {
+    conv::Conv { batch, window, c, m, group, ldx, ldy, ldr, act, algo }
+    conv::ConvTranspose { batch, window, c, m, group, ldx, ldy, ldr, act }
+    conv::Window { x, y, kernel, strides, dilations, pads_begin }
+    interpolate::Interpolate { outer, x, y, inner, taps }
+    pool::Pool { kind, batch, window, pads_end, c, ldx, ldy }
+    reduce::ArgReduce { largest, last, rank, dims, x, y, x_offset, y_offset, n, step }
+    reduce::Reduce { kind, rank, dims, x, y, x_offset, y_offset, folded, folded_dims, folded_x }
+    rows::Rows { kind, rows, n, ldx, ldy }
+    copy::Copy { rank, dims, src, src_offset, dst, dst_offset }
+    copy::Pad { copy, len, value }
+    gather::Gather { at }
+    gather::Indexed {
+        rank, dims, walk, walk_offset, data, data_offset, index, index_offset, tuple, tuple_step, extents, steps,
+    }
+    scatter::Scatter { at, combine }
+    topk::TopK { rows, n, k, ldx, largest }
+    map::Scalar { dtype, bits }
+    gemm::Gemm { m, k, n, lda, ldc, ldr, act, init }
+}

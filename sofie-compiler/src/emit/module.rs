@@ -1,0 +1,353 @@
+//! The module around the steps: constants, `Session`, `Inputs`, `Outputs`, and what tools see of them.
+
+use super::names::Names;
+use super::steps::{Steps, steps};
+use super::types;
+use crate::plan::{Plan, Port};
+use proc_macro2::{Ident, Literal, TokenStream};
+use quote::{format_ident, quote};
+use sofie_infer_runtime::DType;
+use std::path::PathBuf;
+
+/// What the module needs to know beside the plan.
+pub struct Context<'a> {
+    /// The facade's path.
+    pub krate: &'a TokenStream,
+    /// Attributes and documentation of the module, as the user wrote them.
+    pub attributes: &'a TokenStream,
+    /// The module's visibility.
+    pub visibility: &'a TokenStream,
+    /// The module's name.
+    pub name: &'a Ident,
+    /// The model's path, as the user wrote it.
+    pub path: &'a str,
+    /// Files that the expansion depends on.
+    pub files: &'a [PathBuf],
+    /// A `#[test]` to put into the module.
+    pub test: TokenStream,
+}
+
+/// A tensor of the session's interface.
+struct Tensor<'a> {
+    port: &'a Port,
+    name: Ident,
+    ty: TokenStream,
+}
+
+fn tensors<'a>(ports: impl Iterator<Item = &'a Port>, reserved: &[&str]) -> Vec<Tensor<'a>> {
+    let mut names = Names::reserving(reserved);
+    ports
+        .map(|port| Tensor { name: names.snake(&port.name), ty: types::nested(port.dtype, &port.dims), port })
+        .collect()
+}
+
+/// The documentation of one tensor.
+fn tensor_doc(t: &Tensor<'_>) -> String {
+    format!("`{}`: {}.", t.port.name, types::shown(t.port.dtype, &t.port.dims))
+}
+
+/// The module of a plan.
+pub fn module(cx: &Context<'_>, plan: &Plan) -> TokenStream {
+    let Context { krate, attributes, visibility, name, test, .. } = cx;
+    let inputs = tensors(plan.inputs.iter(), &["session_arena"]);
+    let outputs = tensors(plan.outputs.iter().map(|(port, _)| port), &[]);
+    let header = header(cx, plan);
+    let constants = constants(plan);
+    let packed = packed(plan);
+    let flat: Vec<Ident> = inputs.iter().map(|t| t.name.clone()).collect();
+    let Steps { constants: descriptors, body } = steps(plan, &flat);
+    let session = session(cx, plan, &inputs, &outputs);
+    let types = interface(&inputs, &outputs);
+    let dynamic = dynamic(plan, &inputs);
+    let compute_params = inputs.iter().map(|t| {
+        let (name, ty) = (&t.name, types::stored(t.port.dtype));
+        quote!(#name: &[#ty])
+    });
+    let tracked = cx.files.iter().map(|f| {
+        let file = f.display().to_string();
+        quote!(
+            const _: &[u8] = include_bytes!(#file);
+        )
+    });
+    let arena = if plan.steps.is_empty() { quote!(_arena) } else { quote!(arena) };
+    quote! {
+        #header
+        #attributes
+        #[allow(dead_code, unused_variables, clippy::all, clippy::pedantic, clippy::nursery)]
+        #visibility mod #name {
+            use #krate::rt;
+
+            #(#tracked)*
+            #constants
+            #packed
+            #types
+            #session
+            #dynamic
+            #descriptors
+
+            /// All steps of the network.
+            fn compute(#arena: &mut rt::Arena, #(#compute_params),*) {
+                #body
+            }
+            #test
+        }
+    }
+}
+
+fn header(cx: &Context<'_>, plan: &Plan) -> TokenStream {
+    let user_docs = cx.attributes.to_string().contains("doc");
+    let line = format!(
+        "{} compiled from `{}`: {} of weights, {} of memory.",
+        if user_docs { "\n\nA network" } else { "A network" },
+        cx.path,
+        types::size(plan.weights.bytes().len()),
+        types::size(plan.arena_bytes),
+    );
+    let list = |title: &str, ports: &mut dyn Iterator<Item = &Port>| {
+        let mut text = format!("\n\n{title}:");
+        for p in ports {
+            text += &format!("\n- `{}`: {}", p.name, types::shown(p.dtype, &p.dims));
+        }
+        text
+    };
+    let inputs = list("Inputs", &mut plan.inputs.iter());
+    let outputs = list("Outputs", &mut plan.outputs.iter().map(|(p, _)| p));
+    let text = format!("{line}{inputs}{outputs}");
+    quote!(#[doc = #text])
+}
+
+fn constants(plan: &Plan) -> TokenStream {
+    let value = |n: usize| Literal::usize_unsuffixed(n);
+    let (arena, bound) = (value(plan.arena_bytes), value(plan.bound_bytes));
+    let (scratch, weights) = (value(plan.scratch_bytes), value(plan.weights.bytes().len()));
+    let info = |ports: &mut dyn Iterator<Item = &Port>| {
+        let items = ports.map(|p| {
+            let (name, dtype) = (&p.name, format_ident!("{}", format!("{:?}", p.dtype)));
+            let dims = p.dims.iter().map(|&n| Literal::usize_unsuffixed(n));
+            quote!(rt::TensorInfo { name: #name, dtype: rt::DType::#dtype, shape: &[#(#dims),*] })
+        });
+        let items: Vec<_> = items.collect();
+        quote!(&[#(#items),*])
+    };
+    let inputs = info(&mut plan.inputs.iter());
+    let outputs = info(&mut plan.outputs.iter().map(|(p, _)| p));
+    quote! {
+        /// Bytes of memory that a session computes in.
+        pub const ARENA_BYTES: usize = #arena;
+        /// Bytes that no arena can go below: the most that lives at one step, kernels' scratch apart.
+        pub const ARENA_BOUND_BYTES: usize = #bound;
+        /// Bytes of the arena that are there for kernels' scratch.
+        pub const SCRATCH_BYTES: usize = #scratch;
+        /// Bytes of packed weights in the program's read-only memory.
+        pub const WEIGHT_BYTES: usize = #weights;
+        /// Names, types and shapes of the inputs.
+        pub const INPUTS: &[rt::TensorInfo] = #inputs;
+        /// Names, types and shapes of the outputs.
+        pub const OUTPUTS: &[rt::TensorInfo] = #outputs;
+    }
+}
+
+fn packed(plan: &Plan) -> TokenStream {
+    let bytes = plan.weights.bytes();
+    if bytes.is_empty() {
+        return TokenStream::new();
+    }
+    let (len, literal) = (Literal::usize_unsuffixed(bytes.len()), Literal::byte_string(bytes));
+    quote! {
+        static PACKED: rt::Packed<#len> = rt::Packed(*#literal);
+        const WEIGHTS: rt::Weights = PACKED.weights();
+    }
+}
+
+/// Byte offsets of the inputs in the block that `Session::inputs` hands out, and its size.
+fn input_offsets(plan: &Plan) -> (Vec<usize>, usize) {
+    let mut at = 0usize;
+    let mut offsets = Vec::new();
+    for p in &plan.inputs {
+        offsets.push(at);
+        at += (p.dims.iter().product::<usize>() * p.dtype.size()).next_multiple_of(64);
+    }
+    (offsets, at)
+}
+
+fn span(dtype: DType, offset: usize, dims: &[usize]) -> TokenStream {
+    let (ty, offset) = (types::stored(dtype), Literal::usize_unsuffixed(offset));
+    let len = Literal::usize_unsuffixed(dims.iter().product());
+    quote!(rt::span::<#ty>(#offset, #len))
+}
+
+fn session(cx: &Context<'_>, plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tensor<'_>]) -> TokenStream {
+    let (_, input_bytes) = input_offsets(plan);
+    let input_bytes = Literal::usize_unsuffixed(input_bytes);
+    let params = inputs.iter().map(|t| {
+        let (name, ty) = (&t.name, &t.ty);
+        quote!(#name: &#ty)
+    });
+    let flat = inputs.iter().map(|t| {
+        let name = &t.name;
+        if t.port.dtype == DType::Bool {
+            quote!(rt::bool_bytes(rt::flat(#name)))
+        } else {
+            quote!(rt::flat(#name))
+        }
+    });
+    let docs = inputs.iter().map(|t| format!("- `{}`: {}", t.name, tensor_doc(t)));
+    let docs = docs.collect::<Vec<_>>().join("\n");
+    let infer_doc = format!(
+        "Runs the network on one set of inputs; nothing is copied or allocated.\n\n{docs}\n\nThe outputs stay valid until the next run."
+    );
+    let fields: Vec<&Ident> = inputs.iter().map(|t| &t.name).collect();
+    let cuts = inputs.iter().map(|t| {
+        let name = &t.name;
+        let ty = types::stored(t.port.dtype);
+        let len = Literal::usize_unsuffixed(t.port.dims.iter().product());
+        let nested = if t.port.dtype == DType::Bool {
+            quote!(rt::nested_mut(rt::bools_mut(#name)))
+        } else {
+            quote!(rt::nested_mut(#name))
+        };
+        quote! {
+            let #name = cutter.cut::<#ty>(#len);
+            let #name = #nested;
+        }
+    });
+    let make_outputs = make_outputs(plan, outputs);
+    let new_doc = format!("A session of `{}` with memory of its own; weights are shared by all.", cx.path);
+    quote! {
+        /// A network with the memory that it computes in.
+        #[derive(Clone, Debug)]
+        pub struct Session {
+            arena: rt::Arena,
+            inputs: rt::Arena,
+        }
+
+        impl Session {
+            #[doc = #new_doc]
+            pub fn new() -> Session {
+                Session { arena: rt::Arena::new(ARENA_BYTES), inputs: rt::Arena::new(#input_bytes) }
+            }
+
+            #[doc = #infer_doc]
+            pub fn infer(&mut self, #(#params),*) -> Outputs<'_> {
+                compute(&mut self.arena, #(#flat),*);
+                outputs(&self.arena)
+            }
+
+            /// The session's own inputs, to be filled in place; they keep what they held.
+            pub fn inputs(&mut self) -> Inputs<'_> {
+                let mut cutter = self.inputs.cutter();
+                #(#cuts)*
+                Inputs { #(#fields,)* session_arena: &mut self.arena }
+            }
+        }
+
+        impl Default for Session {
+            fn default() -> Session {
+                Session::new()
+            }
+        }
+
+        #make_outputs
+    }
+}
+
+fn make_outputs(plan: &Plan, outputs: &[Tensor<'_>]) -> TokenStream {
+    let fields = outputs.iter().zip(&plan.outputs).map(|(t, (port, operand))| {
+        let name = &t.name;
+        let at = plan.operand_offset(operand);
+        let span = span(port.dtype, at, &port.dims);
+        if port.dtype == DType::Bool {
+            quote!(#name: rt::nested(rt::bools(arena.get(#span))))
+        } else {
+            quote!(#name: rt::nested(arena.get(#span)))
+        }
+    });
+    quote! {
+        fn outputs(arena: &rt::Arena) -> Outputs<'_> {
+            Outputs { #(#fields),* }
+        }
+    }
+}
+
+fn interface(inputs: &[Tensor<'_>], outputs: &[Tensor<'_>]) -> TokenStream {
+    let field = |t: &Tensor<'_>, reference: TokenStream| {
+        let (name, ty, doc) = (&t.name, &t.ty, tensor_doc(t));
+        quote! { #[doc = #doc] pub #name: #reference #ty, }
+    };
+    let input_fields = inputs.iter().map(|t| field(t, quote!(&'s mut)));
+    let output_fields = outputs.iter().map(|t| field(t, quote!(&'s)));
+    let flat = inputs.iter().map(|t| {
+        let name = &t.name;
+        if t.port.dtype == DType::Bool {
+            quote!(rt::bool_bytes(rt::flat(self.#name)))
+        } else {
+            quote!(rt::flat(self.#name))
+        }
+    });
+    quote! {
+        /// The network's outputs, borrowed from the session until its next run.
+        #[derive(Clone, Copy, Debug)]
+        pub struct Outputs<'s> {
+            #(#output_fields)*
+        }
+
+        /// The session's own inputs: fill them, then [`run`](Inputs::run).
+        #[derive(Debug)]
+        pub struct Inputs<'s> {
+            #(#input_fields)*
+            session_arena: &'s mut rt::Arena,
+        }
+
+        impl<'s> Inputs<'s> {
+            /// Runs the network on what the inputs hold.
+            pub fn run(self) -> Outputs<'s> {
+                compute(self.session_arena, #(#flat),*);
+                outputs(self.session_arena)
+            }
+        }
+    }
+}
+
+fn dynamic(plan: &Plan, inputs: &[Tensor<'_>]) -> TokenStream {
+    let (offsets, _) = input_offsets(plan);
+    let input_arms = inputs.iter().zip(&offsets).enumerate().map(|(i, (t, &at))| {
+        let bytes = span(DType::U8, at, &[t.port.dims.iter().product::<usize>() * t.port.dtype.size()]);
+        let i = Literal::usize_unsuffixed(i);
+        quote!(#i => self.inputs.get_mut(#bytes),)
+    });
+    let output_arms = plan.outputs.iter().enumerate().map(|(i, (port, operand))| {
+        let len = port.dims.iter().product::<usize>() * port.dtype.size();
+        let bytes = span(DType::U8, plan.operand_offset(operand), &[len]);
+        let i = Literal::usize_unsuffixed(i);
+        quote!(#i => self.arena.get(#bytes),)
+    });
+    quote! {
+        impl rt::DynSession for Session {
+            fn input_info(&self) -> &'static [rt::TensorInfo] {
+                INPUTS
+            }
+
+            fn output_info(&self) -> &'static [rt::TensorInfo] {
+                OUTPUTS
+            }
+
+            fn input_bytes(&mut self, i: usize) -> &mut [u8] {
+                match i {
+                    #(#input_arms)*
+                    _ => panic!("the model has no input {i}"),
+                }
+            }
+
+            fn run(&mut self) {
+                self.inputs().run();
+            }
+
+            fn output_bytes(&self, i: usize) -> &[u8] {
+                match i {
+                    #(#output_arms)*
+                    _ => panic!("the model has no output {i}"),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! One statement a step: the slices it works on, then the call. Descriptors are constants named after the
+//! ONNX nodes that they stand for.
+
+use super::literal::Literal;
+use super::names::Names;
+use super::types;
+use crate::plan::{Kernel, Operand, Plan, Root, Step};
+use proc_macro2::{Ident, Literal as Lit, Span, TokenStream};
+use quote::{ToTokens, quote};
+
+/// Constants and statements of a plan's steps.
+#[derive(Debug, Default)]
+pub struct Steps {
+    /// The descriptors.
+    pub constants: TokenStream,
+    /// The body of the function that runs them; `arena` is the arena, `inputs` the inputs' flat slices.
+    pub body: TokenStream,
+}
+
+/// Writes all steps; `inputs` names the flat slices.
+pub fn steps(plan: &Plan, inputs: &[Ident]) -> Steps {
+    let mut names = Names::reserving(&[
+        "ARENA_BYTES",
+        "BOUND_BYTES",
+        "SCRATCH_BYTES",
+        "WEIGHT_BYTES",
+        "INPUTS",
+        "OUTPUTS",
+        "PACKED",
+        "WEIGHTS",
+    ]);
+    let mut out = Steps::default();
+    for step in &plan.steps {
+        let name = names.constant(&constant_name(step));
+        let origin = step.origin.join(" + ");
+        let (ty, literal) = descriptor(&step.kernel);
+        let doc = if origin.is_empty() { None } else { Some(quote!(#[doc = #origin])) };
+        out.constants.extend(quote! { #doc const #name: #ty = #literal; });
+        out.body.extend(statement(plan, step, &name, inputs));
+    }
+    out
+}
+
+/// The kernel and the shortest name of the nodes that it stands for.
+fn constant_name(step: &Step) -> String {
+    let last = step.origin.last().map(|o| o.rsplit(['/', ':']).next().unwrap_or(o).to_owned());
+    let first = step.origin.first().map(|o| {
+        let parts: Vec<&str> = o.split(['/', ':']).filter(|p| !p.is_empty()).collect();
+        parts[parts.len().saturating_sub(2)..].join("_")
+    });
+    first.filter(|f| !f.is_empty()).or(last).unwrap_or_else(|| step.kernel.name().into())
+}
+
+/// How an element of the arena, a weight or an input is named as a slice.
+fn span(plan: &Plan, o: &Operand) -> TokenStream {
+    let (at, len) = (Lit::usize_unsuffixed(plan.operand_offset(o)), Lit::usize_unsuffixed(o.len));
+    let ty = types::stored(o.dtype);
+    quote!(rt::span::<#ty>(#at, #len))
+}
+
+/// The variables that hold what a step borrows, and the statement that borrows them.
+struct Borrows {
+    statement: TokenStream,
+    writes: Vec<TokenStream>,
+    reads: Vec<TokenStream>,
+}
+
+fn borrow(plan: &Plan, step: &Step, inputs: &[Ident]) -> Borrows {
+    let mut names = Names::default();
+    let mut pattern = |prefix: &str, operands: &[&Operand]| {
+        let names: Vec<Ident> = operands.iter().map(|_| names.snake(prefix)).collect();
+        let spans: Vec<TokenStream> = operands.iter().map(|o| span(plan, o)).collect();
+        let alike = operands
+            .windows(2)
+            .all(|w| types::stored(w[0].dtype).to_string() == types::stored(w[1].dtype).to_string());
+        let (pat, list) = match operands.len() {
+            0 => (quote!([]), quote!(rt::NOTHING)),
+            _ if alike => (quote!([#(#names),*]), quote!([#(#spans),*])),
+            _ => (quote!((#(#names,)*)), quote!((#(#spans,)*))),
+        };
+        (names, pat, list)
+    };
+    let in_arena = |o: &&Operand| matches!(o.root, Root::Buffer(_));
+    let writes: Vec<&Operand> = step.writes.iter().filter(in_arena).collect();
+    let arena_reads: Vec<&Operand> = step.reads.iter().flatten().filter(in_arena).collect();
+    let (write_names, write_pattern, write_list) = pattern("y", &writes);
+    let (read_names, read_pattern, read_list) = pattern("x", &arena_reads);
+    let mut next = read_names.iter();
+    let reads = step.reads.iter().map(|read| match read {
+        None => quote!(&[]),
+        Some(o) => match o.root {
+            Root::Buffer(_) => next.next().map(ToTokens::to_token_stream).unwrap_or_default(),
+            Root::Weights => {
+                let span = span(plan, o);
+                quote!(WEIGHTS.get(#span))
+            }
+            Root::Input(i) => {
+                let input = &inputs[i];
+                let whole = plan.inputs[i].dims.iter().product::<usize>();
+                if o.start == 0 && o.len == whole {
+                    quote!(#input)
+                } else {
+                    let (start, end) =
+                        (Lit::usize_unsuffixed(o.start), Lit::usize_unsuffixed(o.start + o.len));
+                    quote!(&#input[#start..#end])
+                }
+            }
+        },
+    });
+    let reads = reads.collect();
+    let statement = quote!(let (#write_pattern, #read_pattern) = arena.split(#write_list, #read_list););
+    let mut next = write_names.iter();
+    let writes = step.writes.iter().map(|w| match w.root {
+        Root::Buffer(_) => next.next().map(ToTokens::to_token_stream).unwrap_or_default(),
+        _ => quote!(&mut []),
+    });
+    let writes = writes.collect();
+    Borrows { statement, writes, reads }
+}
+
+fn statement(plan: &Plan, step: &Step, name: &Ident, inputs: &[Ident]) -> TokenStream {
+    let Borrows { statement, writes, reads } = borrow(plan, step, inputs);
+    let method = Ident::new(step.kernel.method(), Span::call_site());
+    // Results first, then operands, scratch last.
+    let (results, scratch) = writes.split_at(writes.len() - usize::from(step.kernel.takes_scratch()));
+    quote! { #statement #name.#method(#(#results,)* #(#reads,)* #(#scratch),*); }
+}
+
+/// The descriptor's type and value.
+fn descriptor(kernel: &Kernel) -> (TokenStream, TokenStream) {
+    macro_rules! table {
+        ($($variant:ident => $($path:ident)::+,)*) => {
+            match kernel {
+                $(Kernel::$variant(k) => (quote!(rt::$($path)::+), k.literal()),)*
+            }
+        };
+    }
+    table! {
+        Copy => copy::Copy,
+        Pad => copy::Pad,
+        Gather => gather::Gather,
+        Scatter => scatter::Scatter,
+        TopK => topk::TopK,
+        Gemm => gemm::Gemm,
+        Conv => conv::Conv,
+        ConvPlain => conv::Conv,
+        ConvTranspose => conv::ConvTranspose,
+        ConvTransposePlain => conv::ConvTranspose,
+        Pool => pool::Pool,
+        PoolPlain => pool::Pool,
+        Interpolate => interpolate::Interpolate,
+        InterpolatePlain => interpolate::Interpolate,
+        InterpolateCopy => interpolate::Interpolate,
+        Reduce => reduce::Reduce,
+        ArgReduce => reduce::ArgReduce,
+        Rows => rows::Rows,
+        RowsInPlace => rows::Rows,
+    }
+}

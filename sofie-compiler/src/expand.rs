@@ -1,0 +1,106 @@
+//! The macro's call → tokens: resolves the path, compiles the model, and places errors so that a user sees
+//! one message for one mistake.
+
+use crate::compile::{Compiled, Options, compile};
+use crate::emit;
+use crate::error::Errors;
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// A call of `sofie_model!`.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The facade's path, as the wrapper macro passes it.
+    pub krate: TokenStream,
+    /// Attributes and documentation of the module.
+    pub attributes: TokenStream,
+    /// The module's visibility.
+    pub visibility: TokenStream,
+    /// The module's name.
+    pub name: Ident,
+    /// The folder of the calling crate's manifest.
+    pub root: PathBuf,
+    /// The model's path, relative to `root`, as the user wrote it.
+    pub path: String,
+    /// Where the path stands in the source.
+    pub span: Span,
+    /// Extents of symbolic dimensions.
+    pub dims: Vec<(String, u64)>,
+    /// Reference inputs and outputs, relative to `root`, for a test of the module.
+    pub test: Option<String>,
+    /// What to print while compiling: `timing`.
+    pub print: Option<String>,
+}
+
+/// The module that a call expands to; on errors a `compile_error!` and a module whose `Session` has the
+/// right signature as far as it is known, so that nothing else is reported.
+pub fn expand(request: &Request) -> TokenStream {
+    let start = Instant::now();
+    let shown = Path::new(&request.path);
+    let path = request.root.join(shown);
+    let options = Options { dims: request.dims.iter().cloned().collect(), stop_after: None };
+    let (tokens, outcome) = match compile(&path, shown, &options) {
+        Ok(compiled) => (module(request, &path, &compiled), "compiled"),
+        Err(failure) => {
+            let message = message(&failure.errors);
+            let error = quote_spanned!(request.span=> ::core::compile_error!(#message););
+            let skeleton =
+                emit::skeleton(&request.krate, &request.visibility, &request.name, &failure.interface);
+            (quote!(#error #skeleton), "refused")
+        }
+    };
+    if let Some(what) = &request.print {
+        match what.as_str() {
+            "timing" => eprintln!("sofie_model!({:?}): {outcome} in {:.1?}", request.path, start.elapsed()),
+            other => {
+                let message = format!("unknown value {other:?} of `print`; it can be \"timing\"");
+                return quote_spanned!(request.span=> ::core::compile_error!(#message););
+            }
+        }
+    }
+    tokens
+}
+
+/// What the compiler shows: errors after the word "error" that rustc prints itself.
+fn message(errors: &Errors) -> String {
+    let text = errors.to_string();
+    text.strip_prefix("error in ").or_else(|| text.strip_prefix("error: ")).unwrap_or(&text).to_owned()
+}
+
+fn module(request: &Request, path: &Path, compiled: &Compiled) -> TokenStream {
+    let test = request.test.as_ref().map(|t| test(request, t, compiled)).unwrap_or_default();
+    let mut files = compiled.files.clone();
+    if files.is_empty() {
+        files.push(path.to_path_buf());
+    }
+    let files: Vec<PathBuf> =
+        files.iter().map(|f| std::path::absolute(f).unwrap_or_else(|_| f.clone())).collect();
+    let context = emit::Context {
+        krate: &request.krate,
+        attributes: &request.attributes,
+        visibility: &request.visibility,
+        name: &request.name,
+        path: &request.path,
+        files: &files,
+        test,
+    };
+    emit::module(&context, &compiled.plan)
+}
+
+/// A `#[test]` that runs the session against stored inputs and outputs.
+fn test(request: &Request, reference: &str, _compiled: &Compiled) -> TokenStream {
+    let krate = &request.krate;
+    let file = request.root.join(reference).display().to_string();
+    let name = format_ident!("agrees_with_reference");
+    let doc = format!("Runs the session on the inputs in `{reference}` and compares with the outputs there.");
+    quote! {
+        #[cfg(test)]
+        #[doc = #doc]
+        #[test]
+        fn #name() {
+            #krate::reference::check(&mut Session::new(), #file);
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Proves a plan without trusting the planner: a symbolic run over the arena's bytes.
+//!
+//! The state is a tag for each byte of the arena: the value and element whose byte lies there, or unknown.
+//! A step's transfer function first demands, for each operand that claims to hold a value at a layout,
+//! that each of its elements carries the tag that the graph says (views and concats are followed on index
+//! tensors by the reference evaluator, not by the planner's layouts); then it tags what it writes. Scratch
+//! and everything else a step writes becomes unknown. Outputs are demanded at the end.
+
+use super::{Operand, Plan, Root};
+use crate::ir::{Graph, Invalid, Op, Tensor, ValueId, eval};
+use sofie_infer_runtime::DType;
+use std::collections::HashMap;
+
+/// Value and element, in one number: values have fewer than 2^40 elements.
+type Tag = i64;
+
+const UNKNOWN: Tag = -1;
+
+/// Checks a plan against the graph that it was made from.
+///
+/// # Errors
+/// The first step that reads something else than the graph says, or writes outside its bounds.
+pub fn check(graph: &Graph, plan: &Plan) -> Result<(), Invalid> {
+    let mut checker = Checker { graph, plan, arena: vec![UNKNOWN; plan.arena_bytes], tags: HashMap::new() };
+    for (i, buffer) in plan.buffers.iter().enumerate() {
+        if buffer.offset + buffer.bytes > plan.arena_bytes {
+            return Err(Invalid::new(format!("buffer {i} ends outside the arena")));
+        }
+    }
+    for (i, step) in plan.steps.iter().enumerate() {
+        let at = |e: Invalid| Invalid::new(format!("step {i} ({}): {e}", step.origin.join(" + ")));
+        for operand in step.reads.iter().flatten() {
+            checker.demand(operand).map_err(at)?;
+        }
+        for (w, operand) in step.writes.iter().enumerate() {
+            let range = checker.range(operand).map_err(at)?;
+            let meets = |other: &Operand| {
+                checker.range(other).is_ok_and(|r| {
+                    !r.is_empty() && !range.is_empty() && r.start < range.end && range.start < r.end
+                })
+            };
+            let others = step.writes[w + 1..].iter().chain(step.reads.iter().flatten());
+            if let Some(other) = others.filter(|o| matches!(o.root, Root::Buffer(_))).find(|o| meets(o)) {
+                return Err(at(Invalid::new(format!("{other:?} is touched beside {operand:?}"))));
+            }
+        }
+        for operand in &step.writes {
+            checker.write(operand).map_err(at)?;
+        }
+    }
+    for (port, operand) in &plan.outputs {
+        checker.demand(operand).map_err(|e| Invalid::new(format!("output {:?}: {e}", port.name)))?;
+    }
+    Ok(())
+}
+
+struct Checker<'a> {
+    graph: &'a Graph,
+    plan: &'a Plan,
+    arena: Vec<Tag>,
+    tags: HashMap<ValueId, Tensor>,
+}
+
+impl Checker<'_> {
+    /// The bytes of an operand in the arena (or in its own root).
+    fn range(&self, o: &Operand) -> Result<std::ops::Range<usize>, Invalid> {
+        let size = o.dtype.size();
+        let (base, bytes) = match o.root {
+            Root::Buffer(b) => {
+                let buffer =
+                    self.plan.buffers.get(b).ok_or_else(|| Invalid::new(format!("no buffer {b}")))?;
+                (buffer.offset, buffer.bytes)
+            }
+            Root::Input(i) => {
+                let port = self.plan.inputs.get(i).ok_or_else(|| Invalid::new(format!("no input {i}")))?;
+                (0, port.dims.iter().product::<usize>() * size)
+            }
+            Root::Weights => (0, self.plan.weights.bytes().len()),
+        };
+        let end = (o.start + o.len) * size;
+        if end > bytes {
+            return Err(Invalid::new(format!("{o:?} ends outside its root")));
+        }
+        Ok(base + o.start * size..base + end)
+    }
+
+    /// The tag of each element of a value, as the graph says.
+    fn tags(&mut self, v: ValueId) -> Result<Tensor, Invalid> {
+        if let Some(t) = self.tags.get(&v) {
+            return Ok(t.clone());
+        }
+        let dims = self.graph.shape(v).fixed().ok_or_else(|| Invalid::new("a shape that is not fixed"))?;
+        let producer = self.graph.producer(v);
+        let tags = match producer.map(|n| &n.op) {
+            Some(op) if op.is_view() || matches!(op, Op::Concat(_)) => {
+                let node = producer.ok_or_else(|| Invalid::new("a view without a producer"))?;
+                let operands = node.inputs.iter().map(|i| self.tags(*i)).collect::<Result<Vec<_>, _>>()?;
+                let operands: Vec<&Tensor> = operands.iter().collect();
+                let results = eval::apply(op, &operands, &[(DType::I64, dims)])?;
+                results.into_iter().next().ok_or_else(|| Invalid::new("a view without a result"))?
+            }
+            _ => {
+                let own: Vec<i64> = (0..dims.iter().product::<usize>() as i64)
+                    .map(|i| (v.index() as i64) << 40 | i)
+                    .collect();
+                Tensor::of(&dims, &own)
+            }
+        };
+        self.tags.insert(v, tags.clone());
+        Ok(tags)
+    }
+
+    /// Byte positions of the elements that an operand says it holds, with their tags.
+    fn elements(&mut self, o: &Operand) -> Result<Vec<(usize, Tag)>, Invalid> {
+        let Some((v, layout)) = &o.holds else { return Ok(Vec::new()) };
+        let tags = self.tags(*v)?.to_vec::<i64>().ok_or_else(|| Invalid::new("tags are i64"))?;
+        if tags.len() != layout.len() {
+            return Err(Invalid::new(format!(
+                "%{} has {} elements, its place {}",
+                v.index(),
+                tags.len(),
+                layout.len()
+            )));
+        }
+        let size = o.dtype.size();
+        let base = self.range(&Operand { start: 0, len: 0, ..o.clone() })?.start;
+        let inside = o.start as isize..(o.start + o.len) as isize;
+        let mut elements = Vec::new();
+        for (at, tag) in layout.positions().into_iter().zip(tags) {
+            if !inside.contains(&at) {
+                return Err(Invalid::new(format!("%{} reaches outside its operand", v.index())));
+            }
+            elements.push((base + at as usize * size, tag));
+        }
+        Ok(elements)
+    }
+
+    fn demand(&mut self, o: &Operand) -> Result<(), Invalid> {
+        self.range(o)?;
+        let input = matches!(o.root, Root::Input(_));
+        if matches!(o.root, Root::Weights) {
+            return Ok(());
+        }
+        let size = o.dtype.size();
+        for (at, tag) in self.elements(o)? {
+            let found = if input {
+                let Root::Input(i) = o.root else { return Ok(()) };
+                (self.graph.inputs()[i].value.index() as i64) << 40 | (at / size) as i64
+            } else {
+                let bytes = &self.arena[at..at + size];
+                if bytes.iter().all(|t| *t == bytes[0]) { bytes[0] } else { UNKNOWN }
+            };
+            if found != tag {
+                let (name, element) = (tag >> 40, tag & ((1 << 40) - 1));
+                let there = if found == UNKNOWN {
+                    "nothing".into()
+                } else {
+                    format!("%{} element {}", found >> 40, found & ((1 << 40) - 1))
+                };
+                return Err(Invalid::new(format!(
+                    "byte {at} should hold %{name} element {element} but holds {there}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, o: &Operand) -> Result<(), Invalid> {
+        let range = self.range(o)?;
+        if !matches!(o.root, Root::Buffer(_)) && o.len > 0 {
+            return Err(Invalid::new(format!("{o:?} is written outside the arena")));
+        }
+        if o.holds.is_none() && o.len > 0 {
+            self.arena[range].fill(UNKNOWN);
+        }
+        for (at, tag) in self.elements(o)? {
+            self.arena[at..at + o.dtype.size()].fill(tag);
+        }
+        Ok(())
+    }
+}

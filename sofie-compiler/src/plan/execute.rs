@@ -1,0 +1,214 @@
+//! Runs a plan in this process with the very kernels that the emitted code calls: what tests and tools
+//! use to see that a plan computes what its graph says, without a rustc run.
+
+use super::kernel::Kernel;
+use super::{Operand, Plan, Root, Step};
+use crate::ir::{Invalid, Tensor, Value};
+use sofie_infer_runtime::{DType, bf16, f16};
+
+/// The outputs for the given inputs, in order.
+///
+/// # Errors
+/// Where the inputs are not what the plan takes.
+pub fn execute(plan: &Plan, inputs: &[Tensor]) -> Result<Vec<Tensor>, Invalid> {
+    let fits = |(t, p): (&Tensor, &super::Port)| t.dtype() == p.dtype && t.dims() == p.dims;
+    if inputs.len() != plan.inputs.len() || !inputs.iter().zip(&plan.inputs).all(fits) {
+        return Err(Invalid::new("the inputs do not fit the plan"));
+    }
+    // A fresh arena is zero in a session too, but nothing may depend on it: fill it with NaN.
+    let mut memory = Memory { plan, inputs, arena: vec![0xff; plan.arena_bytes] };
+    for step in &plan.steps {
+        memory.step(step)?;
+    }
+    let outputs = plan.outputs.iter().map(|(port, operand)| {
+        Tensor::from_bytes(port.dtype, port.dims.clone(), memory.bytes(operand).to_vec())
+            .ok_or_else(|| Invalid::new("an output of another size than its shape says"))
+    });
+    outputs.collect()
+}
+
+/// Runs an expression with `$t` standing for the Rust type of an element; bools are `u8` in memory.
+macro_rules! typed {
+    ($dtype:expr, $t:ident => $body:expr) => {{
+        macro_rules! with {
+            ($ty:ty) => {{
+                type $t = $ty;
+                $body
+            }};
+        }
+        match $dtype {
+            DType::F32 => with!(f32),
+            DType::F64 => with!(f64),
+            DType::F16 => with!(f16),
+            DType::BF16 => with!(bf16),
+            DType::I8 => with!(i8),
+            DType::I16 => with!(i16),
+            DType::I32 => with!(i32),
+            DType::I64 => with!(i64),
+            DType::U8 | DType::Bool => with!(u8),
+            DType::U16 => with!(u16),
+            DType::U32 => with!(u32),
+            DType::U64 => with!(u64),
+        }
+    }};
+}
+
+/// As `typed` for the floats; other types are an error.
+macro_rules! floats {
+    ($dtype:expr, $t:ident => $body:expr) => {{
+        macro_rules! with {
+            ($ty:ty) => {{
+                type $t = $ty;
+                $body
+            }};
+        }
+        match $dtype {
+            DType::F32 => with!(f32),
+            DType::F64 => with!(f64),
+            DType::F16 => with!(f16),
+            DType::BF16 => with!(bf16),
+            other => return Err(Invalid::new(format!("a kernel for floats over {other}"))),
+        }
+    }};
+}
+
+struct Memory<'a> {
+    plan: &'a Plan,
+    inputs: &'a [Tensor],
+    arena: Vec<u8>,
+}
+
+impl Memory<'_> {
+    fn range(&self, o: &Operand) -> std::ops::Range<usize> {
+        let start = self.plan.operand_offset(o);
+        start..start + o.len * o.dtype.size()
+    }
+
+    fn bytes(&self, o: &Operand) -> &[u8] {
+        let from = match o.root {
+            Root::Buffer(_) => &self.arena[..],
+            Root::Input(i) => self.inputs[i].bytes(),
+            Root::Weights => self.plan.weights.bytes(),
+        };
+        &from[self.range(o)]
+    }
+
+    fn load<T: Value>(&self, o: Option<&Operand>) -> Vec<T> {
+        o.map(|o| self.bytes(o).chunks_exact(size_of::<T>()).map(T::from_le).collect()).unwrap_or_default()
+    }
+
+    fn read<T: Value>(&self, step: &Step, i: usize) -> Vec<T> {
+        self.load(step.reads.get(i).and_then(Option::as_ref))
+    }
+
+    /// Runs `f` on a copy of what the operand holds and writes that back.
+    fn write<T: Value>(&mut self, o: &Operand, f: impl FnOnce(&mut [T])) {
+        let mut values = self.load::<T>(Some(o));
+        f(&mut values);
+        let mut bytes = Vec::new();
+        values.into_iter().for_each(|v| v.push_le(&mut bytes));
+        let range = self.range(o);
+        self.arena[range].copy_from_slice(&bytes);
+    }
+
+    fn step(&mut self, s: &Step) -> Result<(), Invalid> {
+        let (y, dtype) = (&s.writes[0], s.writes[0].dtype);
+        match &s.kernel {
+            Kernel::Copy(k) => typed!(dtype, T => {
+                let x = self.read::<T>(s, 0);
+                self.write::<T>(y, |y| k.run(y, &x));
+            }),
+            Kernel::Pad(k) => typed!(dtype, T => {
+                let x = self.read::<T>(s, 0);
+                self.write::<T>(y, |y| k.run(y, &x));
+            }),
+            Kernel::Gather(k) => typed!(dtype, T => {
+                let x = self.read::<T>(s, 0);
+                if s.reads_i32(1) {
+                    let index = self.read::<i32>(s, 1);
+                    self.write::<T>(y, |y| k.run(y, &x, &index));
+                } else {
+                    let index = self.read::<i64>(s, 1);
+                    self.write::<T>(y, |y| k.run(y, &x, &index));
+                }
+            }),
+            Kernel::Scatter(k) => typed!(dtype, T => {
+                let updates = self.read::<T>(s, 1);
+                if s.reads_i32(0) {
+                    let index = self.read::<i32>(s, 0);
+                    self.write::<T>(y, |y| k.run(y, &index, &updates));
+                } else {
+                    let index = self.read::<i64>(s, 0);
+                    self.write::<T>(y, |y| k.run(y, &index, &updates));
+                }
+            }),
+            Kernel::TopK(k) => typed!(dtype, T => {
+                let x = self.read::<T>(s, 0);
+                let mut values = vec![T::default(); y.len];
+                self.write::<i64>(&s.writes[1], |indices| k.run(&mut values, indices, &x));
+                if y.len > 0 {
+                    self.write::<T>(y, |y| y.copy_from_slice(&values));
+                }
+            }),
+            Kernel::Gemm(k) => {
+                let [a, w, bias, residual] = [0, 1, 2, 3].map(|i| self.read::<f32>(s, i));
+                self.write::<f32>(y, |c| k.run(c, &a, &w, &bias, &residual));
+            }
+            Kernel::Conv(k) => {
+                let [x, w, prepared, bias, residual] = [0, 1, 2, 3, 4].map(|i| self.read::<f32>(s, i));
+                let mut scratch = vec![f32::NAN; k.scratch()];
+                self.write::<f32>(y, |y| k.run(y, &x, &w, &prepared, &bias, &residual, &mut scratch));
+            }
+            Kernel::ConvPlain(k) => floats!(dtype, T => {
+                let [x, w, bias, residual] = [0, 1, 2, 3].map(|i| self.read::<T>(s, i));
+                self.write::<T>(y, |y| k.run_plain(y, &x, &w, &bias, &residual));
+            }),
+            Kernel::ConvTranspose(k) => {
+                let [x, w, bias, residual] = [0, 1, 2, 3].map(|i| self.read::<f32>(s, i));
+                self.write::<f32>(y, |y| k.run(y, &x, &w, &bias, &residual));
+            }
+            Kernel::ConvTransposePlain(k) => floats!(dtype, T => {
+                let [x, w, bias, residual] = [0, 1, 2, 3].map(|i| self.read::<T>(s, i));
+                self.write::<T>(y, |y| k.run_plain(y, &x, &w, &bias, &residual));
+            }),
+            Kernel::Pool(k) => {
+                let x = self.read::<f32>(s, 0);
+                self.write::<f32>(y, |y| k.run(y, &x));
+            }
+            Kernel::PoolPlain(k) => typed!(dtype, T => {
+                let x = self.read::<T>(s, 0);
+                self.write::<T>(y, |y| k.run_plain(y, &x));
+            }),
+            Kernel::Interpolate(k) => {
+                let (x, index, weight) =
+                    (self.read::<f32>(s, 0), self.read::<u32>(s, 1), self.read::<f32>(s, 2));
+                self.write::<f32>(y, |y| k.run(y, &x, &index, &weight));
+            }
+            Kernel::InterpolatePlain(k) => floats!(dtype, T => {
+                let (x, index, weight) = (self.read::<T>(s, 0), self.read::<u32>(s, 1), self.read::<f32>(s, 2));
+                self.write::<T>(y, |y| k.run_plain(y, &x, &index, &weight));
+            }),
+            Kernel::InterpolateCopy(k) => typed!(dtype, T => {
+                let (x, index) = (self.read::<T>(s, 0), self.read::<u32>(s, 1));
+                self.write::<T>(y, |y| k.run_copy(y, &x, &index));
+            }),
+            Kernel::Reduce(k) => typed!(dtype, T => {
+                let x = self.read::<T>(s, 0);
+                self.write::<T>(y, |y| k.run(y, &x));
+            }),
+            Kernel::ArgReduce(k) => typed!(s.read_type(0), T => {
+                let x = self.read::<T>(s, 0);
+                self.write::<i64>(y, |y| k.run(y, &x));
+            }),
+            Kernel::Rows(k) => floats!(dtype, T => {
+                let [x, scale, bias] = [0, 1, 2].map(|i| self.read::<T>(s, i));
+                self.write::<T>(y, |y| k.run(y, &x, &scale, &bias));
+            }),
+            Kernel::RowsInPlace(k) => floats!(dtype, T => {
+                let [scale, bias] = [0, 1].map(|i| self.read::<T>(s, i));
+                self.write::<T>(y, |y| k.run_in_place(y, &scale, &bias));
+            }),
+        }
+        Ok(())
+    }
+}

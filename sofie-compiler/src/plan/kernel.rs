@@ -1,0 +1,92 @@
+//! The kernels that a plan can call: the runtime's own descriptors, nothing else.
+
+use sofie_infer_runtime::conv::{Conv, ConvTranspose};
+use sofie_infer_runtime::copy::{Copy, Pad};
+use sofie_infer_runtime::gather::Gather;
+use sofie_infer_runtime::gemm::Gemm;
+use sofie_infer_runtime::interpolate::Interpolate;
+use sofie_infer_runtime::pool::Pool;
+use sofie_infer_runtime::reduce::{ArgReduce, Reduce};
+use sofie_infer_runtime::rows::Rows;
+use sofie_infer_runtime::scatter::Scatter;
+use sofie_infer_runtime::topk::TopK;
+
+/// Declares [`Kernel`]: variant, descriptor, the method that runs it, operands as `writes <- reads`.
+macro_rules! kernels {
+    ($($(#[$doc:meta])* $variant:ident: $descriptor:ident . $method:ident;)*) => {
+        /// A kernel with its shape. Operands are listed as `writes ← reads`.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Kernel {
+            $($(#[$doc])* $variant($descriptor),)*
+        }
+
+        impl Kernel {
+            /// The variant's name.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Kernel::$variant(_) => stringify!($variant),)*
+                }
+            }
+
+            /// The name of the descriptor's type.
+            pub fn descriptor(&self) -> &'static str {
+                match self {
+                    $(Kernel::$variant(_) => stringify!($descriptor),)*
+                }
+            }
+
+            /// Whether the last operand that it writes is scratch, of no elements where it needs none.
+            pub fn takes_scratch(&self) -> bool {
+                matches!(self, Kernel::Conv(_))
+            }
+
+            /// The descriptor's method that runs it.
+            pub fn method(&self) -> &'static str {
+                match self {
+                    $(Kernel::$variant(_) => stringify!($method),)*
+                }
+            }
+        }
+    };
+}
+
+kernels! {
+    /// `y ← x`.
+    Copy: Copy.run;
+    /// `y ← x`.
+    Pad: Pad.run;
+    /// `y ← x, index`.
+    Gather: Gather.run;
+    /// `y ← index, updates`, over what `y` holds.
+    Scatter: Scatter.run;
+    /// `values, indices ← x`.
+    TopK: TopK.run;
+    /// `c ← a, w, bias?, residual?`.
+    Gemm: Gemm.run;
+    /// `y, scratch ← x, w, prepared?, bias?, residual?`.
+    Conv: Conv.run;
+    /// `y ← x, w, bias?, residual?`, weights as they are.
+    ConvPlain: Conv.run_plain;
+    /// `y ← x, w, bias?, residual?`.
+    ConvTranspose: ConvTranspose.run;
+    /// `y ← x, w, bias?, residual?`, weights as they are.
+    ConvTransposePlain: ConvTranspose.run_plain;
+    /// `y ← x`.
+    Pool: Pool.run;
+    /// `y ← x`, other types than f32.
+    PoolPlain: Pool.run_plain;
+    /// `y ← x, index, weight`.
+    Interpolate: Interpolate.run;
+    /// `y ← x, index, weight`, other types than f32.
+    InterpolatePlain: Interpolate.run_plain;
+    /// `y ← x, index`.
+    InterpolateCopy: Interpolate.run_copy;
+    /// `y ← x`.
+    Reduce: Reduce.run;
+    /// `y ← x`.
+    ArgReduce: ArgReduce.run;
+    /// `y ← x, scale?, bias?`.
+    Rows: Rows.run;
+    /// `y ← scale?, bias?`, over what `y` holds.
+    RowsInPlace: Rows.run_in_place;
+}

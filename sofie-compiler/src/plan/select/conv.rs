@@ -1,0 +1,202 @@
+//! Convolutions, pooling and resampling over channels-last images. A pixel may lie in a wider row (a slice of a
+//! concat), so only the channels need be contiguous.
+
+use super::super::kernel::Kernel;
+use super::super::layout::Layout;
+use super::super::planner::Planner;
+use super::matmul::extras;
+use super::{is_own_rows, is_rows, rows_of};
+use crate::ir::{self, Epilogue, Invalid, Node, ValueId};
+use sofie_infer_runtime::conv::{Conv, ConvTranspose, Window};
+use sofie_infer_runtime::interpolate::Interpolate;
+use sofie_infer_runtime::pool::{Pool, PoolKind};
+use sofie_infer_runtime::{Act, DType};
+
+/// The spatial extents of `[N, S…, C]`.
+fn spatial(dims: &[usize]) -> Result<&[usize], Invalid> {
+    dims.get(1..dims.len().saturating_sub(1)).ok_or_else(|| Invalid::new("an image without channels"))
+}
+
+/// The runtime's window of up to three spatial axes.
+fn window(p: &Planner<'_>, x: ValueId, y: ValueId, w: &ir::Window) -> Result<Window, Invalid> {
+    let (x, y) = (spatial(p.dims(x))?, spatial(p.dims(y))?);
+    if x.len() > 3 {
+        return Err(Invalid::new(format!("a window over {} spatial axes; up to 3 are supported", x.len())));
+    }
+    Ok(Window::new(x, y, &w.kernel, &w.strides, &w.dilations, &w.pads_begin))
+}
+
+/// Whether the activation is one that convolutions apply where they store.
+fn stored_act(act: Act) -> bool {
+    matches!(act, Act::None | Act::Relu | Act::LeakyRelu { .. } | Act::Clip { .. })
+}
+
+/// Plans a convolution.
+pub fn conv(p: &mut Planner<'_>, node: &Node, c: &ir::Conv, e: &Epilogue) -> Result<(), Invalid> {
+    let ([x, w, ..], [y]) = (&node.inputs[..], &node.outputs[..]) else {
+        return Err(Invalid::new("a convolution of two values"));
+    };
+    let (x, w, y) = (*x, *w, *y);
+    if !stored_act(e.act) {
+        return Err(Invalid::new(format!("a convolution that stores {:?}", e.act)));
+    }
+    let window = window(p, x, y, &c.window)?;
+    let (batch, channels) = ends(p.dims(x))?;
+    let (_, m) = ends(p.dims(y))?;
+    let (read, xl) = p.fitting(x, is_rows)?;
+    let (_, ldx) = rows_of(&xl)?;
+    let mut kernel = Conv { ldx, act: e.act, ..Conv::new(batch, window, channels, m, c.group) };
+    let (bias, residual) = extras(node, e);
+    let bias = bias.map(|v| p.dense(v)).transpose()?;
+    let weights = p.constant(w).filter(|t| t.dtype() == DType::F32).and_then(|t| t.to_vec::<f32>());
+    let fast = weights.is_some();
+    let residual =
+        residual.map(|v| p.fitting(v, |l| if fast { is_rows(l) } else { l.is_dense() })).transpose()?;
+    if let Some((_, l)) = &residual {
+        kernel.ldr = rows_of(l)?.1;
+    }
+    let home = p.target(y, |l| if fast { is_own_rows(l) } else { l.is_dense() });
+    let (write, yl) = home.operand()?;
+    kernel.ldy = rows_of(&yl)?.1;
+    let residual = residual.map(|(r, _)| r);
+    match weights {
+        Some(weights) => {
+            let packed = p.packed_f32(&kernel.pack(&weights));
+            let scratch = p.scratch(DType::F32, kernel.scratch());
+            p.push(
+                Kernel::Conv(kernel),
+                vec![write, scratch],
+                vec![Some(read), Some(packed), None, bias, residual],
+            );
+        }
+        None => {
+            let weights = p.dense(w)?;
+            p.push(Kernel::ConvPlain(kernel), vec![write], vec![Some(read), Some(weights), bias, residual]);
+        }
+    }
+    p.written(y, home)
+}
+
+/// The extents of the first and the last axis.
+fn ends(dims: &[usize]) -> Result<(usize, usize), Invalid> {
+    match dims {
+        [n, .., c] => Ok((*n, *c)),
+        _ => Err(Invalid::new("an image without channels")),
+    }
+}
+
+/// Plans a transposed convolution.
+pub fn conv_transpose(
+    p: &mut Planner<'_>,
+    node: &Node,
+    c: &ir::ConvTranspose,
+    e: &Epilogue,
+) -> Result<(), Invalid> {
+    let ([x, w, ..], [y]) = (&node.inputs[..], &node.outputs[..]) else {
+        return Err(Invalid::new("a convolution of two values"));
+    };
+    let (x, w, y) = (*x, *w, *y);
+    if !stored_act(e.act) {
+        return Err(Invalid::new(format!("a convolution that stores {:?}", e.act)));
+    }
+    let window = window(p, x, y, &c.window)?;
+    let (batch, channels) = ends(p.dims(x))?;
+    let (_, m) = ends(p.dims(y))?;
+    let (read, xl) = p.fitting(x, is_rows)?;
+    let (_, ldx) = rows_of(&xl)?;
+    let mut kernel =
+        ConvTranspose { ldx, act: e.act, ..ConvTranspose::new(batch, window, channels, m, c.group) };
+    let (bias, residual) = extras(node, e);
+    let bias = bias.map(|v| p.dense(v)).transpose()?;
+    let residual = residual.map(|v| p.fitting(v, is_rows)).transpose()?;
+    if let Some((_, l)) = &residual {
+        kernel.ldr = rows_of(l)?.1;
+    }
+    let weights = p.constant(w).filter(|t| t.dtype() == DType::F32).and_then(|t| t.to_vec::<f32>());
+    let home = p.target(y, is_own_rows);
+    let (write, yl) = home.operand()?;
+    kernel.ldy = rows_of(&yl)?.1;
+    let residual = residual.map(|(r, _)| r);
+    match weights {
+        Some(weights) => {
+            let packed = p.packed_f32(&kernel.pack(&weights));
+            p.push(
+                Kernel::ConvTranspose(kernel),
+                vec![write],
+                vec![Some(read), Some(packed), bias, residual],
+            );
+        }
+        None => {
+            let weights = p.dense(w)?;
+            p.push(
+                Kernel::ConvTransposePlain(kernel),
+                vec![write],
+                vec![Some(read), Some(weights), bias, residual],
+            );
+        }
+    }
+    p.written(y, home)
+}
+
+/// Plans pooling.
+pub fn pool(p: &mut Planner<'_>, node: &Node, pool: &ir::Pool) -> Result<(), Invalid> {
+    let ([x], [y]) = (&node.inputs[..], &node.outputs[..]) else {
+        return Err(Invalid::new("pooling of one value"));
+    };
+    let window = window(p, *x, *y, &pool.window)?;
+    let (batch, channels) = ends(p.dims(*x))?;
+    let mut pads_end = [0; 3];
+    // Spatial axes stand at the end of the three.
+    let first = 3 - pool.window.pads_end.len().min(3);
+    pads_end[first..].copy_from_slice(&pool.window.pads_end);
+    let kind = match pool.kind {
+        ir::PoolKind::Max => PoolKind::Max,
+        ir::PoolKind::Average => PoolKind::Average,
+        ir::PoolKind::AverageWithPads => PoolKind::AverageWithPads,
+    };
+    let (read, xl) = p.fitting(*x, is_rows)?;
+    let home = p.target(*y, is_own_rows);
+    let (write, yl) = home.operand()?;
+    let kernel = Pool {
+        ldx: rows_of(&xl)?.1,
+        ldy: rows_of(&yl)?.1,
+        ..Pool::new(kind, batch, window, pads_end, channels)
+    };
+    let f32s = p.graph.dtype(*x) == DType::F32;
+    p.push(
+        if f32s { Kernel::Pool(kernel) } else { Kernel::PoolPlain(kernel) },
+        vec![write],
+        vec![Some(read)],
+    );
+    p.written(*y, home)
+}
+
+/// Plans resampling along one axis.
+pub fn interpolate(p: &mut Planner<'_>, node: &Node, i: &ir::Interpolate) -> Result<(), Invalid> {
+    let ([x], [y]) = (&node.inputs[..], &node.outputs[..]) else {
+        return Err(Invalid::new("resampling of one value"));
+    };
+    let dims = p.dims(*x).to_vec();
+    let kernel = Interpolate {
+        outer: dims[..i.axis].iter().product(),
+        x: dims[i.axis],
+        y: p.dims(*y)[i.axis],
+        inner: dims[i.axis + 1..].iter().product(),
+        taps: i.taps,
+    };
+    let read = p.dense(*x)?;
+    let index: Vec<u8> = i.index.iter().flat_map(|n| n.to_le_bytes()).collect();
+    let index = p.packed(DType::U32, &index);
+    let weight = p.packed_f32(&i.weight);
+    let home = p.target(*y, Layout::is_dense);
+    let copies = i.taps == 1 && i.weight.iter().all(|w| *w == 1.0);
+    let (write, _) = home.operand()?;
+    if copies {
+        p.push(Kernel::InterpolateCopy(kernel), vec![write], vec![Some(read), Some(index)]);
+    } else {
+        let f32s = p.graph.dtype(*x) == DType::F32;
+        let kernel = if f32s { Kernel::Interpolate(kernel) } else { Kernel::InterpolatePlain(kernel) };
+        p.push(kernel, vec![write], vec![Some(read), Some(index), Some(weight)]);
+    }
+    p.written(*y, home)
+}

@@ -1,0 +1,126 @@
+//! The syntax of `sofie_model!`:
+//! `"path.onnx" [, options]` or `#[attr]… [pub] mod name = "path.onnx" [, options]`, behind the facade's path.
+//! Options: `dims(symbol = extent, …)`, `test = "reference.npz"`, `print = "timing"`.
+
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote};
+use sofie_infer_compiler::{Request, expand};
+use std::path::PathBuf;
+use syn::ext::IdentExt;
+use syn::parse::{Error, Parse, ParseStream, Result};
+use syn::{Attribute, LitInt, LitStr, Token, Visibility, parenthesized};
+
+/// One call of the macro.
+pub struct Call {
+    krate: TokenTree,
+    attributes: Vec<Attribute>,
+    visibility: Option<Visibility>,
+    name: Option<Ident>,
+    path: LitStr,
+    dims: Vec<(String, u64)>,
+    test: Option<LitStr>,
+    print: Option<LitStr>,
+}
+
+impl Parse for Call {
+    fn parse(input: ParseStream) -> Result<Call> {
+        let krate = input.parse()?;
+        let attributes = input.call(Attribute::parse_outer)?;
+        let (visibility, name) = if attributes.is_empty() && input.peek(LitStr) {
+            (None, None)
+        } else {
+            let visibility = input.parse()?;
+            input.parse::<Token![mod]>().map_err(|e| {
+                Error::new(e.span(), "expected a path in quotes, or `mod name = \"path.onnx\"`")
+            })?;
+            let name = input.parse()?;
+            input.parse::<Token![=]>()?;
+            (Some(visibility), Some(name))
+        };
+        let path = input.parse()?;
+        let mut call =
+            Call { krate, attributes, visibility, name, path, dims: Vec::new(), test: None, print: None };
+        while !input.is_empty() {
+            input.parse::<Token![,]>()?;
+            if !input.is_empty() {
+                call.option(input)?;
+            }
+        }
+        Ok(call)
+    }
+}
+
+impl Call {
+    fn option(&mut self, input: ParseStream) -> Result<()> {
+        let name = input.call(Ident::parse_any)?;
+        match name.to_string().as_str() {
+            "dims" => {
+                let list;
+                parenthesized!(list in input);
+                while !list.is_empty() {
+                    let (symbol, at) = symbol(&list)?;
+                    list.parse::<Token![=]>()?;
+                    let extent = list.parse::<LitInt>()?.base10_parse()?;
+                    if self.dims.iter().any(|(s, _)| *s == symbol) {
+                        return Err(Error::new(at, format!("dims gives `{symbol}` twice")));
+                    }
+                    self.dims.push((symbol, extent));
+                    if !list.is_empty() {
+                        list.parse::<Token![,]>()?;
+                    }
+                }
+            }
+            "test" => {
+                input.parse::<Token![=]>()?;
+                self.test = Some(input.parse()?);
+            }
+            "print" => {
+                input.parse::<Token![=]>()?;
+                self.print = Some(input.parse()?);
+            }
+            other => {
+                let known = "dims(symbol = extent, ...), test = \"reference.npz\", print = \"timing\"";
+                return Err(Error::new(
+                    name.span(),
+                    format!("unknown option `{other}`; the options are {known}"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The module, or an error where the call stands.
+    pub fn expand(self) -> TokenStream {
+        let Ok(root) = std::env::var("CARGO_MANIFEST_DIR") else {
+            let message =
+                "CARGO_MANIFEST_DIR is not set: the model's path is relative to the crate's manifest";
+            return Error::new(Span::call_site(), message).to_compile_error();
+        };
+        let path = self.path.value();
+        let name = self.name.unwrap_or_else(|| sofie_infer_compiler::module_name(&path, self.path.span()));
+        let visibility = self.visibility.map_or_else(|| quote!(pub), ToTokens::into_token_stream);
+        let attributes = self.attributes.iter().map(ToTokens::to_token_stream).collect();
+        expand(&Request {
+            krate: self.krate.into(),
+            attributes,
+            visibility,
+            name,
+            root: PathBuf::from(root),
+            span: self.path.span(),
+            path,
+            dims: self.dims,
+            test: self.test.map(|t| t.value()),
+            print: self.print.map(|p| p.value()),
+        })
+    }
+}
+
+/// A symbol's name, as an identifier or in quotes.
+fn symbol(input: ParseStream) -> Result<(String, Span)> {
+    if input.peek(LitStr) {
+        let name: LitStr = input.parse()?;
+        return Ok((name.value(), name.span()));
+    }
+    let name = input.call(Ident::parse_any)?;
+    Ok((name.unraw().to_string(), name.span()))
+}

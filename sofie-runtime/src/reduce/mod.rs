@@ -1,0 +1,160 @@
+//! Reductions over any set of axes of a strided view. Axes are merged and ordered while compiling; here
+//! either a contiguous run is reduced through 16 lanes, or 16 neighbouring results are reduced side by side.
+
+mod arg;
+mod fold;
+mod plain;
+#[cfg(test)]
+mod tests;
+mod vector;
+
+pub use arg::ArgReduce;
+pub use fold::ReduceKind;
+
+use crate::Element;
+use crate::copy::{Axes, RANK, Space, Strided, reach};
+
+/// `y[i] = fold over j of x[i, j]`; strides count elements.
+///
+/// `f32` sums run over 16 lanes (lane = position in the innermost run modulo 16) that are combined in a fixed
+/// tree, or, where the innermost run is kept, in the order of the reduced axes; either way the order follows
+/// from the descriptor alone. `f16` and `bf16` are folded in `f32`, `f64` in `f64`; integers wrap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reduce {
+    /// How elements combine.
+    pub kind: ReduceKind,
+    /// Kept axes in use.
+    pub rank: usize,
+    /// Extents of the kept axes.
+    pub dims: [usize; RANK],
+    /// Strides of `x` along them.
+    pub x: [isize; RANK],
+    /// Strides of `y` along them.
+    pub y: [isize; RANK],
+    /// Where the first element of `x` stands.
+    pub x_offset: usize,
+    /// Where the first element of `y` stands.
+    pub y_offset: usize,
+    /// Reduced axes in use.
+    pub folded: usize,
+    /// Extents of the reduced axes.
+    pub folded_dims: [usize; RANK],
+    /// Strides of `x` along them.
+    pub folded_x: [isize; RANK],
+}
+
+impl Reduce {
+    /// The reduction of `x` over `axes`; `y` has the rank of `x` with extent 1 at those axes.
+    ///
+    /// `None` when the shapes do not fit or more than [`RANK`] axes are left after merging.
+    #[must_use]
+    pub fn new(kind: ReduceKind, y: &Strided, x: &Strided, axes: &[usize]) -> Option<Reduce> {
+        if y.dims().len() != x.dims().len() {
+            return None;
+        }
+        let mut kept = Space::new([y.offset(), x.offset()]);
+        let mut folded = Space::new([0]);
+        for (a, (&dim, &step)) in x.dims().iter().zip(x.strides()).enumerate() {
+            if axes.contains(&a) {
+                if y.dims()[a] != 1 {
+                    return None;
+                }
+                folded.push(dim, [step])?;
+            } else {
+                if y.dims()[a] != dim {
+                    return None;
+                }
+                kept.push(dim, [y.strides()[a], step])?;
+            }
+        }
+        kept.merge();
+        kept.forwards(0);
+        kept.sort(0);
+        kept.merge();
+        folded.merge();
+        let Axes { rank, dims, strides: [ys, xs], offsets: [y_offset, x_offset] } = kept.finish()?;
+        let Axes { rank: folds, dims: folded_dims, strides: [folded_x], .. } = folded.finish()?;
+        Some(Reduce {
+            kind,
+            rank,
+            dims,
+            x: xs,
+            y: ys,
+            x_offset,
+            y_offset,
+            folded: folds,
+            folded_dims,
+            folded_x,
+        })
+    }
+
+    /// The number of elements that make one result.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.folded_dims[..self.folded].iter().product()
+    }
+
+    /// Reduces `x` into `y`. Of bools (as `u8`), the largest is "or" and the smallest "and".
+    ///
+    /// # Panics
+    /// When the descriptor reaches outside `x` or `y`.
+    #[inline]
+    pub fn run<T: Element>(&self, y: &mut [T], x: &[T]) {
+        let mut dims = [1; 2 * RANK];
+        let mut steps = [0; 2 * RANK];
+        dims[..RANK].copy_from_slice(&self.dims);
+        dims[RANK..].copy_from_slice(&self.folded_dims);
+        steps[..RANK].copy_from_slice(&self.x);
+        steps[RANK..].copy_from_slice(&self.folded_x);
+        assert!(reach(&self.dims, &self.y, self.y_offset).fits(y.len()), "reduce: outside the result");
+        assert!(reach(&dims, &steps, self.x_offset).fits(x.len()), "reduce: outside the operand");
+        // SAFETY: both walks stay inside their slices, and the element type is `T`'s own.
+        unsafe { self.run_raw(T::DTYPE, y.as_mut_ptr().cast(), x.as_ptr().cast()) }
+    }
+
+    /// # Safety
+    /// The walks of the descriptor stay inside the memory of `y` and `x`, elements of `dtype`.
+    unsafe fn run_raw(&self, dtype: crate::DType, y: *mut u8, x: *const u8) {
+        // SAFETY: the caller's promise; offsets are part of the checked walks.
+        unsafe {
+            match dtype {
+                crate::DType::F32 => vector::reduce(self, y.cast(), x.cast()),
+                other => plain::reduce(self, other, y, x),
+            }
+        }
+    }
+}
+
+/// Calls `f(y position, x position)` for each result of a walk over the kept axes `0..rank`.
+pub(crate) fn for_each(
+    dims: &[usize],
+    y: &[isize],
+    x: &[isize],
+    (mut py, mut px): (isize, isize),
+    mut f: impl FnMut(isize, isize),
+) {
+    if dims.contains(&0) {
+        return;
+    }
+    let rank = dims.len();
+    let mut at = [0usize; 2 * RANK];
+    loop {
+        f(py, px);
+        let mut a = rank;
+        loop {
+            if a == 0 {
+                return;
+            }
+            a -= 1;
+            at[a] += 1;
+            py += y[a];
+            px += x[a];
+            if at[a] < dims[a] {
+                break;
+            }
+            py -= y[a] * dims[a] as isize;
+            px -= x[a] * dims[a] as isize;
+            at[a] = 0;
+        }
+    }
+}

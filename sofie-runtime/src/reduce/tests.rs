@@ -1,0 +1,172 @@
+//! Against plain sums over positions, on every instruction set, with equal bits.
+
+use super::*;
+use crate::simd::for_each_level;
+use alloc::vec;
+use alloc::vec::Vec;
+use proptest::prelude::*;
+
+const KINDS: [ReduceKind; 10] = [
+    ReduceKind::Sum,
+    ReduceKind::Mean,
+    ReduceKind::Prod,
+    ReduceKind::Max,
+    ReduceKind::Min,
+    ReduceKind::L1,
+    ReduceKind::L2,
+    ReduceKind::SumSquare,
+    ReduceKind::LogSum,
+    ReduceKind::LogSumExp,
+];
+
+fn oracle(kind: ReduceKind, x: &[f64]) -> f64 {
+    let max = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    match kind {
+        ReduceKind::Sum => x.iter().sum(),
+        ReduceKind::Mean => x.iter().sum::<f64>() / x.len() as f64,
+        ReduceKind::Prod => x.iter().product(),
+        ReduceKind::Max => max,
+        ReduceKind::Min => x.iter().copied().fold(f64::INFINITY, f64::min),
+        ReduceKind::L1 => x.iter().map(|x| x.abs()).sum(),
+        ReduceKind::L2 => x.iter().map(|x| x * x).sum::<f64>().sqrt(),
+        ReduceKind::SumSquare => x.iter().map(|x| x * x).sum(),
+        ReduceKind::LogSum => x.iter().sum::<f64>().ln(),
+        ReduceKind::LogSumExp => x.iter().map(|x| (x - max).exp()).sum::<f64>().ln() + max,
+    }
+}
+
+/// The elements of each result, for a permuted view of dense data.
+fn cells(dims: &[usize], strides: &[isize], axes: &[usize]) -> Vec<Vec<usize>> {
+    let mut cells = vec![Vec::new()];
+    for a in 0..dims.len() {
+        if !axes.contains(&a) {
+            cells = cells.into_iter().flat_map(|_| vec![Vec::new(); dims[a]]).collect();
+        }
+    }
+    let total: usize = dims.iter().product();
+    for i in 0..total {
+        let (mut rest, mut at, mut cell) = (i, 0isize, 0);
+        let mut index = vec![0; dims.len()];
+        for a in (0..dims.len()).rev() {
+            index[a] = rest % dims[a];
+            rest /= dims[a];
+        }
+        for a in 0..dims.len() {
+            at += index[a] as isize * strides[a];
+            if !axes.contains(&a) {
+                cell = cell * dims[a] + index[a];
+            }
+        }
+        cells[cell].push(at as usize);
+    }
+    cells
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn f32_agrees_with_plain_sums(
+        shape in prop::collection::vec(0usize..40, 1..4),
+        perm in Just([2usize, 0, 1]),
+        mask in 0usize..8,
+        permuted: bool,
+    ) {
+        let rank = shape.len();
+        let mut strides = vec![1isize; rank];
+        for a in (0..rank - 1).rev() {
+            strides[a] = strides[a + 1] * shape[a + 1].max(1) as isize;
+        }
+        let order: Vec<usize> = if permuted { perm.iter().copied().filter(|&a| a < rank).collect() } else { (0..rank).collect() };
+        let dims: Vec<usize> = order.iter().map(|&a| shape[a]).collect();
+        let strides: Vec<isize> = order.iter().map(|&a| strides[a]).collect();
+        let axes: Vec<usize> = (0..rank).filter(|a| mask >> a & 1 == 1).collect();
+        let x: Vec<f32> = (0..shape.iter().product::<usize>()).map(|i| (i * 37 % 101) as f32 / 50.0 + 0.1).collect();
+        let kept: Vec<usize> = (0..rank).map(|a| if axes.contains(&a) { 1 } else { dims[a] }).collect();
+        let cells = cells(&dims, &strides, &axes);
+        let view = Strided::new(&dims, &strides, 0).unwrap();
+        for kind in KINDS {
+            let r = Reduce::new(kind, &Strided::dense(&kept).unwrap(), &view, &axes).unwrap();
+            let mut first: Option<Vec<u32>> = None;
+            for_each_level(|level| {
+                let mut y = vec![f32::NAN; kept.iter().product()];
+                r.run(&mut y, &x);
+                for (cell, &got) in cells.iter().zip(&y) {
+                    let values: Vec<f64> = cell.iter().map(|&i| x[i] as f64).collect();
+                    let want = oracle(kind, &values) as f32;
+                    let close = (got - want).abs() <= 2e-5 * want.abs().max(1.0);
+                    assert!(close || got == want || got.is_nan() && want.is_nan() || kind == ReduceKind::Prod && want.abs() > 1e20 || values.is_empty(), "{kind:?} {}: {got} {want}", level.name());
+                }
+                let bits: Vec<u32> = y.iter().map(|v| if v.is_nan() { 0x7fc0_0000 } else { v.to_bits() }).collect();
+                assert_eq!(first.get_or_insert(bits.clone()), &bits, "{kind:?} at {}", level.name());
+            });
+        }
+    }
+}
+
+#[test]
+fn nothing_reduces_to_the_start() {
+    let x = Strided::dense(&[2, 0]).unwrap();
+    let y = Strided::dense(&[2, 1]).unwrap();
+    for (kind, want) in [
+        (ReduceKind::Sum, 0.0),
+        (ReduceKind::Prod, 1.0),
+        (ReduceKind::Max, f32::NEG_INFINITY),
+        (ReduceKind::Min, f32::INFINITY),
+        (ReduceKind::LogSumExp, f32::NEG_INFINITY),
+    ] {
+        let mut out = [7.0f32; 2];
+        Reduce::new(kind, &y, &x, &[1]).unwrap().run(&mut out, &[]);
+        assert_eq!(out, [want; 2], "{kind:?}");
+    }
+}
+
+#[test]
+fn nan_and_infinity_flow() {
+    let (x, y) = (Strided::dense(&[3, 2]).unwrap(), Strided::dense(&[3, 1]).unwrap());
+    let data = [f32::NAN, 1.0, f32::INFINITY, 1.0, f32::NEG_INFINITY, f32::NEG_INFINITY];
+    for_each_level(|_| {
+        let mut out = [0.0f32; 3];
+        Reduce::new(ReduceKind::Max, &y, &x, &[1]).unwrap().run(&mut out, &data);
+        assert!(out[0].is_nan() && out[1] == f32::INFINITY && out[2] == f32::NEG_INFINITY);
+        Reduce::new(ReduceKind::LogSumExp, &y, &x, &[1]).unwrap().run(&mut out, &data);
+        assert!(out[0].is_nan() && out[1] == f32::INFINITY && out[2] == f32::NEG_INFINITY);
+    });
+}
+
+#[test]
+fn other_types_wrap_or_widen() {
+    let (x, y) = (Strided::dense(&[3]).unwrap(), Strided::dense(&[1]).unwrap());
+    let sum = |kind| Reduce::new(kind, &y, &x, &[0]).unwrap();
+    let mut small = [0u8];
+    sum(ReduceKind::Sum).run(&mut small, &[200u8, 100, 1]);
+    assert_eq!(small, [45]);
+    let mut wide = [0i64];
+    sum(ReduceKind::Mean).run(&mut wide, &[i64::MAX, 1, -3]);
+    assert_eq!(wide, [(i64::MAX - 2) / 3]);
+    let mut half = [crate::f16::ZERO];
+    sum(ReduceKind::Sum).run(&mut half, &[2048.0, 1.0, 1.0].map(crate::f16::from_f32));
+    assert_eq!(half[0].to_f32(), 2050.0);
+    let mut double = [0.0f64];
+    sum(ReduceKind::L2).run(&mut double, &[3.0, 4.0, 12.0]);
+    assert_eq!(double, [13.0]);
+}
+
+#[test]
+fn arguments_follow_numpy() {
+    let (x, y) = (Strided::dense(&[2, 3]).unwrap(), Strided::dense(&[2, 1]).unwrap());
+    let run = |largest, last, data: [f32; 6]| {
+        let mut out = [0; 2];
+        ArgReduce::new(largest, last, &y, &x, 1).unwrap().run(&mut out, &data);
+        out
+    };
+    let data = [1.0, 3.0, 3.0, -1.0, -1.0, 0.0];
+    assert_eq!(run(true, false, data), [1, 2]);
+    assert_eq!(run(true, true, data), [2, 2]);
+    assert_eq!(run(false, true, data), [0, 1]);
+    assert_eq!(run(true, false, [1.0, f32::NAN, 9.0, 0.0, -0.0, 0.0]), [1, 0]);
+    assert!(
+        ArgReduce::new(true, false, &Strided::dense(&[1]).unwrap(), &Strided::dense(&[0]).unwrap(), 0)
+            .is_none()
+    );
+}

@@ -1,0 +1,208 @@
+//! `f32` reductions. Three walks: results side by side when the innermost kept axis is contiguous in `x`,
+//! lanes along a contiguous reduced run, one element at a time when neither is.
+
+use super::fold::{Fold, Max, with_fold};
+use super::{Reduce, ReduceKind, for_each};
+use crate::copy::RANK;
+use crate::simd::{LANES, Op, Simd, dispatch};
+
+/// # Safety
+/// The walks of `r` stay inside the memory of `y` and `x`.
+pub(super) unsafe fn reduce(r: &Reduce, y: *mut f32, x: *const f32) {
+    dispatch(Run { r, y, x });
+}
+
+struct Run<'a> {
+    r: &'a Reduce,
+    y: *mut f32,
+    x: *const f32,
+}
+
+impl Op for Run<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        with_fold!(self.r.kind, outlined, s, self);
+    }
+}
+
+/// One fold as a function of its own.
+#[inline(always)]
+fn outlined<S: Simd, F: Fold>(s: S, run: Run<'_>) {
+    struct One<'a, F>(Run<'a>, core::marker::PhantomData<F>);
+    impl<F: Fold> Op for One<'_, F> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            // SAFETY: `reduce`'s caller promised that the walks stay inside.
+            unsafe { walk::<S, F>(s, self.0.r, self.0.y, self.0.x) }
+        }
+    }
+    s.outline(One::<F>(run, core::marker::PhantomData));
+}
+
+/// # Safety
+/// As [`reduce`].
+#[inline(always)]
+unsafe fn walk<S: Simd, F: Fold>(s: S, r: &Reduce, y: *mut f32, x: *const f32) {
+    let (rank, folded) = (r.rank, r.folded);
+    let shifted = r.kind == ReduceKind::LogSumExp;
+    if shifted {
+        // The largest element goes first; what is not finite does not shift, so that its own rule holds.
+        let largest = Reduce { kind: ReduceKind::Max, ..r.clone() };
+        // SAFETY: the same walks.
+        unsafe { walk_plain::<S, Max>(s, &largest, y, x) };
+    }
+    let start = (r.y_offset as isize, r.x_offset as isize);
+    let count = r.count() as f32;
+    let side_by_side = rank > 0 && r.x[rank - 1] == 1 && r.y[rank - 1] == 1;
+    let along = folded > 0 && r.folded_x[folded - 1] == 1;
+    if side_by_side && !(along && r.folded_dims[folded - 1] > 1) {
+        let n = r.dims[rank - 1];
+        for_each(&r.dims[..rank - 1], &r.y, &r.x, start, |py, px| {
+            let mut c = 0;
+            while c < n {
+                let width = (n - c).min(4 * LANES);
+                // SAFETY: columns c..c + width of the innermost kept axis are inside both walks.
+                unsafe {
+                    let (py, px) = (y.offset(py).add(c), x.offset(px).add(c));
+                    match width {
+                        49.. => columns::<S, F, 4>(s, r, py, px, width, shifted, count),
+                        33.. => columns::<S, F, 3>(s, r, py, px, width, shifted, count),
+                        17.. => columns::<S, F, 2>(s, r, py, px, width, shifted, count),
+                        _ => columns::<S, F, 1>(s, r, py, px, width, shifted, count),
+                    }
+                }
+                c += width;
+            }
+        });
+    } else {
+        for_each(&r.dims[..rank], &r.y, &r.x, start, |py, px| {
+            // SAFETY: one result and all its elements are inside both walks.
+            unsafe { one::<S, F>(s, r, y.offset(py), x.offset(px), along, shifted, count) }
+        });
+    }
+}
+
+/// The walk of a fold that needs no shift.
+///
+/// # Safety
+/// As [`reduce`].
+#[inline(always)]
+unsafe fn walk_plain<S: Simd, F: Fold>(s: S, r: &Reduce, y: *mut f32, x: *const f32) {
+    let along = r.folded > 0 && r.folded_x[r.folded - 1] == 1;
+    let start = (r.y_offset as isize, r.x_offset as isize);
+    for_each(&r.dims[..r.rank], &r.y, &r.x, start, |py, px| {
+        // SAFETY: one result and all its elements are inside both walks.
+        unsafe { one::<S, F>(s, r, y.offset(py), x.offset(px), along, false, 0.0) }
+    });
+}
+
+/// What [`ReduceKind::LogSumExp`] subtracts: the largest element, unless that is not finite.
+#[inline(always)]
+fn shift_of<S: Simd>(s: S, largest: S::F32) -> S::F32 {
+    let finite = s.lt(s.abs(largest), s.splat(f32::INFINITY));
+    s.select(finite, largest, s.zero())
+}
+
+/// `width` results side by side in `V` vectors.
+///
+/// # Safety
+/// `y` and, at each reduced index, `x` hold `width` floats.
+#[inline(always)]
+unsafe fn columns<S: Simd, F: Fold, const V: usize>(
+    s: S,
+    r: &Reduce,
+    y: *mut f32,
+    x: *const f32,
+    width: usize,
+    shifted: bool,
+    count: f32,
+) {
+    let mask: [S::Mask; V] = core::array::from_fn(|v| s.mask_first((width - v * LANES).min(LANES)));
+    let zero = s.zero();
+    // SAFETY: lanes past `width` are masked.
+    unsafe {
+        let shift: [S::F32; V] = core::array::from_fn(|v| {
+            if shifted { shift_of(s, s.load_masked_ptr(y.add(v * LANES), mask[v], zero)) } else { zero }
+        });
+        let mut acc = [s.splat(F::START); V];
+        let folded = r.folded.max(1);
+        let (inner, step) =
+            if r.folded == 0 { (1, 0) } else { (r.folded_dims[folded - 1], r.folded_x[folded - 1]) };
+        for_each(&r.folded_dims[..folded - 1], &[0; RANK], &r.folded_x, (0, 0), |_, px| {
+            let mut p = x.offset(px);
+            for _ in 0..inner {
+                for v in 0..V {
+                    let e = if V > 1 && v + 1 < V || width == V * LANES {
+                        s.load_ptr(p.add(v * LANES))
+                    } else {
+                        s.load_masked_ptr(p.add(v * LANES), mask[v], zero)
+                    };
+                    acc[v] = F::step(s, acc[v], e, shift[v]);
+                }
+                p = p.wrapping_offset(step);
+            }
+        });
+        for v in 0..V {
+            let out = F::finish(s, acc[v], shift[v], count);
+            s.store_masked_ptr(out, y.add(v * LANES), mask[v]);
+        }
+    }
+}
+
+/// One result.
+///
+/// # Safety
+/// `y` is one float, `x` holds all reduced elements.
+#[inline(always)]
+unsafe fn one<S: Simd, F: Fold>(
+    s: S,
+    r: &Reduce,
+    y: *mut f32,
+    x: *const f32,
+    along: bool,
+    shifted: bool,
+    count: f32,
+) {
+    let folded = r.folded.max(1);
+    let (inner, step) =
+        if r.folded == 0 { (1, 0) } else { (r.folded_dims[folded - 1], r.folded_x[folded - 1]) };
+    let start = s.splat(F::START);
+    let mut acc = start;
+    // SAFETY: the walk of the reduced axes is inside `x`; lanes past a run's end are masked.
+    unsafe {
+        let shift = if shifted { shift_of(s, s.splat(*y)) } else { s.zero() };
+        for_each(&r.folded_dims[..folded - 1], &[0; RANK], &r.folded_x, (0, 0), |_, px| {
+            let p = x.offset(px);
+            let mut i = 0;
+            while i + LANES <= inner {
+                let e = if along {
+                    s.load_ptr(p.add(i))
+                } else {
+                    s.load(&core::array::from_fn(|l| *p.offset((i + l) as isize * step)))
+                };
+                acc = F::step(s, acc, e, shift);
+                i += LANES;
+            }
+            if i < inner {
+                let left = inner - i;
+                let mask = s.mask_first(left);
+                let e = if along {
+                    s.load_masked_ptr(p.add(i), mask, s.zero())
+                } else {
+                    s.load(&core::array::from_fn(|l| {
+                        if l < left { *p.offset((i + l) as isize * step) } else { 0.0 }
+                    }))
+                };
+                acc = s.select(mask, F::step(s, acc, e, shift), acc);
+            }
+        });
+        let total = F::combine(s, acc);
+        let out = F::finish(s, s.splat(total), shift, count);
+        let mut lane = [0.0; LANES];
+        s.store(out, &mut lane);
+        *y = lane[0];
+    }
+}

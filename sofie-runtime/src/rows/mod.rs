@@ -1,0 +1,179 @@
+//! Row programs: softmax and normalisations over the last axis, one row at a time, in a few passes over a row
+//! that stays in the first-level cache. Rows of up to 16 elements stay in one register.
+
+mod norm;
+mod plain;
+mod softmax;
+#[cfg(test)]
+mod tests;
+
+use crate::simd::{Op, Simd, dispatch};
+use crate::{DType, Element};
+
+/// What is computed for each row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RowKind {
+    /// `e^(x - max) / Σ e^(x - max)`. A row with NaN, or of minus infinities alone, is NaN.
+    Softmax,
+    /// `x - max - log Σ e^(x - max)`.
+    LogSoftmax,
+    /// `(x - mean) / sqrt(variance + epsilon) · scale + bias`.
+    LayerNorm {
+        /// Added to the variance.
+        epsilon: f32,
+    },
+    /// `x / sqrt(mean(x²) + epsilon) · scale`.
+    RmsNorm {
+        /// Added to the mean square.
+        epsilon: f32,
+    },
+}
+
+/// A program over `rows` rows of `n` elements.
+///
+/// Sums run over 16 lanes (lane = column modulo 16) that are combined in a fixed tree, so all instruction
+/// sets give the same bits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rows {
+    /// The program.
+    pub kind: RowKind,
+    /// Rows.
+    pub rows: usize,
+    /// Elements of a row.
+    pub n: usize,
+    /// Elements from a row of `x` to the next.
+    pub ldx: usize,
+    /// Elements from a row of `y` to the next.
+    pub ldy: usize,
+}
+
+/// A row program over raw memory; `x` and `y` may be the same.
+struct Run<'a> {
+    p: &'a Rows,
+    y: *mut f32,
+    x: *const f32,
+    scale: *const f32,
+    bias: *const f32,
+}
+
+impl Rows {
+    /// Reads `x`, writes `y`; `scale` and `bias` have `n` elements or none. Floats of any width: `f16` and `bf16`
+    /// are computed in `f32`, `f64` in `f64`.
+    ///
+    /// # Panics
+    /// When a slice is too short for the descriptor, or the type is no float.
+    #[inline]
+    pub fn run<T: Element>(&self, y: &mut [T], x: &[T], scale: &[T], bias: &[T]) {
+        self.check(y.len(), self.ldy, scale.len(), bias.len());
+        self.check(x.len(), self.ldx, 0, 0);
+        // SAFETY: the slices hold what the descriptor reaches (checked); the element type is `T`'s own.
+        unsafe {
+            self.run_raw(T::DTYPE, y.as_mut_ptr().cast(), x.as_ptr().cast(), optional(scale), optional(bias))
+        }
+    }
+
+    /// As [`Rows::run`] with `y` holding `x` beforehand; `ldx` must equal `ldy`.
+    ///
+    /// # Panics
+    /// As [`Rows::run`].
+    #[inline]
+    pub fn run_in_place<T: Element>(&self, y: &mut [T], scale: &[T], bias: &[T]) {
+        assert!(self.ldx == self.ldy || self.rows < 2, "rows: in place with two strides");
+        self.check(y.len(), self.ldy, scale.len(), bias.len());
+        let p = y.as_mut_ptr();
+        // SAFETY: as above; every program reads an element before it writes it.
+        unsafe { self.run_raw(T::DTYPE, p.cast(), p.cast_const().cast(), optional(scale), optional(bias)) }
+    }
+
+    #[inline]
+    fn check(&self, len: usize, ld: usize, scale: usize, bias: usize) {
+        let reached = self.rows.saturating_sub(1).checked_mul(ld).and_then(|r| r.checked_add(self.n));
+        let empty = self.rows == 0 || self.n == 0;
+        assert!(empty || reached.is_some_and(|r| r <= len), "rows: a slice of {len} elements for {self:?}");
+        assert!(scale == 0 || scale >= self.n, "rows: too few scales");
+        assert!(bias == 0 || bias >= self.n, "rows: too few biases");
+    }
+
+    /// # Safety
+    /// The memory of elements of `dtype` behind the pointers holds what the descriptor reaches; `scale` and `bias`
+    /// may be null.
+    #[inline]
+    unsafe fn run_raw(&self, dtype: DType, y: *mut u8, x: *const u8, scale: *const u8, bias: *const u8) {
+        if self.rows == 0 || self.n == 0 {
+            return;
+        }
+        if dtype == DType::F32 {
+            let (y, x) = (y.cast(), x.cast());
+            dispatch(Run { p: self, y, x, scale: scale.cast(), bias: bias.cast() });
+        } else {
+            // SAFETY: the caller's promise.
+            unsafe { plain::run(self, dtype, y, x, scale, bias) }
+        }
+    }
+}
+
+fn optional<T>(x: &[T]) -> *const u8 {
+    if x.is_empty() { core::ptr::null() } else { x.as_ptr().cast() }
+}
+
+impl Op for Run<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for row in 0..self.p.rows {
+            // SAFETY: `Rows::run` checked that each row is inside its slice.
+            unsafe {
+                let (y, x) = (self.y.add(row * self.p.ldy), self.x.add(row * self.p.ldx));
+                match self.p.kind {
+                    RowKind::Softmax => softmax::softmax(s, self.p.n, y, x),
+                    RowKind::LogSoftmax => softmax::log_softmax(s, self.p.n, y, x),
+                    RowKind::LayerNorm { epsilon } => {
+                        norm::layer_norm(s, self.p.n, epsilon, y, x, self.scale, self.bias);
+                    }
+                    RowKind::RmsNorm { epsilon } => norm::rms_norm(s, self.p.n, epsilon, y, x, self.scale),
+                }
+            }
+        }
+    }
+}
+
+/// Calls `f(position, mask)` for each vector of a row of `n`; whole vectors have a full mask.
+#[inline(always)]
+fn vectors<S: Simd>(s: S, n: usize, mut f: impl FnMut(usize, Option<S::Mask>)) {
+    use crate::simd::LANES;
+    let mut i = 0;
+    while i + LANES <= n {
+        f(i, None);
+        i += LANES;
+    }
+    if i < n {
+        f(i, Some(s.mask_first(n - i)));
+    }
+}
+
+/// # Safety
+/// `p` holds 16 floats, or those of the mask.
+#[inline(always)]
+unsafe fn load<S: Simd>(s: S, p: *const f32, mask: Option<S::Mask>, fill: S::F32) -> S::F32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match mask {
+            None => s.load_ptr(p),
+            Some(m) => s.load_masked_ptr(p, m, fill),
+        }
+    }
+}
+
+/// # Safety
+/// `p` has room for 16 floats, or those of the mask.
+#[inline(always)]
+unsafe fn store<S: Simd>(s: S, v: S::F32, p: *mut f32, mask: Option<S::Mask>) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match mask {
+            None => s.store_ptr(v, p),
+            Some(m) => s.store_masked_ptr(v, p, m),
+        }
+    }
+}

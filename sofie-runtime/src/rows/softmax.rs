@@ -1,0 +1,73 @@
+//! Softmax and its logarithm over one row. NaN needs no care: `x - max` carries it into every element through
+//! the sum, and a row of minus infinities gives `-inf - -inf`.
+
+use super::{load, store, vectors};
+use crate::math;
+use crate::simd::{LANES, Simd};
+
+/// # Safety
+/// `y` and `x` hold `n` floats; they may be the same.
+#[inline(always)]
+pub(super) unsafe fn softmax<S: Simd>(s: S, n: usize, y: *mut f32, x: *const f32) {
+    let lowest = s.splat(f32::NEG_INFINITY);
+    // SAFETY: positions are below `n`, tails are masked.
+    unsafe {
+        if n <= LANES {
+            let mask = s.mask_first(n);
+            let v = s.load_masked_ptr(x, mask, lowest);
+            let e = math::exp(s, s.sub(v, s.splat(s.reduce_max_raw(v))));
+            let e = s.select(mask, e, s.zero());
+            let scale = s.splat(1.0 / s.reduce_add(e));
+            s.store_masked_ptr(s.mul(e, scale), y, mask);
+            return;
+        }
+        let max = s.splat(row_max(s, n, x));
+        let mut sum = s.zero();
+        vectors(s, n, |i, mask| {
+            let e = math::exp(s, s.sub(load(s, x.add(i), mask, lowest), max));
+            sum = match mask {
+                None => s.add(sum, e),
+                Some(m) => s.select(m, s.add(sum, e), sum),
+            };
+            store(s, e, y.add(i), mask);
+        });
+        let scale = s.splat(1.0 / s.reduce_add(sum));
+        vectors(s, n, |i, mask| store(s, s.mul(load(s, y.add(i), mask, s.zero()), scale), y.add(i), mask));
+    }
+}
+
+/// # Safety
+/// `y` and `x` hold `n` floats; they may be the same.
+#[inline(always)]
+pub(super) unsafe fn log_softmax<S: Simd>(s: S, n: usize, y: *mut f32, x: *const f32) {
+    // SAFETY: positions are below `n`, tails are masked.
+    unsafe {
+        let max = s.splat(row_max(s, n, x));
+        let mut sum = s.zero();
+        vectors(s, n, |i, mask| {
+            let e = math::exp(s, s.sub(load(s, x.add(i), mask, s.zero()), max));
+            sum = match mask {
+                None => s.add(sum, e),
+                Some(m) => s.select(m, s.add(sum, e), sum),
+            };
+        });
+        let shift = math::log(s, s.splat(s.reduce_add(sum)));
+        vectors(s, n, |i, mask| {
+            let v = s.sub(s.sub(load(s, x.add(i), mask, s.zero()), max), shift);
+            store(s, v, y.add(i), mask);
+        });
+    }
+}
+
+/// The largest element; NaN may be dropped.
+///
+/// # Safety
+/// `x` holds `n` floats.
+#[inline(always)]
+unsafe fn row_max<S: Simd>(s: S, n: usize, x: *const f32) -> f32 {
+    let lowest = s.splat(f32::NEG_INFINITY);
+    let mut max = lowest;
+    // SAFETY: positions are below `n`, tails are masked.
+    vectors(s, n, |i, mask| max = s.max_raw(max, unsafe { load(s, x.add(i), mask, lowest) }));
+    s.reduce_max_raw(max)
+}

@@ -1,0 +1,5 @@
+sofie_infer::sofie_model!("models/truncated.onnx");
+
+fn main() {
+    truncated::Session::new();
+}

@@ -1,0 +1,5 @@
+sofie_infer::sofie_model!("models/free.onnx", dims(batch = 1, particles = 64));
+
+fn main() {
+    free::Session::new();
+}

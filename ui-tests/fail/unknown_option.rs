@@ -1,0 +1,3 @@
+sofie_infer::sofie_model!("models/dense.onnx", optimise = true);
+
+fn main() {}

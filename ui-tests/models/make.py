@@ -1,0 +1,91 @@
+"""Writes the small models that the ui tests refuse or accept. Needs the packages onnx and numpy.
+
+    python ui-tests/models/make.py
+"""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+HERE = Path(__file__).parent
+F32 = TensorProto.FLOAT
+
+
+def save(name, nodes, inputs, outputs, initializers=(), opset=17, **options):
+    graph = helper.make_graph(nodes, name, inputs, outputs, list(initializers))
+    opsets = [helper.make_opsetid("", opset)] + [helper.make_opsetid(d, 1) for d in options.get("domains", [])]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="make.py")
+    onnx.save(model, HERE / f"{name}.onnx")
+    return model
+
+
+def value(name, shape, dtype=F32):
+    return helper.make_tensor_value_info(name, dtype, shape)
+
+
+rng = np.random.default_rng(1)
+w = numpy_helper.from_array(rng.normal(size=(4, 3)).astype(np.float32), "w")
+b = numpy_helper.from_array(rng.normal(size=3).astype(np.float32), "b")
+dense = [helper.make_node("Gemm", ["x", "w", "b"], ["h"], "dense"), helper.make_node("Relu", ["h"], ["y"], "act")]
+
+save("dense", dense, [value("x", [1, 4])], [value("y", [1, 3])], [w, b])
+save("free", dense, [value("x", ["batch", 4])], [value("y", ["batch", 3])], [w, b])
+save(
+    "unsupported",
+    [
+        helper.make_node("Gemm", ["x", "w", "b"], ["h"], "dense"),
+        helper.make_node("Smooth", ["h"], ["s"], "smooth", domain="com.acme", width=3),
+        helper.make_node("Sharpen", ["s"], ["y"], "sharpen", domain="com.acme"),
+    ],
+    [value("x", [1, 4])],
+    [value("y", [1, 3])],
+    [w, b],
+    domains=["com.acme"],
+)
+save(
+    "complex",
+    [helper.make_node("Identity", ["x"], ["y"], "same")],
+    [value("x", [1, 4], TensorProto.COMPLEX64)],
+    [value("y", [1, 4], TensorProto.COMPLEX64)],
+)
+save(
+    "two_inputs",
+    [helper.make_node("Add", ["a", "b"], ["y"], "sum")],
+    [value("a", [2, 3]), value("b", [2, 3])],
+    [value("y", [2, 3])],
+)
+save(
+    "names",
+    [
+        helper.make_node("Add", ["serving_default_input_2:0", "387"], ["x.1"], "1"),
+        helper.make_node("Mul", ["x.1", "type"], ["x_1"], "fn"),
+    ],
+    [value("serving_default_input_2:0", [2]), value("387", [2]), value("type", [2])],
+    [value("x.1", [2]), value("x_1", [2])],
+)
+save(
+    "empty_axis",
+    [helper.make_node("Concat", ["x", "z"], ["y"], "join", axis=1)],
+    [value("x", [2, 0]), value("z", [2, 3])],
+    [value("y", [2, 3])],
+)
+save(
+    "bools",
+    [helper.make_node("Not", ["mask"], ["y"], "flip")],
+    [value("mask", [3], TensorProto.BOOL)],
+    [value("y", [3], TensorProto.BOOL)],
+)
+
+for name, location in [("external_missing", "gone.bin"), ("external_outside", "../../Cargo.toml")]:
+    far = onnx.TensorProto(name="w", data_type=F32, dims=[4, 3], data_location=TensorProto.EXTERNAL)
+    for key, entry in [("location", location), ("offset", "0"), ("length", "48")]:
+        far.external_data.add(key=key, value=entry)
+    graph = helper.make_graph(dense, name, [value("x", [1, 4])], [value("y", [1, 3])], [far, b])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (HERE / f"{name}.onnx").write_bytes(model.SerializeToString())
+
+whole = (HERE / "dense.onnx").read_bytes()
+(HERE / "truncated.onnx").write_bytes(whole[: len(whole) // 2])
+(HERE / "not_onnx.onnx").write_bytes(b"these are not the bytes of a network\n" * 3)

@@ -1,0 +1,12 @@
+sofie_infer::sofie_model!("models/names.onnx");
+
+fn main() {
+    let mut session = names::Session::new();
+    let out = session.infer(&[1.0, 2.0], &[3.0, 4.0], &[10.0, 100.0]);
+    assert_eq!((out.x_1, out.x_1_2), (&[4.0, 6.0], &[40.0, 600.0]));
+    let inputs = session.inputs();
+    *inputs.serving_default_input_2_0 = [1.0, 1.0];
+    *inputs._387 = [0.0, 1.0];
+    *inputs.type_ = [2.0, 2.0];
+    assert_eq!(inputs.run().x_1_2, &[2.0, 4.0]);
+}
