@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(x.reshape(&[6, 1, 4]).unwrap().positions(), x.positions());
         let t = x.transpose(&[0, 2, 1]);
         assert_eq!(t.reshape(&[2, 2, 2, 3]).unwrap().positions(), t.positions());
-        assert!(t.reshape(&[8, 3]).unwrap().positions() == t.positions());
+        assert!(t.reshape(&[8, 3]).is_none());
         assert!(t.reshape(&[2, 12]).is_none());
         let b = Layout::dense(&[3, 1]).broadcast(&[3, 4]);
         assert_eq!(b.reshape(&[3, 2, 2]).unwrap().strides, [1, 0, 0]);
