@@ -20,6 +20,7 @@ mod memory;
 pub mod pool;
 pub mod reduce;
 pub mod rows;
+pub mod recurrent;
 pub mod scatter;
 mod session;
 pub mod simd;

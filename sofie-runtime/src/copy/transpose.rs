@@ -5,29 +5,49 @@
 use super::Plane;
 use crate::simd::{LANES, Simd};
 
-/// Below this many rows or columns a block's shuffles cost more than the elements that they move.
+/// Up to so many rows or columns, a block's shuffles cost more than the elements that they move.
 const NARROW: usize = 4;
 
 /// # Safety
 /// `y` and `x` must be valid for all elements of the plane, whose `src_row` and `dst_col` are 1.
 #[inline(always)]
 pub(super) unsafe fn blocks<S: Simd, E: Copy>(s: S, p: Plane, y: *mut E, x: *const E) {
-    let through_registers = size_of::<E>() == 4 && p.rows > NARROW && p.cols > NARROW;
-    for r in (0..p.rows).step_by(LANES) {
-        let rows = LANES.min(p.rows - r);
-        // Narrow planes are one block wide: nothing is gained by cutting them.
-        for c in (0..p.cols).step_by(LANES) {
-            let block = Plane { rows, cols: LANES.min(p.cols - c), ..p };
-            let y = y.wrapping_offset(r as isize * p.dst_row + c as isize);
-            let x = x.wrapping_offset(r as isize + c as isize * p.src_col);
-            // SAFETY: a block of the plane; elements of four bytes may be moved as `f32` bits.
-            unsafe {
-                if through_registers {
+    // SAFETY: the caller's promise, also for each block; elements of four bytes may be moved as `f32` bits.
+    unsafe {
+        match p.cols {
+            1 => return narrow::<1, E>(p, y, x),
+            2 => return narrow::<2, E>(p, y, x),
+            3 => return narrow::<3, E>(p, y, x),
+            4 => return narrow::<4, E>(p, y, x),
+            _ if p.rows <= NARROW => return super::rows::elements(p, y, x),
+            _ => {}
+        }
+        for r in (0..p.rows).step_by(LANES) {
+            let rows = LANES.min(p.rows - r);
+            for c in (0..p.cols).step_by(LANES) {
+                let block = Plane { rows, cols: LANES.min(p.cols - c), ..p };
+                let y = y.wrapping_offset(r as isize * p.dst_row + c as isize);
+                let x = x.wrapping_offset(r as isize + c as isize * p.src_col);
+                if size_of::<E>() == 4 {
                     block16(s, block, y.cast(), x.cast());
                 } else {
                     super::rows::elements(block, y, x);
                 }
             }
+        }
+    }
+}
+
+/// Few columns: channels that are put together pixel by pixel.
+/// # Safety
+/// As [`blocks`], with `C` columns.
+#[inline(always)]
+unsafe fn narrow<const C: usize, E: Copy>(p: Plane, y: *mut E, x: *const E) {
+    for r in 0..p.rows as isize {
+        let (y, x) = (y.wrapping_offset(r * p.dst_row), x.wrapping_offset(r));
+        for c in 0..C as isize {
+            // SAFETY: an element of the plane.
+            unsafe { y.wrapping_offset(c).write(*x.wrapping_offset(c * p.src_col)) }
         }
     }
 }

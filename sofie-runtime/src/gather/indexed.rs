@@ -124,30 +124,34 @@ impl Indexed {
         assert!(self.tuple == 0 || reached.fits(index), "{what}: outside the index");
     }
 
-    /// The position in the data, from the walk's own position there, that the tuple at `index` chooses.
-    /// # Safety
-    /// The tuple must be inside the index.
-    #[inline(always)]
-    unsafe fn choose<I: Index>(&self, what: &'static str, index: *const I) -> isize {
-        let mut position = 0;
-        for c in 0..self.tuple {
-            // SAFETY: the caller's promise.
-            let i: i64 = unsafe { *index.wrapping_offset(c as isize * self.tuple_step) }.into();
-            let extent = self.extents[c] as i64;
-            let wrapped = if i < 0 { i.wrapping_add(extent) } else { i };
-            if wrapped as u64 >= extent as u64 {
-                out_of_range(what, i, self.extents[c]);
-            }
-            position += wrapped as isize * self.steps[c];
-        }
-        position
-    }
-
     /// Walks all pairs in row-major order.
     /// # Safety
     /// [`Indexed::check`] must have passed for the tensors that `visit` accesses and for `index`.
     #[inline(always)]
-    pub(crate) unsafe fn walk<I: Index, V: Visit>(&self, what: &'static str, index: *const I, mut visit: V) {
+    pub(crate) unsafe fn walk<I: Index, V: Visit>(&self, what: &'static str, index: *const I, visit: V) {
+        // Copies, so that stores through the visitor's pointers cannot change what the loops hold in registers.
+        let (extents, steps) = (self.extents, self.steps);
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.tuple == 1 {
+                self.walk_with(what, index, visit, One { extent: extents[0], step: steps[0] });
+            } else {
+                let many = Many { tuple: self.tuple, tuple_step: self.tuple_step, extents, steps };
+                self.walk_with(what, index, visit, many);
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Indexed::walk`], `choose` being the descriptor's own.
+    #[inline(always)]
+    unsafe fn walk_with<I: Index, V: Visit, C: Choose>(
+        &self,
+        what: &'static str,
+        index: *const I,
+        mut visit: V,
+        choose: C,
+    ) {
         let dims = &self.dims[..self.rank];
         if dims.contains(&0) {
             return;
@@ -169,11 +173,11 @@ impl Indexed {
                 // SAFETY: positions of the checked walk, data chosen by checked indices.
                 unsafe {
                     if row.3 == 0 {
-                        let data = data + self.choose(what, index);
+                        let data = data + choose.position(what, index);
                         visit.row(Row { walk, data, walk_step: row.1, data_step: row.2, len: row.0 });
                     } else {
                         for i in 0..row.0 as isize {
-                            let chosen = self.choose(what, index.wrapping_offset(i * row.3));
+                            let chosen = choose.position(what, index.wrapping_offset(i * row.3));
                             visit.element(walk + i * row.1, data + i * row.2 + chosen);
                         }
                     }
@@ -196,6 +200,61 @@ impl Indexed {
                 at[a] = 0;
             }
         }
+    }
+}
+
+/// How far an index moves along an axis.
+/// # Panics
+/// When it is outside the axis.
+#[inline(always)]
+fn along<I: Index>(what: &str, index: I, extent: usize, step: isize) -> isize {
+    let i: i64 = index.into();
+    let wrapped = i.wrapping_add(i >> 63 & extent as i64);
+    if wrapped as u64 >= extent as u64 {
+        out_of_range(what, i, extent);
+    }
+    wrapped as isize * step
+}
+
+/// What an index tuple adds to a position in the data.
+trait Choose {
+    /// # Safety
+    /// The tuple that starts at `index` must be valid for reading.
+    unsafe fn position<I: Index>(&self, what: &str, index: *const I) -> isize;
+}
+
+/// Tuples of one index.
+struct One {
+    extent: usize,
+    step: isize,
+}
+
+impl Choose for One {
+    #[inline(always)]
+    unsafe fn position<I: Index>(&self, what: &str, index: *const I) -> isize {
+        // SAFETY: the caller's promise.
+        along(what, unsafe { *index }, self.extent, self.step)
+    }
+}
+
+/// Tuples of any length.
+struct Many {
+    tuple: usize,
+    tuple_step: isize,
+    extents: [usize; TUPLE],
+    steps: [isize; TUPLE],
+}
+
+impl Choose for Many {
+    #[inline(always)]
+    unsafe fn position<I: Index>(&self, what: &str, index: *const I) -> isize {
+        let mut position = 0;
+        for (c, (&extent, &step)) in self.extents.iter().zip(&self.steps).take(self.tuple).enumerate() {
+            // SAFETY: the caller's promise.
+            let index = unsafe { *index.wrapping_offset(c as isize * self.tuple_step) };
+            position += along(what, index, extent, step);
+        }
+        position
     }
 }
 

@@ -132,3 +132,36 @@ impl Op for StridedProduct<'_> {
         }
     }
 }
+
+/// An unchecked product inside another kernel's dispatch (run it by [`Simd::outline`]). Null bias: zeros.
+#[derive(Clone, Copy)]
+pub(crate) struct Product {
+    pub(crate) m: usize,
+    pub(crate) k: usize,
+    pub(crate) n: usize,
+    pub(crate) a: *const f32,
+    /// Floats between rows of A.
+    pub(crate) a_row: usize,
+    /// Floats between steps of k in A.
+    pub(crate) a_step: usize,
+    pub(crate) w: *const f32,
+    pub(crate) bias: *const f32,
+    pub(crate) c: *mut f32,
+    pub(crate) ldc: usize,
+    /// Whether the sums start from what C holds, instead of the bias.
+    pub(crate) from_c: bool,
+}
+
+impl Op for Product {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Product { m, k, n, ldc, from_c, c, w, bias, .. } = self;
+        let residual = core::ptr::null();
+        let (lines, act) = (Lines::ONE, Act::None);
+        let problem = Problem { m, k, n, ldc, ldr: 0, lines, act, from_c, c, w, bias, residual };
+        let a = Strided { a: self.a, row: self.a_row, step: self.a_step };
+        StridedProduct { problem: &problem, a }.run(s);
+    }
+}

@@ -1,5 +1,5 @@
 //! Rows of `f32` with small k, sixteen rows at a time:
-//! 1. Cut each row into 16, 32 or 64 groups (columns modulo that) and take each group's best.
+//! 1. Cut each row into 16, 32, 64 or 256 groups (columns modulo that) and take each group's best.
 //! 2. Turn the sixteen rows into lanes and sort their group bests by a network: the k-th of them is a bound
 //!    that at least k elements of the row reach, and on random rows few more (12 of 128 for k = 8, 24 for 17).
 //! 3. Collect the elements that reach the bound and count, for each, how many of them come before it: that is
@@ -11,11 +11,6 @@
 use super::{TopK, heap};
 use crate::simd::{self, LANES, Op, Simd};
 
-/// Most candidates of a row; with more of them (ties) counting is slower than the heap.
-const CANDIDATES: usize = 128;
-/// Most groups of a row.
-const GROUPS: usize = 64;
-
 /// Vectors of groups for a given k, so that about k of the groups hold one of the k best; `None` where the
 /// heap is better.
 fn vectors(k: usize) -> Option<usize> {
@@ -23,6 +18,7 @@ fn vectors(k: usize) -> Option<usize> {
         0..=9 => Some(1),
         10..=20 => Some(2),
         21..=40 => Some(4),
+        41..=160 => Some(16),
         _ => None,
     }
 }
@@ -54,27 +50,28 @@ impl Op for Filter<'_> {
         // SAFETY: whoever made `Filter` checked the slices.
         unsafe {
             match (vectors(self.top.k), self.top.largest) {
-                (Some(1), true) => self.run_with::<S, 1, true>(s),
-                (Some(1), false) => self.run_with::<S, 1, false>(s),
-                (Some(2), true) => self.run_with::<S, 2, true>(s),
-                (Some(2), false) => self.run_with::<S, 2, false>(s),
-                (_, true) => self.run_with::<S, 4, true>(s),
-                (_, false) => self.run_with::<S, 4, false>(s),
+                (Some(1), true) => self.run_with::<S, 1, 64, true>(s),
+                (Some(1), false) => self.run_with::<S, 1, 64, false>(s),
+                (Some(2), true) => self.run_with::<S, 2, 64, true>(s),
+                (Some(2), false) => self.run_with::<S, 2, 64, false>(s),
+                (Some(4), true) => self.run_with::<S, 4, 128, true>(s),
+                (Some(4), false) => self.run_with::<S, 4, 128, false>(s),
+                (_, true) => self.run_with::<S, 16, 512, true>(s),
+                (_, false) => self.run_with::<S, 16, 512, false>(s),
             }
         }
     }
 }
 
 impl Filter<'_> {
+    /// `V` vectors of groups a row; `M` candidates at most, as with more of them (ties) the heap is faster.
     /// # Safety
     /// The slices must hold what the descriptor reaches.
     #[inline(always)]
-    unsafe fn run_with<S: Simd, const V: usize, const LARGEST: bool>(self, s: S) {
+    unsafe fn run_with<S: Simd, const V: usize, const M: usize, const LARGEST: bool>(self, s: S) {
         let TopK { rows, n, k, ldx, .. } = *self.top;
         for first in (0..rows).step_by(LANES) {
             let block = LANES.min(rows - first);
-            // Sorted, group by group; a lane is a row.
-            let mut groups = [s.splat(f32::NEG_INFINITY); GROUPS];
             let mut nan = 0u16;
             let mut best = [[s.splat(f32::NEG_INFINITY); LANES]; V];
             for r in 0..block {
@@ -86,14 +83,16 @@ impl Filter<'_> {
                 }
                 nan |= (has_nan as u16) << r;
             }
-            for (best, groups) in best.iter_mut().zip(groups.chunks_exact_mut(LANES)) {
+            // From here on a vector is a group and a lane is a row.
+            for best in &mut best {
                 s.transpose(best);
-                groups.copy_from_slice(best);
             }
+            let groups = best.as_flattened_mut();
             match V {
-                1 => sort(s, &mut groups, &NET16),
-                2 => sort(s, &mut groups, &NET32),
-                _ => sort(s, &mut groups, &NET64),
+                1 => sort(s, groups, &NET16),
+                2 => sort(s, groups, &NET32),
+                4 => sort(s, groups, &NET64),
+                _ => sort(s, groups, &NET256),
             }
             let bounds = s.to_array(groups[k - 1]);
             for (r, &bound) in bounds.iter().enumerate().take(block) {
@@ -101,7 +100,7 @@ impl Filter<'_> {
                 // SAFETY: row `at` of each.
                 let x = unsafe { core::slice::from_raw_parts(self.x.add(at * ldx), n) };
                 let indices = &mut self.indices[at * k..][..k];
-                if nan >> r & 1 == 1 || !rank::<S, LARGEST>(s, x, bound, indices) {
+                if nan >> r & 1 == 1 || !rank::<S, M, LARGEST>(s, x, bound, indices) {
                     heap::row(x, indices, LARGEST);
                 }
                 if !self.values.is_null() {
@@ -151,9 +150,14 @@ fn group_bests<S: Simd, const V: usize, const LARGEST: bool>(s: S, x: &[f32]) ->
 
 /// Puts the columns that reach `bound` in their order; `false` when they are too many.
 #[inline(always)]
-fn rank<S: Simd, const LARGEST: bool>(s: S, x: &[f32], bound: f32, indices: &mut [i64]) -> bool {
-    let mut columns = [0u32; CANDIDATES];
-    let mut keys = [f32::NEG_INFINITY; CANDIDATES];
+fn rank<S: Simd, const M: usize, const LARGEST: bool>(
+    s: S,
+    x: &[f32],
+    bound: f32,
+    indices: &mut [i64],
+) -> bool {
+    let mut columns = [0u32; M];
+    let mut keys = [f32::NEG_INFINITY; M];
     let mut m = 0;
     let limit = s.splat(bound);
     // 64 columns a step, so that the loop over bits, whose length nobody can predict, starts seldom.
@@ -169,12 +173,12 @@ fn rank<S: Simd, const LARGEST: bool>(s: S, x: &[f32], bound: f32, indices: &mut
         if x.len() - first < 64 {
             bits &= (1 << (x.len() - first)) - 1;
         }
-        if m + bits.count_ones() as usize > CANDIDATES {
+        if m + bits.count_ones() as usize > M {
             return false;
         }
         while bits != 0 {
             let c = first + bits.trailing_zeros() as usize;
-            // SAFETY: bits are set below the row's end, and `m` stays below `CANDIDATES` as just checked.
+            // SAFETY: bits are set below the row's end, and `m` stays below `M` as just checked.
             unsafe {
                 let v = *x.get_unchecked(c);
                 *columns.get_unchecked_mut(m) = c as u32;
@@ -189,7 +193,7 @@ fn rank<S: Simd, const LARGEST: bool>(s: S, x: &[f32], bound: f32, indices: &mut
         let key = s.splat(keys[i]);
         let mut place = 0;
         for v in 0..vectors {
-            // SAFETY: `v * 16 + 16 <= CANDIDATES`.
+            // SAFETY: `v * 16 + 16 <= M`.
             let others = unsafe { s.load_ptr(keys.as_ptr().add(v * LANES)) };
             // Equal ones come first if they stand before this one.
             let before = s.mask_first(i.saturating_sub(v * LANES));
@@ -205,17 +209,19 @@ fn rank<S: Simd, const LARGEST: bool>(s: S, x: &[f32], bound: f32, indices: &mut
 
 /// Sorts vectors lane by lane, largest first.
 #[inline(always)]
-fn sort<S: Simd>(s: S, v: &mut [S::F32; GROUPS], network: &[(u8, u8)]) {
+fn sort<S: Simd>(s: S, v: &mut [S::F32], network: &[(u8, u8)]) {
     for &(i, j) in network {
-        let (a, b) = (v[i as usize % GROUPS], v[j as usize % GROUPS]);
-        v[i as usize % GROUPS] = s.max_raw(a, b);
-        v[j as usize % GROUPS] = s.min_raw(a, b);
+        let (i, j) = (i as usize, j as usize);
+        let (a, b) = (v[i], v[j]);
+        v[i] = s.max_raw(a, b);
+        v[j] = s.min_raw(a, b);
     }
 }
 
 static NET16: [(u8, u8); 63] = batcher(16);
 static NET32: [(u8, u8); 191] = batcher(32);
 static NET64: [(u8, u8); 543] = batcher(64);
+static NET256: [(u8, u8); 3839] = batcher(256);
 
 /// Batcher's odd-even merge sort of `n` elements (a power of two): Knuth, TAOCP 3, 5.2.2, algorithm M.
 const fn batcher<const C: usize>(n: usize) -> [(u8, u8); C] {
