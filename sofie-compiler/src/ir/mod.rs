@@ -28,6 +28,8 @@ mod tensor;
 mod verify;
 
 pub mod eval;
+#[cfg(feature = "test-support")]
+pub mod random;
 
 pub use builder::Builder;
 pub use dim::Dim;

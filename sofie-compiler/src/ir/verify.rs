@@ -57,6 +57,9 @@ pub fn verify(g: &Graph) -> Result<(), Invalid> {
             }
         }
     }
+    if let Some(v) = written.iter().position(|w| !w) {
+        return Err(Invalid::new(format!("%{v} is written by no node and is no input")));
+    }
     for output in g.outputs() {
         if seen.get(output.value.index()) != Some(&true) {
             return Err(Invalid::new(format!("output {:?} is never written", output.name)));
@@ -68,7 +71,7 @@ pub fn verify(g: &Graph) -> Result<(), Invalid> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{Builder, Op, Shape, ValueId};
+    use crate::ir::{Builder, NodeId, Op, Shape, ValueId};
     use sofie_infer_runtime::DType;
     use sofie_infer_runtime::map::Unary;
 
@@ -98,5 +101,23 @@ mod tests {
         assert!(broken(|g| g.nodes[1].inputs.clear()).contains("operands"));
         assert!(broken(|g| g.outputs[0].value = ValueId(9)).contains("never written"));
         assert!(broken(|g| g.values[2].producer = None).contains("does not know"));
+        assert!(broken(|g| g.values[0].producer = Some(NodeId(0))).contains("has a producer"));
+        assert!(broken(|g| g.inputs.clear()).contains("before it is written"));
+        assert!(broken(|g| g.inputs.push(g.inputs[0].clone())).contains("again"));
+        assert!(broken(|g| g.inputs[0].value = ValueId(7)).contains("does not exist"));
+        assert!(broken(|g| g.nodes[0].inputs[0] = ValueId(1)).contains("before it is written"));
+        assert!(broken(|g| g.nodes[0].outputs.clear()).contains("has 1 results"));
+        assert!(broken(|g| g.nodes[0].outputs.push(ValueId(2))).contains("has 1 results"));
+        assert!(broken(|g| g.nodes[1].outputs[0] = ValueId(5)).contains("does not exist"));
+        assert!(broken(|g| g.values.push(g.values[0].clone())).contains("no node and is no input"));
+    }
+
+    #[test]
+    fn an_operation_on_other_types_than_it_was_made_for_is_named() {
+        let message = broken(|g| {
+            g.values[0].dtype = DType::I32;
+            g.values[1].dtype = DType::I32;
+        });
+        assert!(message.contains("node 0 (map)") && message.contains("i32"), "{message}");
     }
 }
