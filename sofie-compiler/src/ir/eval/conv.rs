@@ -109,12 +109,22 @@ fn conv_row<T: Product>(p: &Problem, r: Row<'_, T>) {
         return;
     }
     at.push((zeroth + (first * stride) as isize) as usize);
+    let (start, w) = (number(&at, &p.from) * p.c, &r.w[r.number * (p.c / p.group) * p.m..]);
     let (c, m) = (p.c / p.group, p.m / p.group);
+    if c == 1 && m == 1 {
+        // Depthwise: a product for each group would be one multiplication long.
+        for o in first..end {
+            let x = &r.x[start + (o - first) * stride * p.c..][..p.c];
+            for ((y, x), w) in r.y[o * p.m..][..p.m].iter_mut().zip(x).zip(w) {
+                *y = x.fused(*w, *y);
+            }
+        }
+        return;
+    }
     for g in 0..p.group {
         let layout = Layout { m: end - first, k: c, n: m, lda: stride * p.c, ldb: p.m, ldc: p.m };
         if c > 0 && m > 0 {
-            let (a, b) = (&r.x[number(&at, &p.from) * p.c + g * c..], &r.w[r.number * c * p.m + g * m..]);
-            T::multiply(layout, a, b, &mut r.y[first * p.m + g * m..]);
+            T::multiply(layout, &r.x[start + g * c..], &w[g * m..], &mut r.y[first * p.m + g * m..]);
         }
     }
 }

@@ -21,7 +21,13 @@ pub(super) fn map(e: &MapExpr, x: &[&Tensor], dtype: DType, dims: &[usize]) -> R
         let n = BLOCK.min(total - start);
         for (r, inst) in e.insts().iter().enumerate() {
             let mut out = std::mem::take(&mut registers[r]);
-            out.resize(n * register_type(e, r)?.size(), 0);
+            let size = register_type(e, r)?.size();
+            if let Inst::Const(s) = inst {
+                // Filled for the first block, which is the longest.
+                let element = native_scalar(*s);
+                out = if start == 0 { element[..size].repeat(n) } else { out };
+            }
+            out.resize(n * size, 0);
             step(e, *inst, &registers, &inputs, (start, dims), &mut out)?;
             registers[r] = out;
         }
@@ -48,10 +54,7 @@ fn step(
             let size = e.inputs()[i].size();
             out.copy_from_slice(&inputs[i][start * size..][..out.len()]);
         }
-        Inst::Const(s) => {
-            let bytes = native_scalar(s);
-            out.chunks_exact_mut(s.dtype.size()).for_each(|o| o.copy_from_slice(&bytes[..o.len()]));
-        }
+        Inst::Const(_) => {}
         Inst::Iota(axis) => {
             let inner: usize = dims[axis + 1..].iter().product();
             for (i, o) in out.as_chunks_mut().0.iter_mut().enumerate() {

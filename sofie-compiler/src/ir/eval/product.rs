@@ -36,6 +36,8 @@ pub(super) trait Product: Copy + Default {
     fn tensor(dtype: DType, dims: &[usize], x: &[Self]) -> Result<Tensor, Invalid>;
     /// `c += a·b`: each element continues its chain of fused multiply-adds in the order of k.
     fn multiply(layout: Layout, a: &[Self], b: &[Self], c: &mut [Self]);
+    /// `self * b + c`, rounded once; integers wrap.
+    fn fused(self, b: Self, c: Self) -> Self;
     /// Sum; integers wrap.
     fn plus(self, other: Self) -> Self;
     /// The activation.
@@ -77,6 +79,9 @@ impl Product for f32 {
     fn multiply(layout: Layout, a: &[f32], b: &[f32], c: &mut [f32]) {
         simd::dispatch(Rows { layout, a, b, c });
     }
+    fn fused(self, b: f32, c: f32) -> f32 {
+        self.mul_add(b, c)
+    }
     fn plus(self, other: f32) -> f32 {
         self + other
     }
@@ -93,7 +98,10 @@ impl Product for f64 {
         Wide::tensor(dtype, dims, x)
     }
     fn multiply(layout: Layout, a: &[f64], b: &[f64], c: &mut [f64]) {
-        plainly(layout, a, b, c, f64::mul_add);
+        plainly(layout, a, b, c);
+    }
+    fn fused(self, b: f64, c: f64) -> f64 {
+        self.mul_add(b, c)
     }
     fn plus(self, other: f64) -> f64 {
         self + other
@@ -112,7 +120,10 @@ impl Product for i64 {
         Wide::tensor(dtype, dims, &x.iter().map(|x| i128::from(*x)).collect::<Vec<_>>())
     }
     fn multiply(layout: Layout, a: &[i64], b: &[i64], c: &mut [i64]) {
-        plainly(layout, a, b, c, |a, b, c| a.wrapping_mul(b).wrapping_add(c));
+        plainly(layout, a, b, c);
+    }
+    fn fused(self, b: i64, c: i64) -> i64 {
+        self.wrapping_mul(b).wrapping_add(c)
     }
     fn plus(self, other: i64) -> i64 {
         self.wrapping_add(other)
@@ -125,12 +136,12 @@ impl Product for i64 {
     }
 }
 
-fn plainly<T: Copy>(l: Layout, a: &[T], b: &[T], c: &mut [T], f: impl Fn(T, T, T) -> T) {
+fn plainly<T: Product>(l: Layout, a: &[T], b: &[T], c: &mut [T]) {
     for i in 0..l.m {
         let c = &mut c[i * l.ldc..][..l.n];
         for (p, a) in a[i * l.lda..][..l.k].iter().enumerate() {
             for (c, b) in c.iter_mut().zip(&b[p * l.ldb..][..l.n]) {
-                *c = f(*a, *b, *c);
+                *c = a.fused(*b, *c);
             }
         }
     }

@@ -26,6 +26,7 @@ pub use check::{compare, keeps_meaning, passes_keep_meaning, same_results};
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::Scalar;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Elements of the largest value.
 const NUMEL: usize = 1 << 12;
@@ -92,10 +93,14 @@ pub fn cases(count: u64, check: impl Fn(&Graph, &mut Unstructured) -> Result<(),
         let run = |len: usize| {
             let mut u = Unstructured::new(&bytes[..len]);
             let graph = graph(&mut u);
-            check(&graph, &mut u).map_err(|e| format!("seed {seed}, {len} bytes: {e}\n{graph}"))
+            let checked = catch_unwind(AssertUnwindSafe(|| check(&graph, &mut u)));
+            let failed = |e: String| format!("seed {seed}, {len} bytes: {e}\n{graph}");
+            // INVARIANT: a panic of the check stays one; its message stands above.
+            checked.unwrap_or_else(|_| panic!("{}", failed("the check panics".into()))).map_err(failed)
         };
         if let Err(first) = run(bytes.len()) {
             let shortest = (0..bytes.len()).find_map(|len| run(len).err());
+            // INVARIANT: this is what a test calls.
             panic!("{}", shortest.unwrap_or(first));
         }
     }
@@ -147,6 +152,7 @@ fn tensor(seed: u64, dtype: DType, dims: &[usize], special: bool) -> Tensor {
     let bytes: Vec<u8> = (0..count).flat_map(|_| element()[..dtype.size()].to_vec()).collect();
     match Tensor::from_bytes(dtype, dims.to_vec(), bytes) {
         Some(t) => t,
+        // INVARIANT: that many bytes were made above.
         None => unreachable!("one element for each index"),
     }
 }
@@ -203,6 +209,7 @@ impl Gen<'_, '_> {
     fn dims_of(&self, v: ValueId) -> Vec<usize> {
         match self.b.shape(v).fixed() {
             Some(dims) => dims,
+            // INVARIANT: only fixed extents are drawn.
             None => unreachable!("every shape here is fixed"),
         }
     }
@@ -229,6 +236,7 @@ impl Gen<'_, '_> {
         let shapes: Vec<_> = inputs.iter().map(|v| (self.b.dtype(*v), self.b.shape(*v).clone())).collect();
         match self.b.push(op.clone(), inputs) {
             Ok(results) => results,
+            // INVARIANT: operands are made to fit; a test should fail where they do not.
             Err(e) => panic!("{op} over {shapes:?}: {e}"),
         }
     }
