@@ -11,7 +11,8 @@ pub struct Scalar(());
 
 impl Scalar {
     /// The token.
-    #[inline(always)]
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
     #[must_use]
     pub const fn new() -> Self {
         Scalar(())
@@ -32,7 +33,8 @@ type M = [bool; LANES];
 
 macro_rules! lanewise {
     ($($name:ident($($x:ident: $ty:ty),+ $(; $s:ident: $sty:ty)?) -> $ret:ty = $body:expr;)*) => {$(
-        #[inline(always)]
+        #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
         fn $name(self, $($x: $ty),+ $(, $s: $sty)?) -> $ret {
             from_fn(|i| { $(let $x = $x[i];)+ $body })
         }
@@ -40,7 +42,8 @@ macro_rules! lanewise {
 }
 
 /// The tree of the reductions: lane + 8, + 4, + 2, + 1.
-#[inline(always)]
+#[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+#[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
 fn tree(mut a: F, f: impl Fn(f32, f32) -> f32) -> f32 {
     for half in [8, 4, 2, 1] {
         for i in 0..half {
@@ -57,46 +60,55 @@ impl Simd for Scalar {
 
     const LEVEL: Level = Level::Scalar;
 
-    #[inline(always)]
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
     fn outline<O: Op>(self, op: O) -> O::Output {
         level::run_plain(op, self)
     }
 
-    #[inline(always)]
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
     fn splat(self, x: f32) -> F {
         [x; LANES]
     }
-    #[inline(always)]
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
     fn splat_i32(self, x: i32) -> I {
         [x; LANES]
     }
 
-    #[inline(always)]
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
     unsafe fn load_ptr(self, p: *const f32) -> F {
         // SAFETY: the caller's promise.
         unsafe { p.cast::<F>().read_unaligned() }
     }
-    #[inline(always)]
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
     unsafe fn store_ptr(self, v: F, p: *mut f32) {
         // SAFETY: the caller's promise.
         unsafe { p.cast::<F>().write_unaligned(v) }
     }
-    #[inline(always)]
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
     unsafe fn load_i32_ptr(self, p: *const i32) -> I {
         // SAFETY: the caller's promise.
         unsafe { p.cast::<I>().read_unaligned() }
     }
-    #[inline(always)]
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
     unsafe fn store_i32_ptr(self, v: I, p: *mut i32) {
         // SAFETY: the caller's promise.
         unsafe { p.cast::<I>().write_unaligned(v) }
     }
-    #[inline(always)]
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
     unsafe fn load_masked_ptr(self, p: *const f32, m: M, fill: F) -> F {
         // SAFETY: the caller's promise for the lanes that are set.
         from_fn(|i| if m[i] { unsafe { p.add(i).read_unaligned() } } else { fill[i] })
     }
-    #[inline(always)]
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
     unsafe fn store_masked_ptr(self, v: F, p: *mut f32, m: M) {
         for i in 0..LANES {
             if m[i] {
@@ -105,12 +117,14 @@ impl Simd for Scalar {
             }
         }
     }
-    #[inline(always)]
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
     unsafe fn gather_ptr(self, base: *const f32, index: I) -> F {
         // SAFETY: the caller's promise.
         from_fn(|i| unsafe { base.offset(index[i] as isize).read_unaligned() })
     }
-    #[inline(always)]
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
     unsafe fn gather_masked_ptr(self, base: *const f32, index: I, m: M, fill: F) -> F {
         from_fn(|i| {
             if !m[i] {
@@ -120,7 +134,8 @@ impl Simd for Scalar {
             unsafe { base.offset(index[i] as isize).read_unaligned() }
         })
     }
-    #[inline(always)]
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
     fn prefetch(self, _p: *const f32) {}
 
     lanewise! {
@@ -171,31 +186,38 @@ impl Simd for Scalar {
         trunc_i32(a: F) -> I = a as i32;
     }
 
-    #[inline(always)]
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
     fn mask_from_bits(self, bits: u16) -> M {
         from_fn(|i| bits >> i & 1 == 1)
     }
-    #[inline(always)]
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
     fn mask_bits(self, m: M) -> u16 {
         m.iter().enumerate().fold(0, |bits, (i, &set)| bits | (set as u16) << i)
     }
-    #[inline(always)]
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
     fn reduce_add(self, a: F) -> f32 {
         tree(a, |a, b| a + b)
     }
-    #[inline(always)]
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
     fn reduce_max_raw(self, a: F) -> f32 {
         tree(a, |a, b| if a > b { a } else { b })
     }
-    #[inline(always)]
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
     fn reduce_min_raw(self, a: F) -> f32 {
         tree(a, |a, b| if a < b { a } else { b })
     }
-    #[inline(always)]
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
     fn lookup(self, table: F, index: I) -> F {
         from_fn(|i| table[(index[i] & 15) as usize])
     }
-    #[inline(always)]
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
     fn transpose(self, rows: &mut [F; LANES]) {
         let from = *rows;
         *rows = from_fn(|i| from_fn(|j| from[j][i]));
