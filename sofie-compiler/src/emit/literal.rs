@@ -1,8 +1,9 @@
 //! Kernel descriptors as Rust source: each field by name, so that a person can read what a step does.
 
 use proc_macro2::{Literal as Lit, TokenStream};
-use quote::quote;
+use quote::{format_ident, quote};
 use sofie_infer_runtime as rt;
+use std::borrow::Cow;
 
 /// A value that can be written as a constant expression; `rt` names the runtime there.
 pub trait Literal {
@@ -98,14 +99,15 @@ macro_rules! structs {
 
 /// An enum by its variants, with named fields or none.
 macro_rules! variants {
-    ($path:path { $($variant:ident $({ $($field:ident),* })?),* $(,)? }) => {
+    ($path:path { $($variant:ident $(($one:ident))? $({ $($field:ident),* })?),* $(,)? }) => {
         impl Literal for $path {
             fn literal(&self) -> TokenStream {
                 type E = $path;
                 match self {
-                    $(E::$variant $({ $($field),* })? => {
+                    $(E::$variant $(($one))? $({ $($field),* })? => {
+                        $(let $one = $one.literal();)?
                         $($(let $field = $field.literal();)*)?
-                        quote!($path::$variant $({ $($field: #$field),* })?)
+                        quote!($path::$variant $((#$one))? $({ $($field: #$field),* })?)
                     })*
                 }
             }
@@ -116,13 +118,70 @@ macro_rules! variants {
 variants!(rt::Act { None, Relu, LeakyRelu { alpha }, Clip { lo, hi }, Elu { alpha }, Sigmoid, Tanh, Silu, GeluErf, GeluTanh });
 variants!(rt::gemm::Init { Bias, C });
 variants!(rt::DType { F32, F64, F16, BF16, I8, I16, I32, I64, U8, U16, U32, U64, Bool });
+variants!(rt::recurrent::Cell { Rnn { f }, Gru { f, g, linear_before_reset }, Lstm { f, g, h, input_forget } });
+variants!(rt::map::Source {
+    Slice(slice), Out, Position,
+    Indexed { slice, index, index_type, index_strides, index_offset, extent, step },
+});
+variants!(rt::map::Arg { Reg(i), Input(i), Const(i) });
+variants!(rt::map::Code { Copy, Unary(op), Binary(op), MulAdd, Select, Cast(to) });
 variants!(rt::conv::Algo { Pointwise, Implicit });
 variants!(rt::pool::PoolKind { Max, Average, AverageWithPads });
 variants!(rt::reduce::ReduceKind { Sum, Mean, Prod, Max, Min, L1, L2, SumSquare, LogSum, LogSumExp });
 variants!(rt::rows::RowKind { Softmax, LogSoftmax, LayerNorm { epsilon }, RmsNorm { epsilon } });
 variants!(rt::scatter::Combine { Set, Add, Mul, Max, Min });
 
+/// Enums without fields whose variants print as they are called.
+macro_rules! plain_variants {
+    ($($path:path;)*) => {$(
+        impl Literal for $path {
+            fn literal(&self) -> TokenStream {
+                let variant = format_ident!("{}", format!("{self:?}"));
+                quote!($path::#variant)
+            }
+        }
+    )*};
+}
+
+plain_variants! {
+    rt::map::Unary;
+    rt::map::Binary;
+}
+
+impl<T: Literal + Clone> Literal for Cow<'static, [T]> {
+    fn literal(&self) -> TokenStream {
+        let items = self.as_ref().literal();
+        quote!(rt::Cow::Borrowed(&#items))
+    }
+}
+
+impl Literal for rt::map::MapProgram {
+    fn literal(&self) -> TokenStream {
+        let (insts, consts, inputs) =
+            (self.insts().literal(), self.consts().literal(), self.inputs().literal());
+        quote! {
+            rt::map::MapProgram::new(rt::Cow::Borrowed(&#insts), rt::Cow::Borrowed(&#consts), rt::Cow::Borrowed(&#inputs))
+        }
+    }
+}
+
+impl Literal for rt::map::Map {
+    fn literal(&self) -> TokenStream {
+        let spec = self.spec().literal();
+        quote!(rt::map::Map::new(#spec))
+    }
+}
+
 structs! {
+    map::Inst { code, dtype, dst, args }
+    map::MapSpec { rank, dims, out_strides, out_offset, operands, program }
+    map::Operand { source, strides, offset }
+    recurrent::Recurrent {
+        cell, steps, batch, input, hidden, reverse, clip, x_step, x_row, y_step, y_row,
+    }
+    gemm::BatchedGemm {
+        batch, batch_rank, a_batch, b_batch, c_batch, m, k, n, a_row, a_column, b_row, b_column, c_row, alpha, act,
+    }
     conv::Conv { batch, window, c, m, group, ldx, ldy, ldr, act, algo }
     conv::ConvTranspose { batch, window, c, m, group, ldx, ldy, ldr, act }
     conv::Window { x, y, kernel, strides, dilations, pads_begin }

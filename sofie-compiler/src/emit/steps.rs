@@ -7,6 +7,7 @@ use super::types;
 use crate::plan::{Kernel, Operand, Plan, Root, Step};
 use proc_macro2::{Ident, Literal as Lit, Span, TokenStream};
 use quote::{ToTokens, quote};
+use sofie_infer_runtime::DType;
 
 /// Constants and statements of a plan's steps.
 #[derive(Debug, Default)]
@@ -35,7 +36,7 @@ pub fn steps(plan: &Plan, inputs: &[Ident]) -> Steps {
         let origin = step.origin.join(" + ");
         let (ty, literal) = descriptor(&step.kernel);
         let doc = if origin.is_empty() { None } else { Some(quote!(#[doc = #origin])) };
-        out.constants.extend(quote! { #doc const #name: #ty = #literal; });
+        out.constants.extend(quote! { #doc static #name: #ty = #literal; });
         out.body.extend(statement(plan, step, &name, inputs));
     }
     out
@@ -120,10 +121,47 @@ fn borrow(plan: &Plan, step: &Step, inputs: &[Ident]) -> Borrows {
 
 fn statement(plan: &Plan, step: &Step, name: &Ident, inputs: &[Ident]) -> TokenStream {
     let Borrows { statement, writes, reads } = borrow(plan, step, inputs);
-    let method = Ident::new(step.kernel.method(), Span::call_site());
-    // Results first, then operands, scratch last.
-    let (results, scratch) = writes.split_at(writes.len() - usize::from(step.kernel.takes_scratch()));
-    quote! { #statement #name.#method(#(#results,)* #(#reads,)* #(#scratch),*); }
+    let call = call(step, name, writes, reads);
+    quote! { #statement #call }
+}
+
+/// The call: results first, then operands, scratch last.
+fn call(step: &Step, name: &Ident, writes: Vec<TokenStream>, reads: Vec<TokenStream>) -> TokenStream {
+    match &step.kernel {
+        Kernel::Map(_) => {
+            let y = &writes[0];
+            let y = if step.writes[0].dtype == DType::Bool {
+                quote!(rt::map::Dst::bools(#y))
+            } else {
+                quote!(#y.into())
+            };
+            let slices = step.reads.iter().flatten().zip(reads).map(|(o, x)| match o.dtype {
+                DType::Bool => quote!(rt::map::Src::bools(#x)),
+                _ => quote!(#x.into()),
+            });
+            quote! { #name.run(#y, &[#(#slices),*]); }
+        }
+        Kernel::Recurrent(_) => {
+            let ([y, h, c, scratch], [x, w, r, bias, peepholes, lens, h0, c0]) = (&writes[..], &reads[..])
+            else {
+                return TokenStream::new();
+            };
+            quote! {
+                #name.run(
+                    rt::recurrent::Results { y: #y, h: #h, c: #c },
+                    #x,
+                    rt::recurrent::Weights { w: #w, r: #r, bias: #bias, peepholes: #peepholes },
+                    rt::recurrent::State { lens: #lens, h: #h0, c: #c0 },
+                    #scratch,
+                );
+            }
+        }
+        kernel => {
+            let method = Ident::new(kernel.method(), Span::call_site());
+            let (results, scratch) = writes.split_at(writes.len() - usize::from(kernel.takes_scratch()));
+            quote! { #name.#method(#(#results,)* #(#reads,)* #(#scratch),*); }
+        }
+    }
 }
 
 /// The descriptor's type and value.
@@ -142,6 +180,9 @@ fn descriptor(kernel: &Kernel) -> (TokenStream, TokenStream) {
         Scatter => scatter::Scatter,
         TopK => topk::TopK,
         Gemm => gemm::Gemm,
+        BatchedGemm => gemm::BatchedGemm,
+        Map => map::Map,
+        Recurrent => recurrent::Recurrent,
         Conv => conv::Conv,
         ConvPlain => conv::Conv,
         ConvTranspose => conv::ConvTranspose,

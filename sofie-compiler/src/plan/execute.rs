@@ -4,7 +4,7 @@
 use super::kernel::Kernel;
 use super::{Operand, Plan, Root, Step};
 use crate::ir::{Invalid, Tensor, Value};
-use sofie_infer_runtime::{DType, bf16, f16};
+use sofie_infer_runtime::{DType, bf16, f16, map, recurrent};
 
 /// The outputs for the given inputs, in order.
 ///
@@ -72,6 +72,26 @@ macro_rules! floats {
     }};
 }
 
+/// An operand of a map, out of the arena.
+macro_rules! loaded {
+    ($($d:ident $t:ty;)*) => {
+        enum Loaded {
+            Bool(Vec<u8>),
+            $($d(Vec<$t>),)*
+        }
+
+        impl Loaded {
+            fn src(&self) -> map::Src<'_> {
+                match self {
+                    Loaded::Bool(x) => map::Src::bools(x),
+                    $(Loaded::$d(x) => x.as_slice().into(),)*
+                }
+            }
+        }
+    };
+}
+loaded!(F32 f32; F64 f64; F16 f16; BF16 bf16; I8 i8; I16 i16; I32 i32; I64 i64; U8 u8; U16 u16; U32 u32; U64 u64;);
+
 struct Memory<'a> {
     plan: &'a Plan,
     inputs: &'a [Tensor],
@@ -109,6 +129,18 @@ impl Memory<'_> {
         values.into_iter().for_each(|v| v.push_le(&mut bytes));
         let range = self.range(o);
         self.arena[range].copy_from_slice(&bytes);
+    }
+
+    fn loaded(&self, o: &Operand) -> Loaded {
+        macro_rules! load {
+            ($($d:ident)*) => {
+                match o.dtype {
+                    DType::Bool => Loaded::Bool(self.load(Some(o))),
+                    $(DType::$d => Loaded::$d(self.load(Some(o))),)*
+                }
+            };
+        }
+        load!(F32 F64 F16 BF16 I8 I16 I32 I64 U8 U16 U32 U64)
     }
 
     fn step(&mut self, s: &Step) -> Result<(), Invalid> {
@@ -153,6 +185,37 @@ impl Memory<'_> {
             Kernel::Gemm(k) => {
                 let [a, w, bias, residual] = [0, 1, 2, 3].map(|i| self.read::<f32>(s, i));
                 self.write::<f32>(y, |c| k.run(c, &a, &w, &bias, &residual));
+            }
+            Kernel::BatchedGemm(k) => {
+                let [a, b] = [0, 1].map(|i| self.read::<f32>(s, i));
+                let mut scratch = vec![f32::NAN; k.scratch()];
+                self.write::<f32>(y, |c| k.run(c, &a, &b, &mut scratch));
+            }
+            Kernel::Map(k) => {
+                let slices: Vec<Loaded> = s.reads.iter().flatten().map(|o| self.loaded(o)).collect();
+                let slices: Vec<map::Src<'_>> = slices.iter().map(Loaded::src).collect();
+                if dtype == DType::Bool {
+                    self.write::<u8>(y, |y| k.run(map::Dst::bools(y), &slices));
+                } else {
+                    typed!(dtype, T => self.write::<T>(y, |y| k.run(y.into(), &slices)));
+                }
+            }
+            Kernel::Recurrent(k) => {
+                let [x, w, r, bias, peepholes] = [0, 1, 2, 3, 4].map(|i| self.read::<f32>(s, i));
+                let (lens, h, c) = (self.read::<i32>(s, 5), self.read::<f32>(s, 6), self.read::<f32>(s, 7));
+                let mut results = [0, 1, 2].map(|i| self.load::<f32>(Some(&s.writes[i])));
+                let mut scratch = vec![f32::NAN; k.scratch()];
+                let [out_y, out_h, out_c] = &mut results;
+                k.run(
+                    recurrent::Results { y: out_y, h: out_h, c: out_c },
+                    &x,
+                    recurrent::Weights { w: &w, r: &r, bias: &bias, peepholes: &peepholes },
+                    recurrent::State { lens: &lens, h: &h, c: &c },
+                    &mut scratch,
+                );
+                for (o, values) in s.writes.iter().zip(results).filter(|(o, _)| o.len > 0) {
+                    self.write::<f32>(o, |y| y.copy_from_slice(&values));
+                }
             }
             Kernel::Conv(k) => {
                 let [x, w, prepared, bias, residual] = [0, 1, 2, 3, 4].map(|i| self.read::<f32>(s, i));

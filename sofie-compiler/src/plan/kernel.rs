@@ -3,9 +3,11 @@
 use sofie_infer_runtime::conv::{Conv, ConvTranspose};
 use sofie_infer_runtime::copy::{Copy, Pad};
 use sofie_infer_runtime::gather::Gather;
-use sofie_infer_runtime::gemm::Gemm;
+use sofie_infer_runtime::gemm::{BatchedGemm, Gemm};
 use sofie_infer_runtime::interpolate::Interpolate;
+use sofie_infer_runtime::map::Map;
 use sofie_infer_runtime::pool::Pool;
+use sofie_infer_runtime::recurrent::Recurrent;
 use sofie_infer_runtime::reduce::{ArgReduce, Reduce};
 use sofie_infer_runtime::rows::Rows;
 use sofie_infer_runtime::scatter::Scatter;
@@ -37,7 +39,7 @@ macro_rules! kernels {
 
             /// Whether the last operand that it writes is scratch, of no elements where it needs none.
             pub fn takes_scratch(&self) -> bool {
-                matches!(self, Kernel::Conv(_))
+                matches!(self, Kernel::BatchedGemm(_) | Kernel::Conv(_) | Kernel::Recurrent(_))
             }
 
             /// The descriptor's method that runs it.
@@ -63,6 +65,8 @@ kernels! {
     TopK: TopK.run;
     /// `c ← a, w, bias?, residual?`.
     Gemm: Gemm.run;
+    /// `c, scratch ← a, b`.
+    BatchedGemm: BatchedGemm.run;
     /// `y, scratch ← x, w, prepared?, bias?, residual?`.
     Conv: Conv.run;
     /// `y ← x, w, bias?, residual?`, weights as they are.
@@ -85,6 +89,10 @@ kernels! {
     Reduce: Reduce.run;
     /// `y ← x`.
     ArgReduce: ArgReduce.run;
+    /// `y ← slices…`.
+    Map: Map.run;
+    /// `y, h, c, scratch ← x, w, r, bias, peepholes?, lens?, h0?, c0?`.
+    Recurrent: Recurrent.run;
     /// `y ← x, scale?, bias?`.
     Rows: Rows.run;
     /// `y ← scale?, bias?`, over what `y` holds.

@@ -54,6 +54,8 @@ pub struct Planner<'g> {
     weights: WeightImage,
     node: usize,
     dense_copies: HashMap<ValueId, Home>,
+    /// Gathers that are not made but read through their index, by the node at that position.
+    fused: HashMap<ValueId, usize>,
 }
 
 impl<'g> Planner<'g> {
@@ -86,6 +88,7 @@ impl<'g> Planner<'g> {
             weights: WeightImage::default(),
             node: 0,
             dense_copies: HashMap::new(),
+            fused: HashMap::new(),
         })
     }
 
@@ -94,14 +97,19 @@ impl<'g> Planner<'g> {
         self.node = node;
     }
 
+    /// Says which gathers are not made but read through their index, and by which node.
+    pub fn fuse(&mut self, gathers: HashMap<ValueId, usize>) {
+        self.fused = gathers;
+    }
+
+    /// The gather that makes `v`, if it is read through its index.
+    pub fn fused_gather(&self, v: ValueId) -> Option<&'g Node> {
+        self.fused.get(&v).and_then(|_| self.graph.producer(v))
+    }
+
     /// The extents of a value.
     pub fn dims(&self, v: ValueId) -> &[usize] {
         &self.dims[v.index()]
-    }
-
-    /// The number of elements of a value.
-    pub fn len(&self, v: ValueId) -> usize {
-        self.dims(v).iter().product()
     }
 
     /// The tensor, if the value is a constant.
@@ -256,6 +264,9 @@ impl<'g> Planner<'g> {
         let read_later = |w: ValueId| {
             self.graph.nodes()[self.node + 1..].iter().any(|n| n.inputs.contains(&w))
                 || self.graph.outputs().iter().any(|o| o.value == w)
+                || self.fused.iter().any(|(v, &at)| {
+                    at > self.node && self.fused_gather(*v).is_some_and(|g| g.inputs.contains(&w))
+                })
         };
         let ids = self.graph.nodes().iter().flat_map(|n| &n.outputs);
         let mut others = ids.filter(|w| holders(&self.homes[w.index()]));

@@ -5,6 +5,7 @@
 //! activation are applied before the only store. Every output is one chain of fused multiply-adds in the
 //! order of k that starts from the bias, so all instruction sets give the same bits.
 
+mod batched;
 mod drive;
 mod narrow;
 mod pack;
@@ -13,6 +14,7 @@ mod rows;
 mod tests;
 mod tile;
 
+pub use self::batched::BatchedGemm;
 pub(crate) use self::drive::Lines;
 use self::drive::{Problem, Strided};
 pub use self::pack::{Layout, NR, pack, pack_into, packed_len};

@@ -6,78 +6,99 @@ use super::Scalar;
 use super::num::{Bits, with_type};
 use crate::{DType, bf16, f16};
 
-/// An element on its way between types: exact in each of its three forms.
-#[derive(Clone, Copy)]
-pub(crate) enum Wide {
-    Float(f64),
-    Signed(i64),
-    Unsigned(u64),
+/// The cast from one element type to another.
+pub(crate) trait CastTo<R>: Bits {
+    /// The nearest element of the other type, by the rules above.
+    fn cast_to(self) -> R;
 }
 
-/// The two directions of a cast.
-pub(crate) trait Castable: Bits {
-    /// The element, exactly.
-    fn widen(self) -> Wide;
-    /// The nearest element, by the rules above.
-    fn narrow(w: Wide) -> Self;
+/// A step on the way to a 16-bit float.
+pub(crate) trait Odd: Bits {
+    /// The number rounded so that rounding it again does no harm.
+    fn odd(self) -> f32;
 }
 
-macro_rules! castable {
-    ($($t:ident $wide:ident as $w:ty;)*) => {$(
-        impl Castable for $t {
+macro_rules! numeric_casts {
+    ($($from:ident: $($to:ident)*;)*) => {$(
+        $(impl CastTo<$to> for $from {
             #[inline(always)]
-            fn widen(self) -> Wide { Wide::$wide(self as $w) }
+            fn cast_to(self) -> $to { self as $to }
+        })*
+        impl CastTo<bool> for $from {
             #[inline(always)]
-            fn narrow(w: Wide) -> $t {
-                match w {
-                    Wide::Float(x) => x as $t,
-                    Wide::Signed(x) => x as $t,
-                    Wide::Unsigned(x) => x as $t,
-                }
-            }
+            fn cast_to(self) -> bool { self != 0 as $from }
+        }
+        impl CastTo<$from> for bool {
+            #[inline(always)]
+            fn cast_to(self) -> $from { self as u8 as $from }
         }
     )*};
 }
 
-castable! {
-    f32 Float as f64; f64 Float as f64;
-    i8 Signed as i64; i16 Signed as i64; i32 Signed as i64; i64 Signed as i64;
-    u8 Unsigned as u64; u16 Unsigned as u64; u32 Unsigned as u64; u64 Unsigned as u64;
+numeric_casts! {
+    f32: f32 f64 i8 i16 i32 i64 u8 u16 u32 u64;
+    f64: f32 f64 i8 i16 i32 i64 u8 u16 u32 u64;
+    i8: f32 f64 i8 i16 i32 i64 u8 u16 u32 u64;
+    i16: f32 f64 i8 i16 i32 i64 u8 u16 u32 u64;
+    i32: f32 f64 i8 i16 i32 i64 u8 u16 u32 u64;
+    i64: f32 f64 i8 i16 i32 i64 u8 u16 u32 u64;
+    u8: f32 f64 i8 i16 i32 i64 u8 u16 u32 u64;
+    u16: f32 f64 i8 i16 i32 i64 u8 u16 u32 u64;
+    u32: f32 f64 i8 i16 i32 i64 u8 u16 u32 u64;
+    u64: f32 f64 i8 i16 i32 i64 u8 u16 u32 u64;
 }
 
-impl Castable for bool {
+impl CastTo<bool> for bool {
     #[inline(always)]
-    fn widen(self) -> Wide {
-        Wide::Unsigned(self as u64)
+    fn cast_to(self) -> bool {
+        self
     }
-    #[inline(always)]
-    fn narrow(w: Wide) -> bool {
-        match w {
-            Wide::Float(x) => x != 0.0,
-            Wide::Signed(x) => x != 0,
-            Wide::Unsigned(x) => x != 0,
+}
+
+macro_rules! odd {
+    ($($wide:ident: $x:ident => $odd:expr;)*) => {$(
+        impl Odd for $wide {
+            #[inline(always)]
+            fn odd(self) -> f32 { let $x = self; $odd }
         }
-    }
-}
-
-macro_rules! castable_narrow {
-    ($($t:ident),*) => {$(
-        impl Castable for $t {
+        odd! { $wide f16 bf16 }
+    )*};
+    ($wide:ident $($half:ident)*) => {$(
+        impl CastTo<$half> for $wide {
             #[inline(always)]
-            fn widen(self) -> Wide { Wide::Float(self.to_f32() as f64) }
+            fn cast_to(self) -> $half { $half::from_f32(self.odd()) }
+        }
+        impl CastTo<$wide> for $half {
             #[inline(always)]
-            fn narrow(w: Wide) -> $t {
-                $t::from_f32(match w {
-                    Wide::Float(x) => to_odd(x),
-                    Wide::Signed(x) => signed_to_odd(x),
-                    Wide::Unsigned(x) => unsigned_to_odd(x),
-                })
-            }
+            fn cast_to(self) -> $wide { self.to_f32().cast_to() }
         }
     )*};
 }
 
-castable_narrow!(f16, bf16);
+odd! {
+    f32: x => x;
+    f64: x => to_odd(x);
+    i8: x => x as f32;
+    i16: x => x as f32;
+    i32: x => to_odd(x as f64);
+    i64: x => { let y = unsigned_to_odd(x.unsigned_abs()); if x < 0 { -y } else { y } };
+    u8: x => x as f32;
+    u16: x => x as f32;
+    u32: x => to_odd(x as f64);
+    u64: x => unsigned_to_odd(x);
+    bool: x => x as u8 as f32;
+}
+
+macro_rules! half_casts {
+    ($($from:ident $to:ident;)*) => {$(
+        impl CastTo<$to> for $from {
+            #[inline(always)]
+            fn cast_to(self) -> $to { $to::from_f32(self.to_f32()) }
+        }
+    )*};
+}
+
+half_casts! { f16 f16; f16 bf16; bf16 f16; bf16 bf16; }
 
 /// Rounds to odd: the neighbour whose last bit is set, unless exact. A second rounding, to a type at
 /// least two bits narrower, is then as if from the original (Boldo & Melquiond, "Emulation of FMA and
@@ -99,13 +120,7 @@ fn unsigned_to_odd(x: u64) -> f32 {
     to_odd(top as f64 * (1u64 << shift) as f64)
 }
 
-fn signed_to_odd(x: i64) -> f32 {
-    let magnitude = unsigned_to_odd(x.unsigned_abs());
-    if x < 0 { -magnitude } else { magnitude }
-}
-
 /// `x` as an element of type `to`.
 pub fn cast(x: Scalar, to: DType) -> Scalar {
-    let wide = with_type!(x.dtype, T => T::of(x.bits).widen());
-    with_type!(to, T => T::narrow(wide).scalar())
+    with_type!(x.dtype, T => with_type!(to, R => CastTo::<R>::cast_to(T::of(x.bits)).scalar()))
 }

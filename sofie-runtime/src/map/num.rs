@@ -8,6 +8,13 @@ use crate::{DType, Element, bf16, f16};
 
 /// An element that can be taken out of a [`Scalar`] and put back.
 pub(crate) trait Bits: Element {
+    /// How a register of the block interpreter holds the element: 16-bit floats as the `f32` that they are
+    /// computed in, bools as bytes of which any may be read.
+    type Raw: Copy + Default;
+    /// The element in a register.
+    fn of_raw(raw: Self::Raw) -> Self;
+    /// The element for a register.
+    fn raw(self) -> Self::Raw;
     /// The element whose bits stand in the low bytes.
     fn of(bits: u64) -> Self;
     /// The element's bits, zero-extended.
@@ -19,8 +26,13 @@ pub(crate) trait Bits: Element {
 }
 
 macro_rules! bits {
-    ($($t:ty, $b:ident => $of:expr, $x:ident => $bits:expr;)*) => {$(
+    ($($t:ty as $raw:ty, $r:ident => $of_raw:expr, $y:ident => $to_raw:expr, $b:ident => $of:expr, $x:ident => $bits:expr;)*) => {$(
         impl Bits for $t {
+            type Raw = $raw;
+            #[inline(always)]
+            fn of_raw($r: $raw) -> $t { $of_raw }
+            #[inline(always)]
+            fn raw(self) -> $raw { let $y = self; $to_raw }
             #[inline(always)]
             fn of($b: u64) -> $t { $of }
             #[inline(always)]
@@ -30,19 +42,19 @@ macro_rules! bits {
 }
 
 bits! {
-    f32, b => f32::from_bits(b as u32), x => x.to_bits() as u64;
-    f64, b => f64::from_bits(b), x => x.to_bits();
-    f16, b => f16::from_bits(b as u16), x => x.to_bits() as u64;
-    bf16, b => bf16::from_bits(b as u16), x => x.to_bits() as u64;
-    i8, b => b as i8, x => x as u8 as u64;
-    i16, b => b as i16, x => x as u16 as u64;
-    i32, b => b as i32, x => x as u32 as u64;
-    i64, b => b as i64, x => x as u64;
-    u8, b => b as u8, x => x as u64;
-    u16, b => b as u16, x => x as u64;
-    u32, b => b as u32, x => x as u64;
-    u64, b => b, x => x;
-    bool, b => b & 0xff != 0, x => x as u64;
+    f32 as f32, r => r, y => y, b => f32::from_bits(b as u32), x => x.to_bits() as u64;
+    f64 as f64, r => r, y => y, b => f64::from_bits(b), x => x.to_bits();
+    f16 as f32, r => f16::from_f32(r), y => y.to_f32(), b => f16::from_bits(b as u16), x => x.to_bits() as u64;
+    bf16 as f32, r => bf16::from_f32(r), y => y.to_f32(), b => bf16::from_bits(b as u16), x => x.to_bits() as u64;
+    i8 as i8, r => r, y => y, b => b as i8, x => x as u8 as u64;
+    i16 as i16, r => r, y => y, b => b as i16, x => x as u16 as u64;
+    i32 as i32, r => r, y => y, b => b as i32, x => x as u32 as u64;
+    i64 as i64, r => r, y => y, b => b as i64, x => x as u64;
+    u8 as u8, r => r, y => y, b => b as u8, x => x as u64;
+    u16 as u16, r => r, y => y, b => b as u16, x => x as u64;
+    u32 as u32, r => r, y => y, b => b as u32, x => x as u64;
+    u64 as u64, r => r, y => y, b => b, x => x;
+    bool as u8, r => r != 0, y => y as u8, b => b & 0xff != 0, x => x as u64;
 }
 
 /// Receives the function that a [`Unary`] is on `T`.
@@ -212,7 +224,19 @@ impl Arith for bool {
 
 /// The two widths that arithmetic is done in.
 macro_rules! float_arith {
-    ($($t:ident, $bits:ident, $m:ident;)*) => {$(
+    ($($t:ident, $m:ident, $modulo:ident;)*) => {$(
+        /// The remainder with the divisor's sign, as numpy's `mod`.
+        pub(crate) fn $modulo(x: $t, y: $t) -> $t {
+            let r = x % y;
+            if r == 0.0 {
+                (0.0 as $t).copysign(y)
+            } else if (r < 0.0) != (y < 0.0) {
+                r + y
+            } else {
+                r
+            }
+        }
+
         impl Arith for $t {
             #[inline(always)]
             fn unary<V: VisitUnary<$t>>(op: Unary, v: V) -> V::Out {
@@ -244,12 +268,7 @@ macro_rules! float_arith {
                     Binary::Pow => v.visit(|x: $t, y: $t| math::$m::pow(x, y)),
                     // A core `%` on floats is C's fmod.
                     Binary::Fmod => v.visit(|x: $t, y: $t| x % y),
-                    Binary::Mod => v.visit(|x: $t, y: $t| {
-                        let r = x % y;
-                        if r == 0.0 { (0.0 as $t).copysign(y) }
-                        else if (r < 0.0) != (y < 0.0) { r + y }
-                        else { r }
-                    }),
+                    Binary::Mod => v.visit($modulo),
                     Binary::Eq => v.visit(|x: $t, y: $t| x == y),
                     Binary::Ne => v.visit(|x: $t, y: $t| x != y),
                     Binary::Lt => v.visit(|x: $t, y: $t| x < y),
@@ -266,8 +285,8 @@ macro_rules! float_arith {
 }
 
 float_arith! {
-    f32, u32, scalar32;
-    f64, u64, scalar64;
+    f32, scalar32, modulo32;
+    f64, scalar64, modulo64;
 }
 
 /// A visitor of the `f32` table that stands for one of a narrower float type.

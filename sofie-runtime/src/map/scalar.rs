@@ -1,7 +1,7 @@
 //! Scalar operations on [`Scalar`]s, and on slices of bytes for the compiler's evaluator.
 //! The same arithmetic as the kernels, bit for bit: a constant may be folded without a trace.
 
-use super::cast::Castable;
+use super::cast::CastTo;
 use super::num::{Arith, Bits, VisitBinary, VisitUnary, supports_binary, supports_unary, with_type};
 use super::{Binary, Scalar, Unary};
 use crate::{DType, math};
@@ -196,7 +196,7 @@ pub fn cast_slice(from: DType, x: &[u8], to: DType, out: &mut [u8]) {
     assert!(x.len() == n * from.size() && out.len() == n * to.size(), "as many results as operands");
     with_type!(from, T => with_type!(to, R => {
         for (x, out) in x.chunks_exact(size_of::<T>()).zip(out.chunks_exact_mut(size_of::<R>())) {
-            store(R::narrow(load::<T>(x).widen()), out);
+            store(CastTo::<R>::cast_to(load::<T>(x)), out);
         }
     }));
 }

@@ -6,6 +6,7 @@ use crate::map::Unary;
 use core::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI};
 
 /// `op` on `x`; the operations that are a line of plain arithmetic have no entry here.
+#[inline(never)]
 pub(crate) fn unary(op: Unary, x: f64) -> f64 {
     match op {
         Unary::Sqrt => libm::sqrt(x),

@@ -1,13 +1,25 @@
-//! The `f32` functions of [`Unary`] as types, so that a loop can be compiled for each.
+//! The `f32` functions of [`Unary`] and [`Binary`] as types, so that a loop can be compiled for each.
 //! Types and not closures: a closure inside a kernel is compiled without the kernel's instruction set.
 
-use crate::map::Unary;
+use crate::map::{Binary, Unary};
 use crate::simd::Simd;
 
 /// A function of one `f32`, at every vector width.
 pub(crate) trait Fn1: Copy {
     /// The function of each lane.
     fn call<S: Simd>(self, s: S, x: S::F32) -> S::F32;
+}
+
+/// A function of two `f32`, at every vector width.
+pub(crate) trait Fn2: Copy {
+    /// The function of each pair of lanes.
+    fn call<S: Simd>(self, s: S, x: S::F32, y: S::F32) -> S::F32;
+}
+
+/// Receives the function that a [`Binary`] is.
+pub(crate) trait VisitFn2 {
+    /// Called exactly once.
+    fn visit<F: Fn2>(self, f: F);
 }
 
 /// Receives the function that a [`Unary`] is.
@@ -91,4 +103,48 @@ functions! {
     Ceil = |s, x| s.ceil(x);
     Round = |s, x| s.round_ties_even(x);
     Trunc = |s, x| s.trunc(x);
+}
+
+/// `f` of each pair of lanes, where there is no vector form.
+#[inline(always)]
+fn each_lane<S: Simd>(s: S, x: S::F32, y: S::F32, f: fn(f32, f32) -> f32) -> S::F32 {
+    let (mut x, y) = (s.to_array(x), s.to_array(y));
+    for (x, y) in x.iter_mut().zip(y) {
+        *x = f(*x, y);
+    }
+    s.load(&x)
+}
+
+macro_rules! functions2 {
+    ($($op:ident = |$s:ident, $x:ident, $y:ident| $call:expr;)*) => {
+        mod names2 {
+            $(#[derive(Clone, Copy)] pub(super) struct $op;)*
+        }
+
+        $(impl Fn2 for names2::$op {
+            #[inline(always)]
+            fn call<S: Simd>(self, $s: S, $x: S::F32, $y: S::F32) -> S::F32 { $call }
+        })*
+
+        /// Hands the function of `op`, which must be from two `f32` to `f32`, to `v`.
+        #[inline(always)]
+        pub(crate) fn visit2(op: Binary, v: impl VisitFn2) {
+            match op {
+                $(Binary::$op => v.visit(names2::$op),)*
+                _ => unreachable!("{op:?} is not a function from f32 to f32"),
+            }
+        }
+    };
+}
+
+functions2! {
+    Add = |s, x, y| s.add(x, y);
+    Sub = |s, x, y| s.sub(x, y);
+    Mul = |s, x, y| s.mul(x, y);
+    Div = |s, x, y| s.div(x, y);
+    Min = |s, x, y| s.min(x, y);
+    Max = |s, x, y| s.max(x, y);
+    Pow = |s, x, y| super::pow(s, x, y);
+    Mod = |s, x, y| each_lane(s, x, y, crate::map::num::modulo32);
+    Fmod = |s, x, y| each_lane(s, x, y, |x, y| x % y);
 }

@@ -4,7 +4,8 @@
 use super::super::kernel::Kernel;
 use super::super::layout::Layout;
 use super::super::planner::Planner;
-use super::matmul::extras;
+use super::map;
+use super::matmul::{extras, stored};
 use super::{is_own_rows, is_rows, rows_of};
 use crate::ir::{self, Epilogue, Invalid, Node, ValueId};
 use sofie_infer_runtime::conv::{Conv, ConvTranspose, Window};
@@ -26,26 +27,19 @@ fn window(p: &Planner<'_>, x: ValueId, y: ValueId, w: &ir::Window) -> Result<Win
     Ok(Window::new(x, y, &w.kernel, &w.strides, &w.dilations, &w.pads_begin))
 }
 
-/// Whether the activation is one that convolutions apply where they store.
-fn stored_act(act: Act) -> bool {
-    matches!(act, Act::None | Act::Relu | Act::LeakyRelu { .. } | Act::Clip { .. })
-}
-
 /// Plans a convolution.
 pub fn conv(p: &mut Planner<'_>, node: &Node, c: &ir::Conv, e: &Epilogue) -> Result<(), Invalid> {
     let ([x, w, ..], [y]) = (&node.inputs[..], &node.outputs[..]) else {
         return Err(Invalid::new("a convolution of two values"));
     };
     let (x, w, y) = (*x, *w, *y);
-    if !stored_act(e.act) {
-        return Err(Invalid::new(format!("a convolution that stores {:?}", e.act)));
-    }
+    let act = if stored(e.act) { e.act } else { Act::None };
     let window = window(p, x, y, &c.window)?;
     let (batch, channels) = ends(p.dims(x))?;
     let (_, m) = ends(p.dims(y))?;
     let (read, xl) = p.fitting(x, is_rows)?;
     let (_, ldx) = rows_of(&xl)?;
-    let mut kernel = Conv { ldx, act: e.act, ..Conv::new(batch, window, channels, m, c.group) };
+    let mut kernel = Conv { ldx, act, ..Conv::new(batch, window, channels, m, c.group) };
     let (bias, residual) = extras(node, e);
     let bias = bias.map(|v| p.dense(v)).transpose()?;
     let weights = p.constant(w).filter(|t| t.dtype() == DType::F32).and_then(|t| t.to_vec::<f32>());
@@ -74,6 +68,7 @@ pub fn conv(p: &mut Planner<'_>, node: &Node, c: &ir::Conv, e: &Epilogue) -> Res
             p.push(Kernel::ConvPlain(kernel), vec![write], vec![Some(read), Some(weights), bias, residual]);
         }
     }
+    map::activation(p, node, e.act, &home)?;
     p.written(y, home)
 }
 
@@ -96,16 +91,13 @@ pub fn conv_transpose(
         return Err(Invalid::new("a convolution of two values"));
     };
     let (x, w, y) = (*x, *w, *y);
-    if !stored_act(e.act) {
-        return Err(Invalid::new(format!("a convolution that stores {:?}", e.act)));
-    }
+    let act = if stored(e.act) { e.act } else { Act::None };
     let window = window(p, x, y, &c.window)?;
     let (batch, channels) = ends(p.dims(x))?;
     let (_, m) = ends(p.dims(y))?;
     let (read, xl) = p.fitting(x, is_rows)?;
     let (_, ldx) = rows_of(&xl)?;
-    let mut kernel =
-        ConvTranspose { ldx, act: e.act, ..ConvTranspose::new(batch, window, channels, m, c.group) };
+    let mut kernel = ConvTranspose { ldx, act, ..ConvTranspose::new(batch, window, channels, m, c.group) };
     let (bias, residual) = extras(node, e);
     let bias = bias.map(|v| p.dense(v)).transpose()?;
     let residual = residual.map(|v| p.fitting(v, is_rows)).transpose()?;
@@ -135,6 +127,7 @@ pub fn conv_transpose(
             );
         }
     }
+    map::activation(p, node, e.act, &home)?;
     p.written(y, home)
 }
 

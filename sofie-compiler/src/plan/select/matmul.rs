@@ -2,11 +2,12 @@
 //! sides go to the batched product.
 
 use super::super::kernel::Kernel;
+use super::super::layout::Layout;
 use super::super::planner::Planner;
 use super::{is_own_rows, is_rows, rows_of};
 use crate::ir::{Epilogue, Invalid, Node, ValueId};
-use sofie_infer_runtime::DType;
-use sofie_infer_runtime::gemm::{self, Gemm, Init};
+use sofie_infer_runtime::gemm::{self, BatchedGemm, Gemm, Init};
+use sofie_infer_runtime::{Act, DType};
 
 /// Plans a product.
 pub fn matmul(p: &mut Planner<'_>, node: &Node, e: &Epilogue) -> Result<(), Invalid> {
@@ -15,7 +16,8 @@ pub fn matmul(p: &mut Planner<'_>, node: &Node, e: &Epilogue) -> Result<(), Inva
     let one_matrix = p.dims(b)[..rank - 2].iter().all(|&d| d == 1);
     match p.constant(b) {
         Some(_) if one_matrix && p.graph.dtype(a) == DType::F32 => packed(p, node, e),
-        _ => Err(Invalid::new("no kernel for a product of activations")),
+        _ if p.graph.dtype(a) == DType::F32 => batched(p, node, e),
+        _ => any_type(p, node, e),
     }
 }
 
@@ -44,7 +46,94 @@ fn packed(p: &mut Planner<'_>, node: &Node, e: &Epilogue) -> Result<(), Invalid>
     let home = p.target(y, is_own_rows);
     let (write, yl) = home.operand()?;
     let (_, ldc) = rows_of(&yl)?;
-    let gemm = Gemm { m, k, n, lda, ldc, ldr, act: e.act, init: Init::Bias };
+    let act = if stored(e.act) { e.act } else { Act::None };
+    let gemm = Gemm { m, k, n, lda, ldc, ldr, act, init: Init::Bias };
     p.push(Kernel::Gemm(gemm), vec![write], vec![Some(read), Some(w), bias, residual.map(|(r, _)| r)]);
+    super::map::activation(p, node, e.act, &home)?;
     p.written(y, home)
+}
+
+/// The strides of a matrix and its batch, none negative.
+struct Matrices {
+    batch: [usize; 6],
+    row: usize,
+    column: usize,
+}
+
+/// Whether no stride is negative.
+fn forwards(l: &Layout) -> bool {
+    l.strides.iter().all(|s| *s >= 0)
+}
+
+/// Strides of an operand broadcast to the batch of the result.
+fn matrices(l: &Layout, batch: &[usize]) -> Result<Matrices, Invalid> {
+    let rank = l.dims.len();
+    let step =
+        |i: usize| usize::try_from(l.strides[i]).map_err(|_| Invalid::new("a matrix that runs backwards"));
+    let mut strides = [0; 6];
+    for (i, (&n, stride)) in batch.iter().zip(&mut strides).enumerate() {
+        *stride = if l.dims[i] == n && n != 1 { step(i)? } else { 0 };
+    }
+    Ok(Matrices { batch: strides, row: step(rank - 2)?, column: step(rank - 1)? })
+}
+
+/// Products of which neither side is known, with whatever follows as a map over the result.
+fn batched(p: &mut Planner<'_>, node: &Node, e: &Epilogue) -> Result<(), Invalid> {
+    let (a, b, y) = (node.inputs[0], node.inputs[1], node.outputs[0]);
+    let dims = p.dims(y).to_vec();
+    let Some((batch, [m, n])) = dims.split_last_chunk::<2>() else {
+        return Err(Invalid::new("a product without two axes"));
+    };
+    if batch.len() > 6 {
+        return Err(Invalid::new(format!(
+            "a product over {} batch axes; up to 6 are supported",
+            batch.len()
+        )));
+    }
+    let (read_a, al) = p.fitting(a, forwards)?;
+    let (read_b, bl) = p.fitting(b, forwards)?;
+    let own = |l: &Layout| {
+        let apart = l.dims.iter().zip(&l.strides).all(|(&d, &s)| d < 2 || s > 0);
+        apart && l.dense_from(l.dims.len() - 1)
+    };
+    let home = p.target(y, own);
+    let (write, cl) = home.operand()?;
+    let (of_a, of_b, of_c) = (matrices(&al, batch)?, matrices(&bl, batch)?, matrices(&cl, batch)?);
+    let mut extents = [0; 6];
+    extents[..batch.len()].copy_from_slice(batch);
+    let later = e.bias || e.residual || !stored(e.act);
+    let gemm = BatchedGemm {
+        batch: extents,
+        batch_rank: batch.len(),
+        a_batch: of_a.batch,
+        b_batch: of_b.batch,
+        c_batch: of_c.batch,
+        m: *m,
+        k: al.dims.last().copied().unwrap_or(0),
+        n: *n,
+        a_row: of_a.row,
+        a_column: of_a.column,
+        b_row: of_b.row,
+        b_column: of_b.column,
+        c_row: of_c.row,
+        alpha: 1.0,
+        act: if later { Act::None } else { e.act },
+    };
+    let scratch = p.scratch(DType::F32, gemm.scratch());
+    p.push(Kernel::BatchedGemm(gemm), vec![write, scratch], vec![Some(read_a), Some(read_b)]);
+    if later {
+        super::map::epilogue(p, node, e, &home)?;
+    }
+    p.written(y, home)
+}
+
+/// Products of other types, at any strides.
+fn any_type(p: &mut Planner<'_>, node: &Node, e: &Epilogue) -> Result<(), Invalid> {
+    let _ = e;
+    Err(Invalid::new(format!("a product of {}", p.graph.dtype(node.inputs[0]))))
+}
+
+/// Whether products apply the activation where they store.
+pub fn stored(act: Act) -> bool {
+    matches!(act, Act::None | Act::Relu | Act::LeakyRelu { .. } | Act::Clip { .. })
 }

@@ -2,8 +2,10 @@
 
 mod concat;
 mod conv;
+mod map;
 mod matmul;
 mod movement;
+mod recurrent;
 mod reduce;
 mod views;
 
@@ -13,9 +15,11 @@ use crate::ir::{Invalid, Node, Op};
 use sofie_infer_runtime::copy::Strided;
 use sofie_infer_runtime::scatter::Scatter;
 
-/// Asks, before any node is planned, for values to be written where they will be needed.
+/// Decides, before any node is planned, what is written where it will be needed and what is not made at all.
 pub fn request_places(p: &mut Planner<'_>) {
     concat::request(p);
+    let gathers = map::fused_gathers(p);
+    p.fuse(gathers);
 }
 
 /// Plans one node.
@@ -36,6 +40,9 @@ pub fn node(p: &mut Planner<'_>, node: &Node) -> Result<(), Invalid> {
         Op::ArgReduce { max, axis, last } => reduce::arg_reduce(p, node, *max, *axis, *last),
         Op::Rows(kind) => reduce::rows(p, node, kind),
         Op::Pad { before, after, value } => movement::pad(p, node, before, after, *value),
+        Op::Map(e) => map::map(p, node, e),
+        Op::Recurrent(r) => recurrent::recurrent(p, node, r),
+        Op::Gather { .. } if p.fused_gather(node.outputs[0]).is_some() => Ok(()),
         Op::Gather { axis, batch } => movement::gather(p, node, *axis, *batch),
         Op::GatherElements(axis) => movement::gather_elements(p, node, *axis),
         Op::GatherNd { batch } => movement::gather_nd(p, node, *batch),

@@ -1,0 +1,107 @@
+//! Every model of the zoo, optimised and planned: the plan is proved by the checker and run in this process with
+//! the very kernels that the emitted code calls, against what ONNX Runtime gave.
+//! Skipped where `SOFIE_ZOO` names no folder; `SOFIE_ZOO_MODEL` picks the models whose name contains it.
+
+#[path = "../zoo_eval/npz.rs"]
+mod npz;
+
+use sofie_infer_compiler::plan::{check, execute, plan};
+use sofie_infer_compiler::{ir, onnx, ops, passes};
+use std::path::Path;
+
+/// Bytes of arena beyond which the checker, which keeps a tag for each byte, is left out.
+const CHECKED_BYTES: usize = 1 << 22;
+
+#[test]
+fn zoo_models_run_as_planned() {
+    let Some(zoo) = std::env::var_os("SOFIE_ZOO") else { return println!("SOFIE_ZOO is not set: skipped") };
+    let zoo = Path::new(&zoo);
+    let only = std::env::var("SOFIE_ZOO_MODEL").unwrap_or_default();
+    let mut models: Vec<_> = std::fs::read_dir(zoo.join("io")).unwrap().flatten().map(|e| e.file_name()).collect();
+    models.sort();
+    let (mut agree, mut unsupported, mut wrong) = (0, 0, Vec::new());
+    for model in models.iter().map(|m| m.to_string_lossy()).filter(|m| m.contains(&only)) {
+        match run(zoo, &model) {
+            Ok(Outcome::Agrees(text)) => {
+                agree += 1;
+                println!("{model}: {text}");
+            }
+            Ok(Outcome::Unsupported(why)) => {
+                unsupported += 1;
+                println!("{model}: not supported: {why}");
+            }
+            Err(why) => {
+                println!("{model}: WRONG: {why}");
+                wrong.push(format!("{model}: {why}"));
+            }
+        }
+    }
+    println!("{agree} agree, {unsupported} are not supported, {} are wrong", wrong.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(agree > 0, "no model agrees");
+}
+
+enum Outcome {
+    Agrees(String),
+    Unsupported(String),
+}
+
+fn run(zoo: &Path, name: &str) -> Result<Outcome, String> {
+    let model = onnx::load(&zoo.join(format!("models/{name}.onnx"))).map_err(|e| e.to_string())?;
+    let open = match ops::input_shapes(&model, &Default::default()) {
+        Ok(shapes) => shapes,
+        Err(why) => return Ok(Outcome::Unsupported(why.to_string())),
+    };
+    let folder = zoo.join(format!("io/{name}/case0"));
+    let (inputs, outputs) = (npz::read(&folder.join("inputs.npz"))?, npz::read(&folder.join("outputs.npz"))?);
+    let mut dims = ops::DimValues::new();
+    let mut tensors = Vec::new();
+    for (input, _, shape) in &open {
+        let array = inputs.get(input).ok_or_else(|| format!("no array {input}"))?;
+        for (dim, n) in shape.dims().iter().zip(array.dims()) {
+            dims.extend(dim.symbols().iter().map(|s| (s.to_string(), *n as u64)));
+        }
+        tensors.push(array.clone());
+    }
+    let graph = match ops::lower(&model, &dims) {
+        Ok(graph) => graph,
+        Err(why) => return Ok(Outcome::Unsupported(why.to_string())),
+    };
+    let nodes = graph.nodes().len();
+    let graph = passes::optimize(graph, None).map_err(|e| e.to_string())?;
+    ir::verify(&graph).map_err(|e| e.to_string())?;
+    let plan = match plan(&graph) {
+        Ok(plan) => plan,
+        Err(why) => return Ok(Outcome::Unsupported(format!("plan: {why}"))),
+    };
+    if plan.arena_bytes <= CHECKED_BYTES {
+        check::check(&graph, &plan).map_err(|e| format!("plan: {e}"))?;
+    }
+    let results = execute::execute(&plan, &tensors).map_err(|e| e.to_string())?;
+    let mut worst = 0f64;
+    for ((port, _), got) in plan.outputs.iter().zip(results) {
+        let want = outputs.get(&port.name).ok_or_else(|| format!("no array {}", port.name))?;
+        let error = max_normalised(&got, want).map_err(|e| format!("{}: {e}", port.name))?;
+        worst = worst.max(error);
+        if error > 1e-4 {
+            return Err(format!("{}: max-normalised error {error:.1e}", port.name));
+        }
+    }
+    let (arena, bound, steps) = (plan.arena_bytes, plan.bound_bytes, plan.steps.len());
+    let scratch = plan.scratch_bytes;
+    Ok(Outcome::Agrees(format!(
+        "error {worst:.1e}, {nodes} -> {} nodes, {steps} steps, arena {arena} (bound {bound}, scratch {scratch})",
+        graph.nodes().len()
+    )))
+}
+
+/// `max |a - b| / max |b|`.
+fn max_normalised(got: &ir::Tensor, want: &ir::Tensor) -> Result<f64, String> {
+    if (got.dtype(), got.dims()) != (want.dtype(), want.dims()) {
+        return Err(format!("{}{:?}, expected {}{:?}", got.dtype(), got.dims(), want.dtype(), want.dims()));
+    }
+    let (got, want) = (got.to_f64s(), want.to_f64s());
+    let size = want.iter().fold(f64::MIN_POSITIVE, |m, b| m.max(b.abs()));
+    let error = |(a, b): (&f64, &f64)| if a == b || a.is_nan() && b.is_nan() { 0.0 } else { (a - b).abs() };
+    Ok(got.iter().zip(&want).map(error).fold(0f64, |m, e| if e.is_nan() { f64::INFINITY } else { m.max(e) }) / size)
+}

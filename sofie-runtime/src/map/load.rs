@@ -1,0 +1,296 @@
+//! Operands into blocks and results out of them, when a block is more than one run of memory.
+
+use super::half;
+use super::program::width;
+use super::spec::{Access, MapSpec, Operand, Plan, Run, Source};
+use crate::DType;
+use crate::copy::{RANK, copy_row};
+use crate::simd::Scalar;
+
+/// Copies with what every CPU has: blocks are short, and no dispatch is needed.
+const BASE: Scalar = Scalar::new();
+
+/// The piece of the iteration space that a block is: all of the axes behind `chop`, `rows` of that axis.
+#[derive(Clone, Copy)]
+pub(super) struct Tile<'a> {
+    pub spec: &'a MapSpec,
+    pub plan: &'a Plan,
+    pub rows: usize,
+}
+
+impl Tile<'_> {
+    #[inline(always)]
+    fn dim(self, axis: usize) -> usize {
+        if axis == self.plan.chop { self.rows } else { self.spec.dims[axis] }
+    }
+
+    /// Elements of a run that begins at `axis`.
+    #[inline(always)]
+    fn run_len(self, axis: usize) -> usize {
+        let mut n = 1;
+        for a in axis..self.spec.rank {
+            n *= self.dim(a);
+        }
+        n
+    }
+
+    /// Visits the position and the index position of each run of the block, in order.
+    #[inline(always)]
+    fn runs(self, end: usize, strides: [&[isize; RANK]; 2], start: [isize; 2], mut visit: impl Visit) {
+        let chop = self.plan.chop;
+        if end == chop {
+            return visit.run(start);
+        }
+        let last = end - 1;
+        let (mut at, mut coordinates) = (start, [0usize; RANK]);
+        loop {
+            for r in 0..self.dim(last) as isize {
+                visit.run([at[0] + r * strides[0][last], at[1] + r * strides[1][last]]);
+            }
+            let mut axis = last;
+            loop {
+                if axis == chop {
+                    return;
+                }
+                axis -= 1;
+                coordinates[axis] += 1;
+                let next = coordinates[axis] < self.dim(axis);
+                let steps = if next { 1 } else { 1 - self.dim(axis) as isize };
+                at = [at[0] + steps * strides[0][axis], at[1] + steps * strides[1][axis]];
+                if next {
+                    break;
+                }
+                coordinates[axis] = 0;
+            }
+        }
+    }
+}
+
+/// What is done with each run.
+trait Visit {
+    fn run(&mut self, at: [isize; 2]);
+}
+
+#[cold]
+#[inline(never)]
+fn out_of_range(index: i64, extent: usize) -> ! {
+    panic!("map: index {index} is outside an axis of {extent}")
+}
+
+/// The index at position `at`, from the front.
+/// # Safety
+/// `index` must be valid for reading an index at `at`.
+#[inline(always)]
+unsafe fn lookup(index: *const u8, dtype: DType, at: isize, extent: usize) -> isize {
+    // SAFETY: the caller's promise.
+    let i = unsafe {
+        if dtype == DType::I32 {
+            *index.cast::<i32>().offset(at) as i64
+        } else {
+            *index.cast::<i64>().offset(at)
+        }
+    };
+    let wrapped = if i < 0 { i.wrapping_add(extent as i64) } else { i };
+    if wrapped as u64 >= extent as u64 {
+        out_of_range(i, extent);
+    }
+    wrapped as isize
+}
+
+/// Copies a run of elements of type `E` into a block.
+/// # Safety
+/// `x` must be valid for the run, `y` for writing `n` elements.
+#[inline(always)]
+unsafe fn read_run<E: Copy>(run: Run, n: usize, x: *const E, y: *mut E) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match run {
+            Run::Dense => copy_row(BASE, y.cast(), x.cast(), n * size_of::<E>()),
+            Run::Splat => core::slice::from_raw_parts_mut(y, n).fill(*x),
+            Run::Strided(stride) => {
+                for i in 0..n as isize {
+                    *y.offset(i) = *x.offset(i * stride);
+                }
+            }
+        }
+    }
+}
+
+/// Memory that an operand is read from.
+#[derive(Clone, Copy)]
+pub(super) struct Memory {
+    pub data: *const u8,
+    pub index: *const u8,
+}
+
+/// Collects an operand's runs of type `E`. Whoever makes it promises that the operand was checked against the
+/// memory, and a block's room at `y`.
+struct Collect<'a, E> {
+    feed: &'a Feed<'a>,
+    n: usize,
+    y: *mut E,
+}
+
+impl<E: Copy> Visit for Collect<'_, E> {
+    #[inline(always)]
+    fn run(&mut self, at: [isize; 2]) {
+        // SAFETY: the walk is inside the slices, an index is checked as it is read.
+        unsafe {
+            read_run(self.feed.access.run, self.n, self.feed.element(at).cast::<E>(), self.y);
+            self.y = self.y.add(self.n);
+        }
+    }
+}
+
+/// Collects an operand's block of type `E` at `y`.
+/// # Safety
+/// As [`Collect`], and `at` be the positions of the block's first element.
+#[inline(always)]
+unsafe fn collect<E: Copy>(tile: Tile<'_>, feed: &Feed<'_>, at: [isize; 2], y: *mut E) {
+    let axis = feed.access.run_axis as usize;
+    let index_strides = match &feed.operand.source {
+        Source::Indexed { index_strides, .. } => index_strides,
+        _ => &[0; RANK],
+    };
+    let visit = Collect { feed, n: tile.run_len(axis), y };
+    tile.runs(axis, [&feed.operand.strides, index_strides], at, visit);
+}
+
+/// An operand, how its blocks lie in memory, and the memory.
+pub(super) struct Feed<'a> {
+    pub operand: &'a Operand,
+    pub dtype: DType,
+    pub access: Access,
+    pub memory: Memory,
+}
+
+impl Feed<'_> {
+    /// The element at a position.
+    /// # Safety
+    /// The position must be of the walk that was checked.
+    #[inline(always)]
+    pub(super) unsafe fn element(&self, at: [isize; 2]) -> *const u8 {
+        let moved = match &self.operand.source {
+            Source::Indexed { index_type, extent, step, .. } => {
+                // SAFETY: the index was checked to hold the walk.
+                unsafe { lookup(self.memory.index, *index_type, at[1], *extent) * step }
+            }
+            _ => 0,
+        };
+        self.memory.data.wrapping_offset((at[0] + moved) * self.dtype.size() as isize)
+    }
+}
+
+/// Brings an operand's block to `y`, in the form that registers have.
+/// # Safety
+/// As [`collect`]; `y` must be valid for writing a block.
+#[inline(always)]
+pub(super) unsafe fn load(tile: Tile<'_>, feed: &Feed<'_>, at: [isize; 2], y: *mut u8) {
+    let dtype = feed.dtype;
+    // SAFETY: the caller's promise.
+    unsafe {
+        if matches!(feed.operand.source, Source::Position) {
+            return positions(tile, feed, at[0], y.cast());
+        }
+        match dtype.size() {
+            1 => collect::<u8>(tile, feed, at, y),
+            2 if width(dtype) == 2 => collect::<u16>(tile, feed, at, y.cast()),
+            2 => {
+                let mut raw = [0u16; 256];
+                collect::<u16>(tile, feed, at, raw.as_mut_ptr());
+                half::widen(dtype, tile.run_len(tile.plan.chop), raw.as_ptr(), y.cast());
+            }
+            4 => collect::<u32>(tile, feed, at, y.cast()),
+            _ => collect::<u64>(tile, feed, at, y.cast()),
+        }
+    }
+}
+
+struct Positions {
+    n: usize,
+    stride: i64,
+    y: *mut i64,
+}
+
+impl Visit for Positions {
+    #[inline(always)]
+    fn run(&mut self, at: [isize; 2]) {
+        for i in 0..self.n {
+            // SAFETY: the runs together are the block that `y` has room for.
+            unsafe { self.y.add(i).write(at[0] as i64 + i as i64 * self.stride) }
+        }
+        self.y = self.y.wrapping_add(self.n);
+    }
+}
+
+/// Writes positions themselves.
+/// # Safety
+/// `y` must be valid for writing a block.
+unsafe fn positions(tile: Tile<'_>, feed: &Feed<'_>, at: isize, y: *mut i64) {
+    let axis = feed.access.run_axis as usize;
+    let stride = match feed.access.run {
+        Run::Dense => 1,
+        Run::Splat => 0,
+        Run::Strided(stride) => stride as i64,
+    };
+    let visit = Positions { n: tile.run_len(axis), stride, y };
+    tile.runs(axis, [&feed.operand.strides, &[0; RANK]], [at, 0], visit);
+}
+
+/// Writes a block of results, held as registers are, to where they belong.
+/// # Safety
+/// `x` must hold the block, and `at` be the position of its first element in `out`, which the walk was checked
+/// against.
+#[inline(always)]
+pub(super) unsafe fn store(tile: Tile<'_>, dtype: DType, x: *const u8, out: *mut u8, at: isize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match dtype.size() {
+            1 => distribute::<u8>(tile, x, out, at),
+            2 if width(dtype) == 2 => distribute::<u16>(tile, x.cast(), out.cast(), at),
+            2 => {
+                let mut raw = [0u16; 256];
+                half::narrow(dtype, tile.run_len(tile.plan.chop), x.cast(), raw.as_mut_ptr());
+                distribute::<u16>(tile, raw.as_ptr(), out.cast(), at);
+            }
+            4 => distribute::<u32>(tile, x.cast(), out.cast(), at),
+            _ => distribute::<u64>(tile, x.cast(), out.cast(), at),
+        }
+    }
+}
+
+struct Distribute<E> {
+    run: Run,
+    n: usize,
+    x: *const E,
+    out: *mut E,
+}
+
+impl<E: Copy> Visit for Distribute<E> {
+    #[inline(always)]
+    fn run(&mut self, at: [isize; 2]) {
+        // SAFETY: the walk is inside the result, and the runs together are the block at `x`.
+        unsafe {
+            let y = self.out.offset(at[0]);
+            match self.run {
+                Run::Dense => copy_row(BASE, y.cast(), self.x.cast(), self.n * size_of::<E>()),
+                Run::Splat => *y = *self.x,
+                Run::Strided(stride) => {
+                    for i in 0..self.n {
+                        *y.offset(i as isize * stride) = *self.x.add(i);
+                    }
+                }
+            }
+            self.x = self.x.add(self.n);
+        }
+    }
+}
+
+/// # Safety
+/// As [`store`], `E` being of the elements' size.
+#[inline(always)]
+unsafe fn distribute<E: Copy>(tile: Tile<'_>, x: *const E, out: *mut E, at: isize) {
+    let Access { run_axis, run, .. } = tile.plan.out;
+    let visit = Distribute { run, n: tile.run_len(run_axis as usize), x, out };
+    tile.runs(run_axis as usize, [&tile.spec.out_strides, &[0; RANK]], [at, 0], visit);
+}

@@ -1,0 +1,240 @@
+//! The block interpreter: for each block of the iteration space, operands are brought within reach (most are
+//! read where they lie), the instructions run one after the other over the block, and the result is put away.
+//!
+//! Interpreting costs a few nanoseconds an instruction and block. It keeps the machine code in this crate, so a
+//! user's debug build is as fast, and the expansion small.
+
+use super::load::{Feed, Memory, Tile, load, store};
+use super::memory::{Dst, Src};
+use super::program::{Arg, Code, INPUTS, SLOTS, in_f32, width};
+use super::spec::{BLOCK_BYTES, LINE, MAX_LINES, Map, Run, Source, repeat_lines};
+use super::vector::{self, Io, Loc};
+use super::{Scalar, half, plain};
+use crate::DType;
+use crate::copy::RANK;
+use crate::simd::LANES;
+use core::mem::MaybeUninit;
+
+/// Memory of the interpreter, on the stack.
+#[repr(align(64))]
+struct Lines<const N: usize>([MaybeUninit<[u8; LINE]>; N]);
+
+/// Lines that fit a page with what else is on the stack.
+const SMALL: usize = 52;
+
+impl Map {
+    /// Computes the map: `slices` are what the operands' sources number.
+    ///
+    /// # Panics
+    /// If a slice is missing, too short or of another type, or an index is outside its extent.
+    pub fn run(&self, out: Dst<'_>, slices: &[Src<'_>]) {
+        let (spec, plan) = (self.spec(), &self.plan);
+        assert!(slices.len() >= plan.slices, "map: a slice is missing");
+        for (need, slice) in plan.needs[..plan.slices].iter().zip(slices) {
+            let fits = slice.len >= need.len && slice.dtype == need.dtype;
+            assert!(fits || !need.used, "map: a slice is too short or of another type");
+        }
+        let fits = out.len >= plan.out_len && out.dtype == spec.program.result();
+        assert!(fits, "map: the result is too short or of another type");
+        if plan.empty {
+            return;
+        }
+        // Most maps are content with a page, which needs no probing of the stack.
+        if plan.lines <= SMALL {
+            self.run_with::<SMALL>(out, slices);
+        } else {
+            self.run_with::<MAX_LINES>(out, slices);
+        }
+    }
+
+    #[inline(never)]
+    fn run_with<const N: usize>(&self, out: Dst<'_>, slices: &[Src<'_>]) {
+        let mut lines = Lines([const { MaybeUninit::uninit() }; N]);
+        // SAFETY: the plan's lines fit, and `run` checked the slices and the result.
+        unsafe { interpret(self, out.ptr, slices, lines.0.as_mut_ptr().cast()) }
+    }
+}
+
+/// How an operand's blocks come within reach.
+enum Reach {
+    /// They are read where they lie.
+    Here,
+    /// They are one element.
+    One,
+    /// They are collected in the operand's home.
+    Home,
+}
+
+#[inline(always)]
+fn reach(feed: &Feed<'_>) -> Reach {
+    match feed.access.run {
+        _ if !feed.access.whole || matches!(feed.operand.source, Source::Position) => Reach::Home,
+        Run::Dense if width(feed.dtype) == feed.dtype.size() => Reach::Here,
+        Run::Splat => Reach::One,
+        _ => Reach::Home,
+    }
+}
+
+/// # Safety
+/// `slices` and `out` must have been checked against the map's plan, `memory` have its lines.
+#[inline(never)]
+unsafe fn interpret(map: &Map, out: *mut u8, slices: &[Src<'_>], memory: *mut u8) {
+    let (spec, plan) = (map.spec(), &map.plan);
+    let program = &spec.program;
+    let (insts, operands, result) = (program.insts(), &spec.operands[..], program.result());
+    let mut slots = [Loc { ptr: memory, step: 0 }; SLOTS];
+    for (r, slot) in slots[..program.registers()].iter_mut().enumerate() {
+        slot.ptr = memory.wrapping_add(r * BLOCK_BYTES);
+    }
+    let mut home = memory.wrapping_add(plan.constants * LINE);
+    for (i, &x) in program.consts().iter().enumerate() {
+        // SAFETY: the last lines are the constants'.
+        slots[Arg::Const(i as u8).slot()] = unsafe { repeat(x, plan.rows * plan.inner, home) };
+        home = home.wrapping_add(repeat_lines(x.dtype) * LINE);
+    }
+    let mut sources = [Memory { data: out, index: out }; INPUTS];
+    for (memory, o) in sources.iter_mut().zip(operands) {
+        match &o.source {
+            Source::Slice(slice) => memory.data = slices[*slice as usize].ptr,
+            Source::Indexed { slice, index, .. } => {
+                memory.data = slices[*slice as usize].ptr;
+                memory.index = slices[*index as usize].ptr;
+            }
+            Source::Out | Source::Position => {}
+        }
+    }
+
+    let in_place = plan.out.whole && plan.out.run == Run::Dense && width(result) == result.size();
+    // What an operand's home holds: the position of its block's first element, and how many rows.
+    let mut held = [(isize::MIN, 0usize); INPUTS];
+    let mut coordinates = [0usize; RANK];
+    loop {
+        let outer = |strides: &[isize; RANK], offset: usize| {
+            (0..plan.chop).fold(offset as isize, |at, a| at + coordinates[a] as isize * strides[a])
+        };
+        let mut out_at = outer(&spec.out_strides, spec.out_offset);
+        let mut at = [[0isize; 2]; INPUTS];
+        for (at, o) in at.iter_mut().zip(operands) {
+            at[0] = outer(&o.strides, o.offset);
+            if let Source::Indexed { index_strides, index_offset, .. } = &o.source {
+                at[1] = outer(index_strides, *index_offset);
+            }
+        }
+        let mut first = 0;
+        while first < spec.dims[plan.chop] {
+            let rows = plan.rows.min(spec.dims[plan.chop] - first);
+            let (n, tile) = (rows * plan.inner, Tile { spec, plan, rows });
+            for (i, o) in operands.iter().enumerate() {
+                let (access, dtype) = (plan.operands[i], program.inputs()[i]);
+                let feed = Feed { operand: o, dtype, access, memory: sources[i] };
+                let home = memory.wrapping_add(plan.homes[i] as usize * LINE);
+                let position = at[i];
+                at[i][0] += rows as isize * o.strides[plan.chop];
+                let indexed = if let Source::Indexed { index_strides, .. } = &o.source {
+                    at[i][1] += rows as isize * index_strides[plan.chop];
+                    true
+                } else {
+                    false
+                };
+                let stale = indexed || held[i].0 != position[0] || held[i].1 < rows;
+                let slot = &mut slots[Arg::Input(i as u8).slot()];
+                // SAFETY: positions of the checked walk; homes are where the plan put them.
+                unsafe {
+                    match reach(&feed) {
+                        Reach::Here => {
+                            let ptr = feed.element(position).cast_mut();
+                            *slot = Loc { ptr, step: LANES * dtype.size() };
+                            continue;
+                        }
+                        Reach::One if stale => *slot = repeat(read(dtype, feed.element(position)), n, home),
+                        Reach::Home if stale => {
+                            load(tile, &feed, position, home);
+                            *slot = Loc { ptr: home, step: LANES * width(dtype) };
+                        }
+                        _ => {}
+                    }
+                }
+                if stale {
+                    held[i] = (position[0], rows);
+                }
+            }
+            for (i, inst) in insts.iter().enumerate() {
+                let ty = inst.code.result(inst.dtype);
+                let args = inst.args.map(|a| slots[a.slot()]);
+                let register = &mut slots[inst.dst as usize];
+                register.step = LANES * width(ty);
+                let last = i + 1 == insts.len() && in_place;
+                let out = out.wrapping_offset(out_at * ty.size() as isize);
+                let io = Io { n, args, dst: if last { out } else { register.ptr } };
+                // SAFETY: registers and operands hold `n` elements of the types that the program was checked for.
+                unsafe {
+                    if !in_f32(inst.dtype) || matches!(inst.code, Code::Cast(_)) {
+                        plain::run(inst.code, inst.dtype, io);
+                    } else {
+                        vector::run(inst.code, io);
+                        half::round(ty, n, io.dst.cast());
+                    }
+                }
+            }
+            if !in_place {
+                let x = slots[insts[insts.len() - 1].dst as usize].ptr;
+                // SAFETY: the result was checked to hold the walk.
+                unsafe { store(tile, result, x, out, out_at) };
+            }
+            out_at += rows as isize * spec.out_strides[plan.chop];
+            first += rows;
+        }
+        let mut axis = plan.chop;
+        loop {
+            if axis == 0 {
+                return;
+            }
+            axis -= 1;
+            coordinates[axis] += 1;
+            if coordinates[axis] < spec.dims[axis] {
+                break;
+            }
+            coordinates[axis] = 0;
+        }
+    }
+}
+
+/// Writes `x`, as registers hold it, 16 times if the instructions that read it work with the repetition, else
+/// as often as a block may need.
+/// # Safety
+/// `home` must have [`repeat_lines`] lines.
+#[inline(always)]
+unsafe fn repeat(x: Scalar, n: usize, home: *mut u8) -> Loc {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if in_f32(x.dtype) {
+            let value = if x.dtype == DType::F32 { f32::from_bits(x.bits as u32) } else { x.to_f64() as f32 };
+            home.cast::<[f32; LANES]>().write([value; LANES]);
+            return Loc { ptr: home, step: 0 };
+        }
+        match x.dtype.size() {
+            1 => core::slice::from_raw_parts_mut(home, n).fill(x.bits as u8),
+            2 => core::slice::from_raw_parts_mut(home.cast::<u16>(), n).fill(x.bits as u16),
+            4 => core::slice::from_raw_parts_mut(home.cast::<u32>(), n).fill(x.bits as u32),
+            _ => core::slice::from_raw_parts_mut(home.cast::<u64>(), n).fill(x.bits),
+        }
+    }
+    Loc { ptr: home, step: LANES * x.dtype.size() }
+}
+
+/// Reads one element.
+/// # Safety
+/// `p` must be valid for reading an element of `dtype`.
+#[inline(always)]
+unsafe fn read(dtype: DType, p: *const u8) -> Scalar {
+    // SAFETY: the caller's promise.
+    let bits = unsafe {
+        match dtype.size() {
+            1 => *p as u64,
+            2 => *p.cast::<u16>() as u64,
+            4 => *p.cast::<u32>() as u64,
+            _ => *p.cast::<u64>(),
+        }
+    };
+    Scalar { dtype, bits }
+}

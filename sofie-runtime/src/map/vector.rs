@@ -1,0 +1,197 @@
+//! Instructions over a block of floats, generic over the instruction set.
+//! One loop an operation; an argument is a pointer that moves on by a vector or, for one repeated element, stays.
+
+use super::program::Code;
+use super::{Binary, Unary};
+use crate::math::{Fn1, Fn2, VisitFn1, VisitFn2, visit, visit2};
+use crate::simd::{LANES, Op, Simd, dispatch};
+
+/// Where an argument's elements are: groups of 16, `step` bytes from one to the next (0 for one element that
+/// is repeated 16 times).
+#[derive(Clone, Copy)]
+pub(crate) struct Loc {
+    pub ptr: *mut u8,
+    pub step: usize,
+}
+
+impl Loc {
+    /// The `i`-th group.
+    #[inline(always)]
+    pub(super) fn group(self, i: usize) -> *mut u8 {
+        self.ptr.wrapping_add(i * self.step)
+    }
+}
+
+/// An instruction's arguments and where its `n` results go.
+#[derive(Clone, Copy)]
+pub(crate) struct Io {
+    pub n: usize,
+    pub args: [Loc; 3],
+    pub dst: *mut u8,
+}
+
+/// A group of at most 16 elements of a block. Whoever makes one promises that all of an instruction's arguments
+/// and results are there.
+#[derive(Clone, Copy)]
+struct Group<'a, S> {
+    s: S,
+    io: &'a Io,
+    i: usize,
+    n: usize,
+}
+
+impl<S: Simd> Group<'_, S> {
+    /// Argument `k`, a float.
+    #[inline(always)]
+    fn float(self, k: usize) -> S::F32 {
+        let (s, p) = (self.s, self.io.args[k].group(self.i).cast());
+        // SAFETY: the promise of `Group`.
+        unsafe {
+            if self.n >= LANES {
+                s.load_ptr(p)
+            } else {
+                s.load_masked_ptr(p, s.mask_first(self.n), s.splat(1.0))
+            }
+        }
+    }
+
+    /// Argument `k`, a bool: any byte but 0 is true.
+    #[inline(always)]
+    fn mask(self, k: usize) -> S::Mask {
+        let p = self.io.args[k].group(self.i);
+        let mut bytes = [0u8; LANES];
+        // SAFETY: the promise of `Group`.
+        unsafe {
+            if self.n >= LANES {
+                bytes = p.cast::<[u8; LANES]>().read();
+            } else {
+                core::ptr::copy_nonoverlapping(p, bytes.as_mut_ptr(), self.n);
+            }
+        }
+        let (halves, _) = bytes.as_chunks::<8>();
+        let [low, high] = [0, 1].map(|h: usize| {
+            let x = u64::from_le_bytes(halves[h]);
+            // The top bit of each byte that is not 0, then the eight of them side by side.
+            let top = (((x & !TOPS) + !TOPS) | x) & TOPS;
+            ((top >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u16
+        });
+        self.s.mask_from_bits(low | high << 8)
+    }
+
+    #[inline(always)]
+    fn put(self, v: S::F32) {
+        let (s, p) = (self.s, self.io.dst.wrapping_add(self.i * LANES * 4).cast());
+        // SAFETY: the promise of `Group`.
+        unsafe {
+            if self.n >= LANES { s.store_ptr(v, p) } else { s.store_masked_ptr(v, p, s.mask_first(self.n)) }
+        }
+    }
+
+    #[inline(always)]
+    fn put_mask(self, m: S::Mask) {
+        let bits = self.s.mask_bits(m);
+        let mut bytes = [0u8; LANES];
+        for (h, bytes) in bytes.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            let spread = (bits >> (8 * h) & 0xff) as u64 * 0x0101_0101_0101_0101 & 0x8040_2010_0804_0201;
+            *bytes = (((spread + !TOPS) & TOPS) >> 7).to_le_bytes();
+        }
+        let p = self.io.dst.wrapping_add(self.i * LANES);
+        // SAFETY: the promise of `Group`.
+        unsafe {
+            if self.n >= LANES {
+                p.cast::<[u8; LANES]>().write(bytes);
+            } else {
+                core::ptr::copy_nonoverlapping(bytes.as_ptr(), p, self.n);
+            }
+        }
+    }
+}
+
+/// The top bit of each byte.
+const TOPS: u64 = 0x8080_8080_8080_8080;
+
+/// Runs the block with `$g` standing for each group.
+macro_rules! each_group {
+    ($s:expr, $io:expr, $g:ident => $body:expr) => {{
+        let mut i = 0;
+        while i * LANES < $io.n {
+            let $g = Group { s: $s, io: &$io, i, n: $io.n - i * LANES };
+            $body;
+            i += 1;
+        }
+    }};
+}
+
+/// A loop over a block, waiting for its function.
+struct Loop<S> {
+    s: S,
+    io: Io,
+}
+
+impl<S: Simd> VisitFn1 for Loop<S> {
+    #[inline(always)]
+    fn visit<F: Fn1>(self, f: F) {
+        each_group!(self.s, self.io, g => g.put(f.call(self.s, g.float(0))))
+    }
+}
+
+impl<S: Simd> VisitFn2 for Loop<S> {
+    #[inline(always)]
+    fn visit<F: Fn2>(self, f: F) {
+        each_group!(self.s, self.io, g => g.put(f.call(self.s, g.float(0), g.float(1))))
+    }
+}
+
+/// An instruction whose arguments are floats (a bool as well for a selection).
+struct Exec(Code, Io);
+
+impl Op for Exec {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Exec(code, io) = self;
+        match code {
+            Code::Unary(Unary::IsNan) => each_group!(s, io, g => g.put_mask(s.is_nan(g.float(0)))),
+            Code::Unary(op @ (Unary::IsPosInf | Unary::IsNegInf)) => {
+                let inf = s.splat(if op == Unary::IsPosInf { f32::INFINITY } else { f32::NEG_INFINITY });
+                each_group!(s, io, g => g.put_mask(s.eq(g.float(0), inf)));
+            }
+            Code::Unary(op) => visit(op, Loop { s, io }),
+            Code::Binary(Binary::Eq) => each_group!(s, io, g => g.put_mask(s.eq(g.float(0), g.float(1)))),
+            Code::Binary(Binary::Ne) => each_group!(s, io, g => g.put_mask(s.ne(g.float(0), g.float(1)))),
+            Code::Binary(Binary::Lt) => each_group!(s, io, g => g.put_mask(s.lt(g.float(0), g.float(1)))),
+            Code::Binary(Binary::Le) => each_group!(s, io, g => g.put_mask(s.le(g.float(0), g.float(1)))),
+            Code::Binary(Binary::Gt) => each_group!(s, io, g => g.put_mask(s.gt(g.float(0), g.float(1)))),
+            Code::Binary(Binary::Ge) => each_group!(s, io, g => g.put_mask(s.ge(g.float(0), g.float(1)))),
+            Code::Binary(op) => visit2(op, Loop { s, io }),
+            Code::MulAdd => each_group!(s, io, g => g.put(s.mul_add(g.float(0), g.float(1), g.float(2)))),
+            Code::Select => each_group!(s, io, g => g.put(s.select(g.mask(0), g.float(1), g.float(2)))),
+            Code::Copy | Code::Cast(_) => each_group!(s, io, g => g.put(g.float(0))),
+        }
+    }
+}
+
+/// Runs an instruction on floats; a cast is left to others.
+/// # Safety
+/// `io` must describe memory for `n` elements.
+#[inline(never)]
+pub(super) unsafe fn run(code: Code, io: Io) {
+    dispatch(Exec(code, io));
+}
+
+/// `op` on each element, in place.
+pub(crate) fn unary_in_place(op: Unary, x: &mut [f32]) {
+    let x_loc = Loc { ptr: x.as_mut_ptr().cast(), step: LANES * 4 };
+    // SAFETY: all elements are in the slice; in place, a group is read before it is written.
+    unsafe { run(Code::Unary(op), Io { n: x.len(), args: [x_loc; 3], dst: x_loc.ptr }) }
+}
+
+/// `op` on two floats; not a comparison.
+pub(crate) fn binary_of(op: Binary, x: f32, y: f32) -> f32 {
+    let mut memory = [x, y];
+    let [x, y] = memory.each_mut().map(|x| Loc { ptr: (&raw mut *x).cast(), step: LANES * 4 });
+    // SAFETY: one element each; the result lies over the first argument.
+    unsafe { run(Code::Binary(op), Io { n: 1, args: [x, y, y], dst: x.ptr }) }
+    memory[0]
+}
