@@ -63,11 +63,21 @@ fn internal(e: &ir::Invalid) -> Errors {
         .into()
 }
 
-/// Errors with the file named as the user named it.
+/// Errors with files named as the user named them.
 fn renamed(errors: Errors, path: &Path, shown: &Path) -> Errors {
+    let folders = path
+        .parent()
+        .zip(shown.parent())
+        .map(|(from, to)| (from.display().to_string(), to.display().to_string()));
     let rename = |mut e: Error| {
         if e.place.file.as_deref() == Some(path) {
             e.place.file = Some(shown.to_path_buf());
+        }
+        if let Some((from, to)) = &folders {
+            e.problem = e.problem.replace(&format!("{from}{}", std::path::MAIN_SEPARATOR), &format!("{to}/"));
+        }
+        if !path.exists() {
+            e = e.help("the path is relative to the folder of the calling crate's Cargo.toml");
         }
         e
     };

@@ -49,7 +49,11 @@ fn npy(bytes: &[u8]) -> Result<Tensor, String> {
     };
     assert!(field("fortran_order").is_some_and(|r| r.starts_with("False")), "{header}");
     let shape = field("shape").and_then(|r| r.split(['(', ')']).nth(1)).unwrap_or_default();
-    let dims = shape.split(',').map(str::trim).filter(|d| !d.is_empty()).map(|d| d.parse().map_err(|_| d.to_owned()));
+    let dims = shape
+        .split(',')
+        .map(str::trim)
+        .filter(|d| !d.is_empty())
+        .map(|d| d.parse().map_err(|_| d.to_owned()));
     let dims = dims.collect::<Result<Vec<usize>, _>>()?;
     Tensor::from_bytes(dtype, dims, data).ok_or_else(|| header.into_owned())
 }

@@ -17,7 +17,8 @@ fn zoo_models_run_as_planned() {
     let Some(zoo) = std::env::var_os("SOFIE_ZOO") else { return println!("SOFIE_ZOO is not set: skipped") };
     let zoo = Path::new(&zoo);
     let only = std::env::var("SOFIE_ZOO_MODEL").unwrap_or_default();
-    let mut models: Vec<_> = std::fs::read_dir(zoo.join("io")).unwrap().flatten().map(|e| e.file_name()).collect();
+    let mut models: Vec<_> =
+        std::fs::read_dir(zoo.join("io")).unwrap().flatten().map(|e| e.file_name()).collect();
     models.sort();
     let (mut agree, mut unsupported, mut wrong) = (0, 0, Vec::new());
     for model in models.iter().map(|m| m.to_string_lossy()).filter(|m| m.contains(&only)) {
@@ -103,5 +104,6 @@ fn max_normalised(got: &ir::Tensor, want: &ir::Tensor) -> Result<f64, String> {
     let (got, want) = (got.to_f64s(), want.to_f64s());
     let size = want.iter().fold(f64::MIN_POSITIVE, |m, b| m.max(b.abs()));
     let error = |(a, b): (&f64, &f64)| if a == b || a.is_nan() && b.is_nan() { 0.0 } else { (a - b).abs() };
-    Ok(got.iter().zip(&want).map(error).fold(0f64, |m, e| if e.is_nan() { f64::INFINITY } else { m.max(e) }) / size)
+    Ok(got.iter().zip(&want).map(error).fold(0f64, |m, e| if e.is_nan() { f64::INFINITY } else { m.max(e) })
+        / size)
 }
