@@ -5,8 +5,9 @@ use super::declared::{DimValues, Symbols, check_output, free_symbols};
 use super::operand::Operand;
 use super::{Ctx, Lowering, Operator, symbolic};
 use crate::error::{Error, Errors, Result};
-use crate::ir::{self, Builder};
+use crate::ir::{self, Builder, Shape};
 use crate::onnx::{self, Model, Node, TensorName};
+use sofie_infer_runtime::DType;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -25,6 +26,24 @@ use std::sync::Arc;
 /// ```
 pub fn lower(model: &Model, dims: &DimValues) -> Result<ir::Graph, Errors> {
     lower_graph(&model.graph, dims)
+}
+
+/// Names, element types and shapes of a model's inputs, with the symbols that `dims(..)` may fix.
+///
+/// # Errors
+/// An input that is no tensor of a known rank and a type that is computed in, or an entry of `dims`
+/// that names no symbol.
+pub fn input_shapes(model: &Model, dims: &DimValues) -> Result<Vec<(String, DType, Shape)>, Errors> {
+    let mut symbols = Symbols::new(&model.graph, dims);
+    let mut errors = Errors::new();
+    let mut shapes = Vec::new();
+    for info in &model.graph.inputs {
+        if let Some((dtype, shape)) = errors.keep(symbols.input(info)) {
+            shapes.push((info.name.to_string(), dtype, shape));
+        }
+    }
+    errors.extend(symbols.unknown_entries());
+    errors.into_result(shapes)
 }
 
 /// [`lower`] for a graph alone.

@@ -23,13 +23,19 @@ mod cast;
 mod concat;
 mod constant;
 mod conv;
+mod einsum;
 mod gather;
 mod gemm;
 mod matmul;
 mod norm;
+mod one_hot;
+mod pad;
 mod pool;
+mod recurrent;
 mod reduce;
+mod resample;
 mod reshape;
+mod resize;
 mod slice;
 mod softmax;
 mod top_k;
@@ -39,7 +45,7 @@ mod window;
 
 pub use ctx::Ctx;
 pub use declared::{DimValues, free_symbols};
-pub use driver::lower;
+pub use driver::{input_shapes, lower};
 pub use operand::Operand;
 
 use crate::error::Result;
@@ -173,6 +179,7 @@ pub static OPERATORS: &[Operator] = &[
     op("Cast", 1, cast::cast),
     op("CastLike", 15, cast::cast_like),
     // Products.
+    op("Einsum", 12, einsum::einsum),
     op("Gemm", 1, gemm::gemm),
     op("MatMul", 1, matmul::matmul),
     // Windows.
@@ -196,6 +203,10 @@ pub static OPERATORS: &[Operator] = &[
     op("MeanVarianceNormalization", 9, norm::mean_variance_norm),
     op("RMSNormalization", 23, norm::rms_norm),
     op("Softmax", 1, |c| softmax::softmax(c, RowKind::Softmax)),
+    // Recurrent layers.
+    op("GRU", 1, |c| recurrent::recurrent(c, recurrent::Kind::Gru)),
+    op("LSTM", 1, |c| recurrent::recurrent(c, recurrent::Kind::Lstm)),
+    op("RNN", 1, |c| recurrent::recurrent(c, recurrent::Kind::Rnn)),
     // Reductions.
     op("ArgMax", 1, |c| reduce::arg_reduce(c, true)),
     op("ArgMin", 1, |c| reduce::arg_reduce(c, false)),
@@ -213,13 +224,17 @@ pub static OPERATORS: &[Operator] = &[
     op("ReduceSumSquare", 1, |c| reduce::reduce(c, ReduceKind::SumSquare)),
     op("TopK", 1, top_k::top_k),
     // Shapes and the order of elements.
+    op("CenterCropPad", 18, pad::center_crop_pad),
     op("Concat", 1, concat::concat),
     op("DepthToSpace", 1, transpose::depth_to_space),
     op("Dropout", 1, reshape::dropout),
     op("Expand", 8, reshape::expand),
     op("Flatten", 1, reshape::flatten),
     op("Identity", 1, reshape::identity),
+    op("Pad", 1, pad::pad),
     op("Reshape", 1, reshape::reshape),
+    op("Resize", 10, resize::resize),
+    op("ReverseSequence", 10, one_hot::reverse_sequence),
     op("Slice", 1, slice::slice),
     op("SpaceToDepth", 1, transpose::space_to_depth),
     op("Split", 1, slice::split),
@@ -227,10 +242,12 @@ pub static OPERATORS: &[Operator] = &[
     op("Tile", 1, reshape::tile),
     op("Transpose", 1, transpose::transpose),
     op("Unsqueeze", 1, reshape::unsqueeze),
+    op("Upsample", 7, resize::upsample).until(9),
     // Values from nothing.
     op("Constant", 1, constant::constant),
     op("ConstantOfShape", 9, constant::constant_of_shape),
     op("EyeLike", 9, constant::eye_like),
+    op("OneHot", 9, one_hot::one_hot),
     op("Range", 11, constant::range),
     extents("Shape", 1, constant::shape),
     extents("Size", 1, constant::size),
