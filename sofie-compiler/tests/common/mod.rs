@@ -3,6 +3,7 @@
 
 pub mod build;
 pub mod mutate;
+pub mod npz;
 
 use std::path::PathBuf;
 
