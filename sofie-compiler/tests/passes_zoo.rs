@@ -94,10 +94,20 @@ fn check(case: &Case) -> Result<String, String> {
     let stored: Vec<_> = graph
         .outputs()
         .iter()
-        .map(|o| case.outputs.iter().find(|(n, _)| *n == o.name).map(|(_, t)| t.clone()).ok_or("an output is not stored"))
+        .map(|o| {
+            case.outputs
+                .iter()
+                .find(|(n, _)| *n == o.name)
+                .map(|(_, t)| t.clone())
+                .ok_or("an output is not stored")
+        })
         .collect::<Result<_, _>>()?;
     let against = worst(&after, &stored);
-    let report = format!("{name:35} {:4} -> {:4} nodes, error {e:.1e}, stored {against:.1e}", computing(&case.graph), computing(&graph));
+    let report = format!(
+        "{name:35} {:4} -> {:4} nodes, error {e:.1e}, stored {against:.1e}",
+        computing(&case.graph),
+        computing(&graph)
+    );
     if e > 1e-4 {
         return Err(report);
     }

@@ -1,9 +1,21 @@
 //! The passes, in order: each rewrites a graph into one that means the same and runs faster.
-//! Every pass is idempotent and checked by the verifier in debug builds.
+//! One file a rewrite; each is idempotent, and the verifier runs behind each in debug builds.
+
+mod affine;
+mod cse;
+mod epilogue;
+mod fuse_map;
+mod groups;
+mod linear_form;
+mod map_algebra;
+mod pattern;
+mod simplify;
+mod views;
 
 use crate::ir::{Graph, Invalid, verify};
 
 /// A rewrite with its name.
+#[derive(Clone, Copy, Debug)]
 pub struct Pass {
     /// What printed dumps and `stop_after` call it.
     pub name: &'static str,
@@ -11,8 +23,22 @@ pub struct Pass {
     pub run: fn(&Graph) -> Result<Graph, Invalid>,
 }
 
+const fn pass(name: &'static str, run: fn(&Graph) -> Result<Graph, Invalid>) -> Pass {
+    Pass { name, run }
+}
+
 /// All passes, in the order in which they run.
-pub const PASSES: &[Pass] = &[];
+pub const PASSES: &[Pass] = &[
+    pass("simplify", simplify::simplify),
+    pass("cse", cse::cse),
+    pass("affine", affine::affine),
+    pass("simplify after affine", simplify::simplify),
+    pass("epilogue", epilogue::epilogue),
+    pass("fuse_map", fuse_map::fuse_map),
+    pass("epilogue of fused maps", epilogue::epilogue),
+    pass("simplify at the end", simplify::simplify),
+    pass("cse at the end", cse::cse),
+];
 
 /// Runs the passes, all or the first `stop_after`.
 ///

@@ -12,7 +12,8 @@ pub fn read(path: &Path) -> Vec<(String, Tensor)> {
     let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let u16_at = |i: usize| usize::from(u16::from_le_bytes(bytes[i..][..2].try_into().unwrap()));
     let u32_at = |i: usize| u32::from_le_bytes(bytes[i..][..4].try_into().unwrap()) as usize;
-    let end = (0..=bytes.len() - 22).rev().find(|&i| bytes[i..].starts_with(b"PK\x05\x06")).expect("a zip file");
+    let end =
+        (0..=bytes.len() - 22).rev().find(|&i| bytes[i..].starts_with(b"PK\x05\x06")).expect("a zip file");
     let mut entry = u32_at(end + 16);
     let arrays = (0..u16_at(end + 10)).map(|_| {
         let (size, name) = (u32_at(entry + 24), u16_at(entry + 28));
@@ -47,6 +48,7 @@ fn array(npy: &[u8]) -> Tensor {
         other => panic!("an array of {other}"),
     };
     let shape = behind("'shape'").trim_start_matches('(').split(')').next().unwrap();
-    let dims = shape.split(',').map(str::trim).filter(|d| !d.is_empty()).map(|d| d.parse().unwrap()).collect();
+    let dims =
+        shape.split(',').map(str::trim).filter(|d| !d.is_empty()).map(|d| d.parse().unwrap()).collect();
     Tensor::from_bytes(dtype, dims, data).expect("data that fits the shape")
 }

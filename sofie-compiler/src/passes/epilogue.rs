@@ -1,0 +1,287 @@
+//! Maps that a product can do before it stores its sums become its epilogue: bias, residual, activation.
+//! Of a larger map the part that stands around the product's result goes, the rest stays.
+
+use super::pattern::{Product, Uses, is_row, until_stable};
+use crate::ir::{Builder, Dim, Graph, Inst, Invalid, MapExpr, Op, Reg, Rewriter, Shape, Tensor, ValueId};
+use sofie_infer_runtime::map::{Binary, Unary};
+use sofie_infer_runtime::{Act, DType};
+
+/// Moves what products can do into their epilogues.
+pub fn epilogue(graph: &Graph) -> Result<Graph, Invalid> {
+    until_stable(graph, |g| {
+        let uses = Uses::of(g);
+        Rewriter::run(g, |r, node| {
+            let Op::Map(e) = &node.op else { return Ok(None) };
+            // Of two products the later one takes the other as its residual.
+            let mut hosts: Vec<usize> = (0..node.inputs.len()).collect();
+            hosts.sort_by_key(|&i| std::cmp::Reverse(node.inputs[i]));
+            for i in hosts {
+                let v = node.inputs[i];
+                if !uses.only_by(node, v) || g.shape(v) != g.shape(node.outputs[0]) {
+                    continue;
+                }
+                let inputs = r.get_all(&node.inputs)?;
+                let Some(product) = Product::of(&match r.b.graph().producer(inputs[i]) {
+                    Some(p) => p.clone(),
+                    None => continue,
+                }) else {
+                    continue;
+                };
+                let origin = r.b.graph().producer(inputs[i]).map(|n| n.origin.clone()).unwrap_or_default();
+                let mut host = Host { b: &mut r.b, e, inputs: &inputs, product };
+                if let Some(absorbed) = host.absorb(i)? {
+                    r.b.set_origin(&origin);
+                    r.b.add_origin(&node.origin);
+                    return finish(&mut r.b, e, &inputs, i, absorbed).map(|v| Some(vec![v]));
+                }
+            }
+            Ok(None)
+        })
+    })
+}
+
+/// A product with a larger epilogue, and the register of the map that it now computes.
+struct Absorbed {
+    product: Product,
+    upto: Reg,
+}
+
+/// Replaces the registers up to `upto` by the product's new result.
+fn finish(
+    b: &mut Builder,
+    e: &MapExpr,
+    inputs: &[ValueId],
+    at: usize,
+    absorbed: Absorbed,
+) -> Result<ValueId, Invalid> {
+    let y = absorbed.product.push(b)?;
+    if absorbed.upto + 1 == e.insts().len() {
+        return Ok(y);
+    }
+    let mut rest = MapExpr::over(e.inputs());
+    let mut regs: Vec<Reg> = Vec::new();
+    for (r, inst) in e.insts().iter().enumerate() {
+        let inst = if r == absorbed.upto { Inst::Input(at) } else { inst.map_operands(|o| regs[o]) };
+        regs.push(rest.push(inst)?);
+    }
+    let last = regs.last().copied().ok_or_else(|| Invalid::new("an empty map"))?;
+    let rest = rest.finish(last);
+    let kept: Vec<usize> = (0..inputs.len()).filter(|&i| rest.reads(i)).collect();
+    let to: Vec<_> = (0..inputs.len()).map(|i| kept.iter().position(|&k| k == i)).collect();
+    let types: Vec<_> = kept.iter().map(|&i| e.inputs()[i]).collect();
+    let operands: Vec<_> = kept.iter().map(|&i| if i == at { y } else { inputs[i] }).collect();
+    b.one(Op::Map(rest.select_inputs(&to, &types)?), &operands)
+}
+
+/// A product whose result a map reads.
+struct Host<'a> {
+    b: &'a mut Builder,
+    e: &'a MapExpr,
+    inputs: &'a [ValueId],
+    product: Product,
+}
+
+impl Host<'_> {
+    /// Walks from operand `at` through what an epilogue can do, as far as it goes.
+    fn absorb(&mut self, at: usize) -> Result<Option<Absorbed>, Invalid> {
+        let e = self.e;
+        let start = e.insts().iter().position(|i| *i == Inst::Input(at));
+        let (Some(start), true) = (start, e.inputs()[at] == DType::F32 && self.product.act == Act::None)
+        else {
+            return Ok(None);
+        };
+        let mut upto = start;
+        while let Some(sum) = self.addend(upto)? {
+            upto = sum;
+        }
+        if let Some((act, result)) = activation(e, upto)
+            && (result + 1 == e.insts().len() || is_cheap(act))
+        {
+            self.product.act = act;
+            upto = result;
+        }
+        let found = upto != start;
+        Ok(found.then(|| Absorbed { product: self.product.clone(), upto }))
+    }
+
+    /// The one reader of a register, if it adds something that an epilogue can add.
+    fn addend(&mut self, r: Reg) -> Result<Option<Reg>, Invalid> {
+        let mut readers = readers(self.e, r);
+        let (Some(reader), None) = (readers.next(), readers.next()) else { return Ok(None) };
+        drop(readers);
+        let (other, negative) = match self.e.insts()[reader] {
+            Inst::Binary(Binary::Add, a, b) if a != b => (if a == r { b } else { a }, false),
+            Inst::Binary(Binary::Sub, a, b) if a == r && b != r => (b, true),
+            _ => return Ok(None),
+        };
+        match self.e.insts()[other] {
+            Inst::Const(c) => {
+                let c = if negative { sofie_infer_runtime::map::unary(Unary::Neg, c) } else { c };
+                let c = self.b.tensor(Tensor::filled(c, &[1]));
+                Ok(self.add_bias(c)?.then_some(reader))
+            }
+            Inst::Input(i) => {
+                let v = self.inputs[i];
+                if is_row(self.b.shape(v)) && self.b.constant(v).is_some() {
+                    let v = if negative { self.b.unary(Unary::Neg, v)? } else { v };
+                    return Ok(self.add_bias(v)?.then_some(reader));
+                }
+                let same = self.result_shape()? == *self.b.shape(v);
+                if negative || !same || self.product.residual.is_some() {
+                    return Ok(None);
+                }
+                self.product.residual = Some(v);
+                Ok(Some(reader))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn result_shape(&self) -> Result<Shape, Invalid> {
+        // The map has the product's shape: any operand as large as that will do.
+        let mut shape = Shape::default();
+        for v in self.inputs {
+            let next = self.b.shape(*v);
+            shape = if shape.rank() == 0 { next.clone() } else { shape.broadcast(next)? };
+        }
+        Ok(shape)
+    }
+
+    /// Adds a row of constants to the bias, where that is constant or not there.
+    fn add_bias(&mut self, row: ValueId) -> Result<bool, Invalid> {
+        let n = self.result_shape()?.dims().last().cloned().unwrap_or(Dim::ONE);
+        let columns = Shape::new(vec![n.clone()]);
+        let len = self.b.shape(row).numel()?;
+        let row = self.b.reshape(row, Shape::new(vec![len]))?;
+        let row = self.b.broadcast(row, &columns)?;
+        self.product.bias = Some(match self.product.bias {
+            None => row,
+            Some(bias) if self.b.constant(bias).is_some() => {
+                let bias = self.b.reshape(bias, columns)?;
+                self.b.binary(Binary::Add, bias, row)?
+            }
+            Some(_) => return Ok(false),
+        });
+        Ok(true)
+    }
+}
+
+fn readers(e: &MapExpr, r: Reg) -> impl Iterator<Item = Reg> {
+    e.insts().iter().enumerate().filter(move |(_, i)| i.operands().any(|o| o == r)).map(|(i, _)| i)
+}
+
+/// Activations that every product applies in registers; the others are worth it only where no map is left.
+fn is_cheap(act: Act) -> bool {
+    matches!(act, Act::None | Act::Relu | Act::LeakyRelu { .. } | Act::Clip { .. })
+}
+
+/// The activation that the readers of a register compute, and the register of its result.
+pub fn activation(e: &MapExpr, r: Reg) -> Option<(Act, Reg)> {
+    let found: Vec<Reg> = readers(e, r).collect();
+    let number = |r: Reg| match e.insts()[r] {
+        Inst::Const(c) => Some(c.to_f64() as f32),
+        _ => None,
+    };
+    let only = |r: Reg| {
+        let mut readers = readers(e, r);
+        readers.next().filter(|_| readers.next().is_none())
+    };
+    match found.as_slice() {
+        &[y] => match e.insts()[y] {
+            Inst::Unary(op, _) => {
+                let act = match op {
+                    Unary::Relu => match only(y).map(|z| (z, e.insts()[z])) {
+                        // min(relu(x), 6)
+                        Some((z, Inst::Binary(Binary::Min, a, hi))) if a == y && number(hi) >= Some(0.0) => {
+                            return Some((Act::Clip { lo: 0.0, hi: number(hi)? }, z));
+                        }
+                        _ => Act::Relu,
+                    },
+                    Unary::Sigmoid => Act::Sigmoid,
+                    Unary::Tanh => Act::Tanh,
+                    Unary::Silu => Act::Silu,
+                    Unary::GeluErf => Act::GeluErf,
+                    Unary::GeluTanh => Act::GeluTanh,
+                    _ => return None,
+                };
+                Some((act, y))
+            }
+            Inst::Binary(op @ (Binary::Min | Binary::Max), a, bound) if a == r => {
+                let first = number(bound).filter(|n| !n.is_nan())?;
+                let (inner, act) = match op {
+                    Binary::Max => (Binary::Min, Act::Clip { lo: first, hi: f32::INFINITY }),
+                    _ => (Binary::Max, Act::Clip { lo: f32::NEG_INFINITY, hi: first }),
+                };
+                match only(y).map(|z| (z, e.insts()[z])) {
+                    Some((z, Inst::Binary(op, a, bound))) if op == inner && a == y => {
+                        let second = number(bound).filter(|n| !n.is_nan())?;
+                        let (lo, hi) = if inner == Binary::Min { (first, second) } else { (second, first) };
+                        // Crossing bounds depend on which is applied last.
+                        (lo <= hi).then_some((Act::Clip { lo, hi }, z))
+                    }
+                    Some((z, Inst::Unary(Unary::Relu, _))) if inner == Binary::Max => {
+                        (first >= 0.0).then_some((Act::Clip { lo: 0.0, hi: first }, z))
+                    }
+                    _ => Some((act, y)),
+                }
+            }
+            _ => None,
+        },
+        _ => two_sided(e, r, &found),
+    }
+}
+
+/// `x >= 0 ? x : f(x)` with the f of LeakyRelu and Elu, and `max(x, alpha * x)`.
+fn two_sided(e: &MapExpr, r: Reg, readers_of_r: &[Reg]) -> Option<(Act, Reg)> {
+    let number = |r: Reg| match e.insts()[r] {
+        Inst::Const(c) => Some(c.to_f64() as f32),
+        _ => None,
+    };
+    let slope = |y: Reg| match e.insts()[y] {
+        Inst::Binary(Binary::Mul, a, b) if a == r => number(b),
+        Inst::Binary(Binary::Mul, a, b) if b == r => number(a),
+        _ => None,
+    };
+    let expm1 = |y: Reg| matches!(e.insts()[y], Inst::Unary(Unary::Expm1, a) if a == r);
+    let exponential = |y: Reg| match e.insts()[y] {
+        Inst::Unary(Unary::Expm1, a) if a == r => Some((1.0, y)),
+        Inst::Binary(Binary::Mul, a, b) if expm1(a) => Some((number(b)?, a)),
+        Inst::Binary(Binary::Mul, a, b) if expm1(b) => Some((number(a)?, b)),
+        _ => None,
+    };
+    let (y, (condition, positive, negative)) =
+        e.insts().iter().enumerate().find_map(|(y, inst)| match *inst {
+            Inst::Select(c, a, b) if a == r || b == r => Some((y, (c, a, b))),
+            Inst::Binary(Binary::Max, a, b) if a == r || b == r => Some((y, (y, a, b))),
+            _ => None,
+        })?;
+    // Nothing inside the pattern may be read from outside.
+    let inside = |inner: &[Reg]| {
+        readers_of_r.iter().all(|x| *x == y || *x == condition || inner.contains(x))
+            && inner
+                .iter()
+                .chain([&condition])
+                .filter(|i| **i != y)
+                .all(|i| readers(e, *i).all(|x| x == y || inner.contains(&x)))
+    };
+    if condition == y {
+        let other = if positive == r { negative } else { positive };
+        let alpha = slope(other).filter(|a| (0.0..=1.0).contains(a))?;
+        return inside(&[other]).then_some((Act::LeakyRelu { alpha }, y));
+    }
+    // At 0 both sides agree, so > and >= mean the same.
+    let straight = match e.insts()[condition] {
+        Inst::Binary(Binary::Ge | Binary::Gt, a, b) if a == r && number(b) == Some(0.0) => positive == r,
+        Inst::Binary(Binary::Lt | Binary::Le, a, b) if a == r && number(b) == Some(0.0) => negative == r,
+        _ => return None,
+    };
+    let other = if positive == r { negative } else { positive };
+    if !straight {
+        return None;
+    }
+    if let Some(alpha) = slope(other) {
+        return inside(&[other]).then_some((Act::LeakyRelu { alpha }, y));
+    }
+    let (alpha, inner) = exponential(other)?;
+    inside(&[other, inner]).then_some((Act::Elu { alpha }, y))
+}
