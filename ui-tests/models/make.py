@@ -66,6 +66,18 @@ save(
     [value("x.1", [2]), value("x_1", [2])],
 )
 save(
+    "locals",
+    [
+        helper.make_node("MatMul", ["x", "y"], ["arena2"], "product"),
+        helper.make_node("MatMul", ["arena2", "arena"], ["z"], "again"),
+        helper.make_node("Gather", ["z", "weights"], ["out"], "pick", axis=0),
+        helper.make_node("Split", ["out"], ["top", "rest"], "cut", axis=0),
+    ],
+    [value("x", [2, 2]), value("y", [2, 2]), value("arena", [2, 2]), value("weights", [2], TensorProto.INT64)],
+    [value("top", [1, 2]), value("rest", [1, 2])],
+    opset=13,
+)
+save(
     "empty_axis",
     [helper.make_node("Concat", ["x", "z"], ["y"], "join", axis=1)],
     [value("x", [2, 0]), value("z", [2, 3])],

@@ -1,4 +1,6 @@
 sofie_infer::sofie_model!("models/names.onnx");
+// Inputs that are called as the expansion's own variables might be.
+sofie_infer::sofie_model!("models/locals.onnx");
 
 fn main() {
     let mut session = names::Session::new();
@@ -9,4 +11,9 @@ fn main() {
     *inputs._387 = [0.0, 1.0];
     *inputs.type_ = [2.0, 2.0];
     assert_eq!(inputs.run().x_1_2, &[2.0, 4.0]);
+
+    let identity = [[1.0, 0.0], [0.0, 1.0]];
+    let mut session = locals::Session::new();
+    let out = session.infer(&[[1.0, 2.0], [3.0, 4.0]], &identity, &identity, &[1, 0]);
+    assert_eq!((out.top, out.rest), (&[[3.0, 4.0]], &[[1.0, 2.0]]));
 }

@@ -49,7 +49,7 @@ fn tensor_doc(t: &Tensor<'_>) -> String {
 /// The module of a plan.
 pub fn module(cx: &Context<'_>, plan: &Plan) -> TokenStream {
     let Context { krate, attributes, visibility, name, test, .. } = cx;
-    let inputs = tensors(plan.inputs.iter(), &["session_arena"]);
+    let inputs = tensors(plan.inputs.iter(), &["arena", "cutter", "session_arena"]);
     let outputs = tensors(plan.outputs.iter().map(|(port, _)| port), &[]);
     let header = header(cx, plan);
     let constants = constants(plan);
@@ -73,7 +73,7 @@ pub fn module(cx: &Context<'_>, plan: &Plan) -> TokenStream {
     quote! {
         #header
         #attributes
-        #[allow(dead_code, unused_variables, clippy::all, clippy::pedantic, clippy::nursery)]
+        #[allow(dead_code, unused_parens, unused_variables, clippy::all, clippy::pedantic, clippy::nursery)]
         #visibility mod #name {
             use #krate::rt;
 

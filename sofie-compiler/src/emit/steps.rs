@@ -67,7 +67,9 @@ struct Borrows {
 }
 
 fn borrow(plan: &Plan, step: &Step, inputs: &[Ident]) -> Borrows {
-    let mut names = Names::default();
+    // An input keeps its name; what is borrowed from the arena takes another.
+    let taken: Vec<String> = inputs.iter().map(Ident::to_string).chain(["arena".into()]).collect();
+    let mut names = Names::reserving(&taken.iter().map(String::as_str).collect::<Vec<_>>());
     let mut pattern = |prefix: &str, operands: &[&Operand]| {
         let names: Vec<Ident> = operands.iter().map(|_| names.snake(prefix)).collect();
         let spans: Vec<TokenStream> = operands.iter().map(|o| span(plan, o)).collect();
@@ -103,7 +105,7 @@ fn borrow(plan: &Plan, step: &Step, inputs: &[Ident]) -> Borrows {
                 } else {
                     let (start, end) =
                         (Lit::usize_unsuffixed(o.start), Lit::usize_unsuffixed(o.start + o.len));
-                    quote!(&#input[#start..#end])
+                    quote!((&#input[#start..#end]))
                 }
             }
         },
