@@ -5,6 +5,7 @@
 //! (but for Winograd's) is one chain of fused multiply-adds over kernel positions, then channels, from the
 //! bias on; padding takes part as zeros.
 
+mod epilogue;
 mod implicit;
 pub(crate) mod number;
 mod pack;
@@ -13,10 +14,12 @@ mod plain;
 mod tests;
 mod transpose;
 pub(crate) mod window;
+mod winograd;
 
-pub use self::number::Number;
+pub use self::plain::PlainConv;
 pub use self::transpose::ConvTranspose;
 pub use self::window::Window;
+pub use self::winograd::Tile;
 use crate::Act;
 
 /// How a convolution is computed.
@@ -26,6 +29,9 @@ pub enum Algo {
     Pointwise,
     /// A matrix product whose rows are gathered from the image, group by group.
     Implicit,
+    /// Tiles are transformed, so that they take fewer multiplications. Its sums are rounded differently: about
+    /// twice the error of a direct sum, by the largest output.
+    Winograd(Tile),
 }
 
 /// `y = act(conv(x, w) + bias + residual)`: x is `[batch, x…, c]`, y and the residual are `[batch, y…, m]`, the
@@ -72,8 +78,16 @@ impl Conv {
     /// When `group` does not divide the channels.
     pub const fn new(batch: usize, window: Window, c: usize, m: usize, group: usize) -> Conv {
         assert!(group != 0 && c.is_multiple_of(group) && m.is_multiple_of(group), "groups divide channels");
-        let algo = if window.is_pointwise() { Algo::Pointwise } else { Algo::Implicit };
-        Conv { batch, window, c, m, group, ldx: c, ldy: m, ldr: m, act: Act::None, algo }
+        let algo = Algo::Implicit;
+        let conv = Conv { batch, window, c, m, group, ldx: c, ldy: m, ldr: m, act: Act::None, algo };
+        let algo = if window.is_pointwise() {
+            Algo::Pointwise
+        } else if let Some(tile) = winograd::choose(&conv) {
+            Algo::Winograd(tile)
+        } else {
+            Algo::Implicit
+        };
+        Conv { algo, ..conv }
     }
 
     /// Floats of scratch that [`Conv::run`] needs.
@@ -81,6 +95,7 @@ impl Conv {
         match self.algo {
             Algo::Pointwise => 0,
             Algo::Implicit => implicit::scratch(self),
+            Algo::Winograd(tile) => winograd::scratch(self, tile),
         }
     }
 
@@ -115,11 +130,13 @@ impl Conv {
             residual.is_empty() || residual.len() >= extent(y_pixels, self.ldr, self.m),
             "the residual is too short for {self:?}"
         );
+        assert!(epilogue::is_cheap(self.act), "{:?} is a map of its own", self.act);
         assert!(scratch.len() >= self.scratch(), "the scratch is too short for {self:?}");
         let operands = Operands { y, x, w, bias, residual };
         match self.algo {
             Algo::Pointwise => implicit::run_pointwise(self, operands),
             Algo::Implicit => implicit::run(self, operands, scratch),
+            Algo::Winograd(tile) => winograd::run(self, tile, operands, prepared, scratch),
         }
     }
 }

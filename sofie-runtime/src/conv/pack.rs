@@ -4,7 +4,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::Conv;
+use super::{Algo, Conv, winograd};
 use crate::gemm;
 
 impl Conv {
@@ -41,7 +41,10 @@ impl Conv {
 
     /// Floats that [`Conv::prepare`] writes: 0 unless the algorithm wants its weights transformed.
     pub const fn prepared_len(&self) -> usize {
-        0
+        match self.algo {
+            Algo::Winograd(tile) => winograd::prepared_len(self, tile),
+            _ => 0,
+        }
     }
 
     /// Transforms packed weights once, before the first run.
@@ -51,5 +54,8 @@ impl Conv {
     pub fn prepare(&self, w: &[f32], prepared: &mut [f32]) {
         assert_eq!(w.len(), self.packed_len(), "the packed weights of {self:?}");
         assert_eq!(prepared.len(), self.prepared_len(), "the prepared weights of {self:?}");
+        if let Algo::Winograd(tile) = self.algo {
+            winograd::prepare(self, tile, w, prepared);
+        }
     }
 }

@@ -1,42 +1,76 @@
 //! Convolution of any element type as plain loops: one chain an output over kernel positions, then channels.
 
-use super::number::{Arithmetic, Kernel, Number};
+use super::number::{Arithmetic, Kernel, run_float};
 use super::window::Pixel;
 use super::{Conv, ConvTranspose, extent};
+use crate::{Element, bf16, f16};
+
+/// An element type whose convolutions are plain loops. `f16` and `bf16` are summed in `f32`, integers wrap.
+pub trait PlainConv: Element + Arithmetic {
+    #[doc(hidden)]
+    fn conv(conv: &Conv, y: &mut [Self], x: &[Self], w: &[Self], bias: &[Self], residual: &[Self]);
+    #[doc(hidden)]
+    fn conv_transpose(
+        conv: &ConvTranspose,
+        y: &mut [Self],
+        x: &[Self],
+        w: &[Self],
+        bias: &[Self],
+        residual: &[Self],
+    );
+}
+
+macro_rules! plain_conv {
+    ($($t:ty => $run:path;)*) => {$(
+        // The methods of a trait for one type are compiled here and not where they are called.
+        impl PlainConv for $t {
+            fn conv(conv: &Conv, y: &mut [$t], x: &[$t], w: &[$t], bias: &[$t], residual: &[$t]) {
+                $run(Forward { conv, y, x, w, bias, residual });
+            }
+            fn conv_transpose(
+                conv: &ConvTranspose, y: &mut [$t], x: &[$t], w: &[$t], bias: &[$t], residual: &[$t],
+            ) {
+                $run(Transposed { conv, y, x, w, bias, residual });
+            }
+        }
+    )*};
+}
+
+plain_conv! { f64 => run_float; f16 => run_float; bf16 => run_float; i32 => Kernel::run; i64 => Kernel::run; }
 
 /// Filters that are summed at once: the loop over them is what the compiler makes vectors of.
 const FILTERS: usize = 16;
 
 impl Conv {
-    /// The convolution of any type. `w` is `[kernel…, c / group, m]`, not packed; `bias` and `residual` as for
+    /// The convolution of the types that have no kernels of their own. `w` is `[kernel…, c / group, m]`, not packed; `bias` and `residual` as for
     /// [`Conv::run`]. Any activation for floats, `Relu` for integers.
     ///
     /// # Panics
     /// When a slice is too short for the shape.
-    pub fn run_plain<T: Number>(&self, y: &mut [T], x: &[T], w: &[T], bias: &[T], residual: &[T]) {
+    pub fn run_plain<T: PlainConv>(&self, y: &mut [T], x: &[T], w: &[T], bias: &[T], residual: &[T]) {
         T::conv(self, y, x, w, bias, residual);
     }
 }
 
 impl ConvTranspose {
-    /// The transposed convolution of any type. `w` is `[kernel…, c, m / group]`, not packed; the rest as for
+    /// The transposed convolution of the types that have no kernels of their own. `w` is `[kernel…, c, m / group]`, not packed; the rest as for
     /// [`Conv::run_plain`].
     ///
     /// # Panics
     /// When a slice is too short for the shape.
-    pub fn run_plain<T: Number>(&self, y: &mut [T], x: &[T], w: &[T], bias: &[T], residual: &[T]) {
+    pub fn run_plain<T: PlainConv>(&self, y: &mut [T], x: &[T], w: &[T], bias: &[T], residual: &[T]) {
         T::conv_transpose(self, y, x, w, bias, residual);
     }
 }
 
 /// The operands of a [`Conv`].
-pub(crate) struct Forward<'a, T> {
-    pub conv: &'a Conv,
-    pub y: &'a mut [T],
-    pub x: &'a [T],
-    pub w: &'a [T],
-    pub bias: &'a [T],
-    pub residual: &'a [T],
+struct Forward<'a, T> {
+    conv: &'a Conv,
+    y: &'a mut [T],
+    x: &'a [T],
+    w: &'a [T],
+    bias: &'a [T],
+    residual: &'a [T],
 }
 
 impl<T: Arithmetic> Kernel for Forward<'_, T> {
@@ -115,13 +149,13 @@ fn finish<T: Arithmetic>(act: crate::Act, sums: &[T::Sum; FILTERS], y: &mut [T],
 }
 
 /// The operands of a [`ConvTranspose`].
-pub(crate) struct Transposed<'a, T> {
-    pub conv: &'a ConvTranspose,
-    pub y: &'a mut [T],
-    pub x: &'a [T],
-    pub w: &'a [T],
-    pub bias: &'a [T],
-    pub residual: &'a [T],
+struct Transposed<'a, T> {
+    conv: &'a ConvTranspose,
+    y: &'a mut [T],
+    x: &'a [T],
+    w: &'a [T],
+    bias: &'a [T],
+    residual: &'a [T],
 }
 
 impl<T: Arithmetic> Kernel for Transposed<'_, T> {

@@ -73,6 +73,14 @@ impl Gemm {
         let problem = Problem::new(self, Lines::ONE, c, w, bias, residual);
         dispatch(StridedProduct { problem: &problem, a: Strided { a: a.as_ptr(), row: self.lda, step: 1 } });
     }
+
+    /// The product alone, inside a kernel whose instruction set is known.
+    #[inline(always)]
+    pub(crate) fn run_at<S: Simd>(&self, s: S, c: &mut [f32], a: &[f32], w: &[f32]) {
+        assert!(a.len() >= extent(self.m, self.lda, self.k), "A is too short for {self:?}");
+        let problem = Problem::new(self, Lines::ONE, c, w, &[], &[]);
+        s.outline(StridedProduct { problem: &problem, a: Strided { a: a.as_ptr(), row: self.lda, step: 1 } });
+    }
 }
 
 impl Problem {

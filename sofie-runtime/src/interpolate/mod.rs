@@ -1,11 +1,11 @@
 //! Resampling along one axis by a table of taps: nearest, linear, cubic and antialiased resizing alike.
 
-pub(crate) mod plain;
+mod plain;
 #[cfg(test)]
 mod tests;
 
+pub use self::plain::PlainInterpolate;
 use crate::Element;
-use crate::conv::Number;
 use crate::simd::{LANES, Op, Simd, dispatch, float};
 
 /// `y[o, j, i] = Σ_t weight[j, t] · x[o, index[j, t], i]`: x is `[outer, x, inner]`, y is `[outer, y, inner]`, the
@@ -43,16 +43,6 @@ impl Interpolate {
         if !y.is_empty() {
             dispatch(Rows { shape: self, y, x, index, weight });
         }
-    }
-
-    /// Resamples any type of floats; `f16` and `bf16` are summed in `f32`.
-    ///
-    /// # Panics
-    /// As [`Interpolate::run`], and when the elements are integers.
-    pub fn run_plain<T: Number>(&self, y: &mut [T], x: &[T], index: &[u32], weight: &[f32]) {
-        assert!(T::DTYPE.is_float(), "weights of {}", T::DTYPE);
-        self.check(y.len(), x.len(), index, Some(weight));
-        T::interpolate(self, y, x, index, weight);
     }
 
     /// Copies for each element its one tap, of weight 1.

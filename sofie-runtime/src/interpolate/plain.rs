@@ -1,34 +1,54 @@
 //! Resampling of any float type as plain loops.
 
 use super::Interpolate;
-use crate::conv::number::{Arithmetic, Kernel};
+use crate::simd::float;
+use crate::{Element, bf16, f16};
 
-/// Checked operands of an [`Interpolate`].
-pub(crate) struct Taps<'a, T> {
-    pub interpolate: &'a Interpolate,
-    pub y: &'a mut [T],
-    pub x: &'a [T],
-    pub index: &'a [u32],
-    pub weight: &'a [f32],
+/// An element type whose resamplings are plain loops.
+pub trait PlainInterpolate: Element {
+    #[doc(hidden)]
+    fn interpolate(shape: &Interpolate, y: &mut [Self], x: &[Self], index: &[u32], weight: &[f32]);
 }
 
-impl<T: Arithmetic> Kernel for Taps<'_, T> {
-    #[inline(always)]
-    fn run(self) {
-        let Taps { interpolate: shape, y, x, index, weight } = self;
-        for o in 0..shape.outer {
-            for j in 0..shape.y {
-                for i in 0..shape.inner {
-                    let mut sum = T::ZERO;
-                    for t in 0..shape.taps {
-                        let at = j * shape.taps + t;
-                        let x = x[(o * shape.x + index[at] as usize) * shape.inner + i].widen();
-                        let w = T::from_f32(weight[at]);
-                        sum = if t == 0 { T::mul(w, x) } else { T::mul_add(w, x, sum) };
+macro_rules! plain_interpolate {
+    ($($t:ty, $w:ident => $weight:expr, $x:ident => $widen:expr, $s:ident => $narrow:expr, $fma:path;)*) => {$(
+        impl PlainInterpolate for $t {
+            fn interpolate(shape: &Interpolate, y: &mut [$t], x: &[$t], index: &[u32], weight: &[f32]) {
+                let Interpolate { outer, x: from, y: to, inner, taps } = *shape;
+                for row in 0..outer * to {
+                    for i in 0..inner {
+                        let term = |t: usize| {
+                            let at = row % to * taps + t;
+                            let ($w, $x) = (weight[at], x[(row / to * from + index[at] as usize) * inner + i]);
+                            ($weight, $widen)
+                        };
+                        let (w, x) = term(0);
+                        let mut $s = w * x;
+                        for t in 1..taps {
+                            let (w, x) = term(t);
+                            $s = $fma(w, x, $s);
+                        }
+                        y[row * inner + i] = $narrow;
                     }
-                    y[(o * shape.y + j) * shape.inner + i] = T::narrow(sum);
                 }
             }
         }
+    )*};
+}
+
+plain_interpolate! {
+    f64, w => f64::from(w), x => x, s => s, libm::fma;
+    f16, w => w, x => x.to_f32(), s => f16::from_f32(s), float::mul_add;
+    bf16, w => w, x => x.to_f32(), s => bf16::from_f32(s), float::mul_add;
+}
+
+impl Interpolate {
+    /// Resamples floats of the types that have no kernels of their own; `f16` and `bf16` are summed in `f32`.
+    ///
+    /// # Panics
+    /// As [`Interpolate::run`].
+    pub fn run_plain<T: PlainInterpolate>(&self, y: &mut [T], x: &[T], index: &[u32], weight: &[f32]) {
+        self.check(y.len(), x.len(), index, Some(weight));
+        T::interpolate(self, y, x, index, weight);
     }
 }

@@ -42,19 +42,19 @@ proptest! {
             }
         }
         for_each_level(|level| {
-            for plain in [false, true] {
-                let mut y = vec![7.5; expected.len()];
-                if plain {
-                    shape.run_plain(&mut y, &x, &index, &weight);
-                } else {
-                    shape.run(&mut y, &x, &index, &weight);
-                }
-                for (&y, &e) in y.iter().zip(&expected) {
-                    let same = y.to_bits() == e.to_bits() || y.is_nan() && e.is_nan();
-                    assert!(same, "{} {shape:?}: {y:e}, expected {e:e}", level.name());
-                }
+            let mut y = vec![7.5; expected.len()];
+            shape.run(&mut y, &x, &index, &weight);
+            for (&y, &e) in y.iter().zip(&expected) {
+                let same = y.to_bits() == e.to_bits() || y.is_nan() && e.is_nan();
+                assert!(same, "{} {shape:?}: {y:e}, expected {e:e}", level.name());
             }
         });
+        let mut y = vec![7.5; expected.len()];
+        shape.run_plain(&mut y, &x.iter().map(|&x| f64::from(x)).collect::<Vec<_>>(), &index, &weight);
+        for (&y, &e) in y.iter().zip(&expected) {
+            let e = f64::from(e);
+            assert!(y == e || y.is_nan() && e.is_nan() || (y - e).abs() <= 1e-5, "{shape:?}: {y:e}, expected {e:e}");
+        }
         if taps == 1 {
             let bytes: Vec<u8> = (0..x.len()).map(|i| at(i) as u8).collect();
             let wide: Vec<i64> = bytes.iter().map(|&b| i64::from(b) << 40).collect();

@@ -1,11 +1,12 @@
 //! Max and average pooling over windows of one to three spatial axes, channels last.
 //! (Pooling over whole images is a reduction.)
 
-pub(crate) mod plain;
+mod plain;
 #[cfg(test)]
 mod tests;
 
-use crate::conv::{Number, Window, extent, window::Pixel};
+pub use self::plain::PlainPool;
+use crate::conv::{Window, extent, window::Pixel};
 use crate::simd::{LANES, Op, Simd, dispatch};
 
 /// How a window becomes one element.
@@ -61,15 +62,6 @@ impl Pool {
     /// Pooling over dense tensors.
     pub const fn new(kind: PoolKind, batch: usize, window: Window, pads_end: [usize; 3], c: usize) -> Pool {
         Pool { kind, batch, window, pads_end, c, ldx: c, ldy: c }
-    }
-
-    /// Runs the pooling of any type. Averages of integers are rounded towards zero.
-    ///
-    /// # Panics
-    /// When a slice is too short for the shape.
-    pub fn run_plain<T: Number>(&self, y: &mut [T], x: &[T]) {
-        self.check(y.len(), x.len());
-        T::pool(self, y, x);
     }
 
     /// Runs the pooling.
