@@ -28,6 +28,7 @@ pub mod topk;
 
 pub use act::Act;
 pub use alloc::borrow::Cow;
+pub use alloc::sync::Arc;
 pub use element::{DType, Element, bf16, f16};
 pub use memory::{
     Arena, Cutter, LengthError, NOTHING, Nested, Packed, Span, Spans, Weights, bool_bytes, bools, bools_mut,

@@ -125,7 +125,7 @@ variants!(rt::map::Source {
 });
 variants!(rt::map::Arg { Reg(i), Input(i), Const(i) });
 variants!(rt::map::Code { Copy, Unary(op), Binary(op), MulAdd, Select, Cast(to) });
-variants!(rt::conv::Algo { Pointwise, Implicit });
+variants!(rt::conv::Algo { Pointwise, Implicit, Winograd(tile) });
 variants!(rt::pool::PoolKind { Max, Average, AverageWithPads });
 variants!(rt::reduce::ReduceKind { Sum, Mean, Prod, Max, Min, L1, L2, SumSquare, LogSum, LogSumExp });
 variants!(rt::rows::RowKind { Softmax, LogSoftmax, LayerNorm { epsilon }, RmsNorm { epsilon } });
@@ -146,6 +146,7 @@ macro_rules! plain_variants {
 plain_variants! {
     rt::map::Unary;
     rt::map::Binary;
+    rt::conv::Tile;
 }
 
 impl<T: Literal + Clone> Literal for Cow<'static, [T]> {

@@ -1,7 +1,7 @@
 //! The module around the steps: constants, `Session`, `Inputs`, `Outputs`, and what tools see of them.
 
 use super::names::Names;
-use super::steps::{Steps, steps};
+use super::steps::{Steps, preparations, steps};
 use super::types;
 use crate::plan::{Plan, Port};
 use proc_macro2::{Ident, Literal, TokenStream};
@@ -41,6 +41,11 @@ fn tensors<'a>(ports: impl Iterator<Item = &'a Port>, reserved: &[&str]) -> Vec<
         .collect()
 }
 
+/// Tokens that are there only where weights are transformed when a session is made.
+fn prepared_parts(plan: &Plan, tokens: TokenStream) -> TokenStream {
+    if plan.preparations.is_empty() { TokenStream::new() } else { tokens }
+}
+
 /// The documentation of one tensor.
 fn tensor_doc(t: &Tensor<'_>) -> String {
     format!("`{}`: {}.", t.port.name, types::shown(t.port.dtype, &t.port.dims))
@@ -49,7 +54,8 @@ fn tensor_doc(t: &Tensor<'_>) -> String {
 /// The module of a plan.
 pub fn module(cx: &Context<'_>, plan: &Plan) -> TokenStream {
     let Context { krate, attributes, visibility, name, test, .. } = cx;
-    let inputs = tensors(plan.inputs.iter(), &["arena", "cutter", "session_arena"]);
+    let inputs =
+        tensors(plan.inputs.iter(), &["arena", "cutter", "prepared", "session_arena", "session_prepared"]);
     let outputs = tensors(plan.outputs.iter().map(|(port, _)| port), &[]);
     let header = header(cx, plan);
     let constants = constants(plan);
@@ -57,7 +63,7 @@ pub fn module(cx: &Context<'_>, plan: &Plan) -> TokenStream {
     let flat: Vec<Ident> = inputs.iter().map(|t| t.name.clone()).collect();
     let Steps { constants: descriptors, body } = steps(plan, &flat);
     let session = session(cx, plan, &inputs, &outputs);
-    let types = interface(&inputs, &outputs);
+    let types = interface(plan, &inputs, &outputs);
     let dynamic = dynamic(plan, &inputs);
     let compute_params = inputs.iter().map(|t| {
         let (name, ty) = (&t.name, types::stored(t.port.dtype));
@@ -69,6 +75,7 @@ pub fn module(cx: &Context<'_>, plan: &Plan) -> TokenStream {
             const _: &[u8] = include_bytes!(#file);
         )
     });
+    let prepared_param = prepared_parts(plan, quote!(prepared: &rt::Arena,));
     let arena = if plan.steps.is_empty() { quote!(_arena) } else { quote!(arena) };
     quote! {
         #header
@@ -86,7 +93,7 @@ pub fn module(cx: &Context<'_>, plan: &Plan) -> TokenStream {
             #descriptors
 
             /// All steps of the network.
-            fn compute(#arena: &mut rt::Arena, #(#compute_params),*) {
+            fn compute(#arena: &mut rt::Arena, #prepared_param #(#compute_params),*) {
                 #body
             }
             #test
@@ -211,6 +218,19 @@ fn session(cx: &Context<'_>, plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tens
             let #name = #nested;
         }
     });
+    let prepared_bytes = Literal::usize_unsuffixed(plan.prepared_bytes());
+    let transforms = preparations(plan);
+    let prepare = prepared_parts(
+        plan,
+        quote! {
+            let mut prepared = rt::Arena::new(#prepared_bytes);
+            #transforms
+        },
+    );
+    let prepared_field = prepared_parts(plan, quote!(prepared: rt::Arc<rt::Arena>,));
+    let prepared_init = prepared_parts(plan, quote!(prepared: rt::Arc::new(prepared),));
+    let prepared_argument = prepared_parts(plan, quote!(&self.prepared,));
+    let prepared_borrow = prepared_parts(plan, quote!(session_prepared: &self.prepared,));
     let make_outputs = make_outputs(plan, outputs);
     let new_doc = format!("A session of `{}` with memory of its own; weights are shared by all.", cx.path);
     quote! {
@@ -219,17 +239,19 @@ fn session(cx: &Context<'_>, plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tens
         pub struct Session {
             arena: rt::Arena,
             inputs: rt::Arena,
+            #prepared_field
         }
 
         impl Session {
             #[doc = #new_doc]
             pub fn new() -> Session {
-                Session { arena: rt::Arena::new(ARENA_BYTES), inputs: rt::Arena::new(#input_bytes) }
+                #prepare
+                Session { arena: rt::Arena::new(ARENA_BYTES), inputs: rt::Arena::new(#input_bytes), #prepared_init }
             }
 
             #[doc = #infer_doc]
             pub fn infer(&mut self, #(#params),*) -> Outputs<'_> {
-                compute(&mut self.arena, #(#flat),*);
+                compute(&mut self.arena, #prepared_argument #(#flat),*);
                 outputs(&self.arena)
             }
 
@@ -237,7 +259,7 @@ fn session(cx: &Context<'_>, plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tens
             pub fn inputs(&mut self) -> Inputs<'_> {
                 let mut cutter = self.inputs.cutter();
                 #(#cuts)*
-                Inputs { #(#fields,)* session_arena: &mut self.arena }
+                Inputs { #(#fields,)* session_arena: &mut self.arena, #prepared_borrow }
             }
         }
 
@@ -269,7 +291,7 @@ fn make_outputs(plan: &Plan, outputs: &[Tensor<'_>]) -> TokenStream {
     }
 }
 
-fn interface(inputs: &[Tensor<'_>], outputs: &[Tensor<'_>]) -> TokenStream {
+fn interface(plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tensor<'_>]) -> TokenStream {
     let field = |t: &Tensor<'_>, reference: TokenStream| {
         let (name, ty, doc) = (&t.name, &t.ty, tensor_doc(t));
         quote! { #[doc = #doc] pub #name: #reference #ty, }
@@ -284,6 +306,8 @@ fn interface(inputs: &[Tensor<'_>], outputs: &[Tensor<'_>]) -> TokenStream {
             quote!(rt::flat(self.#name))
         }
     });
+    let prepared_field = prepared_parts(plan, quote!(session_prepared: &'s rt::Arena,));
+    let prepared_argument = prepared_parts(plan, quote!(self.session_prepared,));
     quote! {
         /// The network's outputs, borrowed from the session until its next run.
         #[derive(Clone, Copy, Debug)]
@@ -296,12 +320,13 @@ fn interface(inputs: &[Tensor<'_>], outputs: &[Tensor<'_>]) -> TokenStream {
         pub struct Inputs<'s> {
             #(#input_fields)*
             session_arena: &'s mut rt::Arena,
+            #prepared_field
         }
 
         impl<'s> Inputs<'s> {
             /// Runs the network on what the inputs hold.
             pub fn run(self) -> Outputs<'s> {
-                compute(self.session_arena, #(#flat),*);
+                compute(self.session_arena, #prepared_argument #(#flat),*);
                 outputs(self.session_arena)
             }
         }

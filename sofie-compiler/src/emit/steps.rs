@@ -4,7 +4,7 @@
 use super::literal::Literal;
 use super::names::Names;
 use super::types;
-use crate::plan::{Kernel, Operand, Plan, Root, Step};
+use crate::plan::{Kernel, Operand, Plan, Preparation, Root, Step};
 use proc_macro2::{Ident, Literal as Lit, Span, TokenStream};
 use quote::{ToTokens, quote};
 use sofie_infer_runtime::DType;
@@ -42,6 +42,15 @@ pub fn steps(plan: &Plan, inputs: &[Ident]) -> Steps {
     out
 }
 
+/// The statements that transform weights once, into the arena `prepared`.
+pub fn preparations(plan: &Plan) -> TokenStream {
+    let one = |p: &Preparation| {
+        let (kernel, weights, to) = (p.kernel.literal(), span(plan, &p.weights), span(plan, &p.prepared));
+        quote! { #kernel.prepare(WEIGHTS.get(#weights), prepared.get_mut(#to)); }
+    };
+    plan.preparations.iter().map(one).collect()
+}
+
 /// The kernel and the shortest name of the nodes that it stands for.
 fn constant_name(step: &Step) -> String {
     let last = step.origin.last().map(|o| o.rsplit(['/', ':']).next().unwrap_or(o).to_owned());
@@ -68,7 +77,8 @@ struct Borrows {
 
 fn borrow(plan: &Plan, step: &Step, inputs: &[Ident]) -> Borrows {
     // An input keeps its name; what is borrowed from the arena takes another.
-    let taken: Vec<String> = inputs.iter().map(Ident::to_string).chain(["arena".into()]).collect();
+    let taken: Vec<String> =
+        inputs.iter().map(Ident::to_string).chain(["arena".into(), "prepared".into()]).collect();
     let mut names = Names::reserving(&taken.iter().map(String::as_str).collect::<Vec<_>>());
     let mut pattern = |prefix: &str, operands: &[&Operand]| {
         let names: Vec<Ident> = operands.iter().map(|_| names.snake(prefix)).collect();
@@ -96,6 +106,10 @@ fn borrow(plan: &Plan, step: &Step, inputs: &[Ident]) -> Borrows {
             Root::Weights => {
                 let span = span(plan, o);
                 quote!(WEIGHTS.get(#span))
+            }
+            Root::Prepared => {
+                let span = span(plan, o);
+                quote!(prepared.get(#span))
             }
             Root::Input(i) => {
                 let input = &inputs[i];
@@ -186,6 +200,8 @@ fn descriptor(kernel: &Kernel) -> (TokenStream, TokenStream) {
         Map => map::Map,
         Recurrent => recurrent::Recurrent,
         Conv => conv::Conv,
+        ConvPack => conv::Conv,
+        ConvTransposePack => conv::ConvTranspose,
         ConvPlain => conv::Conv,
         ConvTranspose => conv::ConvTranspose,
         ConvTransposePlain => conv::ConvTranspose,

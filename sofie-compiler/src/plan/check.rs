@@ -76,6 +76,7 @@ impl Checker<'_> {
                 (0, port.dims.iter().product::<usize>() * size)
             }
             Root::Weights => (0, self.plan.weights.bytes().len()),
+            Root::Prepared => (0, self.plan.prepared_bytes()),
         };
         let end = (o.start + o.len) * size;
         if end > bytes {
@@ -138,7 +139,7 @@ impl Checker<'_> {
     fn demand(&mut self, o: &Operand) -> Result<(), Invalid> {
         self.range(o)?;
         let input = matches!(o.root, Root::Input(_));
-        if matches!(o.root, Root::Weights) {
+        if matches!(o.root, Root::Weights | Root::Prepared) {
             return Ok(());
         }
         let size = o.dtype.size();

@@ -16,7 +16,16 @@ pub fn execute(plan: &Plan, inputs: &[Tensor]) -> Result<Vec<Tensor>, Invalid> {
         return Err(Invalid::new("the inputs do not fit the plan"));
     }
     // A fresh arena is zero in a session too, but nothing may depend on it: fill it with NaN.
-    let mut memory = Memory { plan, inputs, arena: vec![0xff; plan.arena_bytes] };
+    let (arena, prepared) = (vec![0xff; plan.arena_bytes], vec![0xff; plan.prepared_bytes()]);
+    let mut memory = Memory { plan, inputs, arena, prepared };
+    for p in &plan.preparations {
+        let weights = memory.load::<f32>(Some(&p.weights));
+        let mut prepared = vec![0.0; p.prepared.len];
+        p.kernel.prepare(&weights, &mut prepared);
+        let bytes: Vec<u8> = prepared.iter().flat_map(|x| x.to_le_bytes()).collect();
+        let range = memory.range(&p.prepared);
+        memory.prepared[range].copy_from_slice(&bytes);
+    }
     for step in &plan.steps {
         memory.step(step)?;
     }
@@ -72,6 +81,50 @@ macro_rules! floats {
     }};
 }
 
+/// As `typed` without `f32`.
+macro_rules! not_f32 {
+    ($dtype:expr, $t:ident => $body:expr) => {{
+        macro_rules! with {
+            ($ty:ty) => {{
+                type $t = $ty;
+                $body
+            }};
+        }
+        match $dtype {
+            DType::F32 => return Err(Invalid::new("a plain kernel over f32")),
+            DType::F64 => with!(f64),
+            DType::F16 => with!(f16),
+            DType::BF16 => with!(bf16),
+            DType::I8 => with!(i8),
+            DType::I16 => with!(i16),
+            DType::I32 => with!(i32),
+            DType::I64 => with!(i64),
+            DType::U8 | DType::Bool => with!(u8),
+            DType::U16 => with!(u16),
+            DType::U32 => with!(u32),
+            DType::U64 => with!(u64),
+        }
+    }};
+}
+
+/// As `floats` without `f32`, which has kernels of its own.
+macro_rules! other_floats {
+    ($dtype:expr, $t:ident => $body:expr) => {{
+        macro_rules! with {
+            ($ty:ty) => {{
+                type $t = $ty;
+                $body
+            }};
+        }
+        match $dtype {
+            DType::F64 => with!(f64),
+            DType::F16 => with!(f16),
+            DType::BF16 => with!(bf16),
+            other => return Err(Invalid::new(format!("a plain kernel for floats over {other}"))),
+        }
+    }};
+}
+
 /// An operand of a map, out of the arena.
 macro_rules! loaded {
     ($($d:ident $t:ty;)*) => {
@@ -96,6 +149,7 @@ struct Memory<'a> {
     plan: &'a Plan,
     inputs: &'a [Tensor],
     arena: Vec<u8>,
+    prepared: Vec<u8>,
 }
 
 impl Memory<'_> {
@@ -109,6 +163,7 @@ impl Memory<'_> {
             Root::Buffer(_) => &self.arena[..],
             Root::Input(i) => self.inputs[i].bytes(),
             Root::Weights => self.plan.weights.bytes(),
+            Root::Prepared => &self.prepared,
         };
         &from[self.range(o)]
     }
@@ -222,7 +277,15 @@ impl Memory<'_> {
                 let mut scratch = vec![f32::NAN; k.scratch()];
                 self.write::<f32>(y, |y| k.run(y, &x, &w, &prepared, &bias, &residual, &mut scratch));
             }
-            Kernel::ConvPlain(k) => floats!(dtype, T => {
+            Kernel::ConvPack(k) => {
+                let w = self.read::<f32>(s, 0);
+                self.write::<f32>(y, |y| k.pack_into(y, &w));
+            }
+            Kernel::ConvTransposePack(k) => {
+                let w = self.read::<f32>(s, 0);
+                self.write::<f32>(y, |y| k.pack_into(y, &w));
+            }
+            Kernel::ConvPlain(k) => other_floats!(dtype, T => {
                 let [x, w, bias, residual] = [0, 1, 2, 3].map(|i| self.read::<T>(s, i));
                 self.write::<T>(y, |y| k.run_plain(y, &x, &w, &bias, &residual));
             }),
@@ -230,7 +293,7 @@ impl Memory<'_> {
                 let [x, w, bias, residual] = [0, 1, 2, 3].map(|i| self.read::<f32>(s, i));
                 self.write::<f32>(y, |y| k.run(y, &x, &w, &bias, &residual));
             }
-            Kernel::ConvTransposePlain(k) => floats!(dtype, T => {
+            Kernel::ConvTransposePlain(k) => other_floats!(dtype, T => {
                 let [x, w, bias, residual] = [0, 1, 2, 3].map(|i| self.read::<T>(s, i));
                 self.write::<T>(y, |y| k.run_plain(y, &x, &w, &bias, &residual));
             }),
@@ -238,7 +301,7 @@ impl Memory<'_> {
                 let x = self.read::<f32>(s, 0);
                 self.write::<f32>(y, |y| k.run(y, &x));
             }
-            Kernel::PoolPlain(k) => typed!(dtype, T => {
+            Kernel::PoolPlain(k) => not_f32!(dtype, T => {
                 let x = self.read::<T>(s, 0);
                 self.write::<T>(y, |y| k.run_plain(y, &x));
             }),
@@ -247,7 +310,7 @@ impl Memory<'_> {
                     (self.read::<f32>(s, 0), self.read::<u32>(s, 1), self.read::<f32>(s, 2));
                 self.write::<f32>(y, |y| k.run(y, &x, &index, &weight));
             }
-            Kernel::InterpolatePlain(k) => floats!(dtype, T => {
+            Kernel::InterpolatePlain(k) => other_floats!(dtype, T => {
                 let (x, index, weight) = (self.read::<T>(s, 0), self.read::<u32>(s, 1), self.read::<f32>(s, 2));
                 self.write::<T>(y, |y| k.run_plain(y, &x, &index, &weight));
             }),

@@ -69,7 +69,11 @@ kernels! {
     BatchedGemm: BatchedGemm.run;
     /// `y, scratch ← x, w, prepared?, bias?, residual?`.
     Conv: Conv.run;
-    /// `y ← x, w, bias?, residual?`, weights as they are.
+    /// `packed ← w`: weights that are not known before the session runs.
+    ConvPack: Conv.pack_into;
+    /// `packed ← w`: weights that are not known before the session runs.
+    ConvTransposePack: ConvTranspose.pack_into;
+    /// `y ← x, w, bias?, residual?`, weights as they are; other types than f32.
     ConvPlain: Conv.run_plain;
     /// `y ← x, w, bias?, residual?`.
     ConvTranspose: ConvTranspose.run;

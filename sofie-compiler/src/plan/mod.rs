@@ -19,6 +19,7 @@ pub use weights::WeightImage;
 
 use crate::ir::{Graph, Invalid, ValueId};
 use sofie_infer_runtime::DType;
+use sofie_infer_runtime::conv::Conv;
 use std::sync::Arc;
 
 /// What a span of elements is cut from.
@@ -30,6 +31,8 @@ pub enum Root {
     Input(usize),
     /// The weights in read-only memory.
     Weights,
+    /// Weights that are transformed once, when a session is made.
+    Prepared,
 }
 
 /// Elements that a kernel reads or writes: a contiguous run of a root that covers them.
@@ -94,6 +97,17 @@ pub struct Buffer {
     pub scratch: bool,
 }
 
+/// Weights to transform when a session is made, for the convolution that reads them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preparation {
+    /// The convolution.
+    pub kernel: Conv,
+    /// Its packed weights.
+    pub weights: Operand,
+    /// Where the transformed weights go.
+    pub prepared: Operand,
+}
+
 /// An input or output of the session.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Port {
@@ -118,6 +132,8 @@ pub struct Plan {
     pub buffers: Vec<Buffer>,
     /// Packed weights.
     pub weights: WeightImage,
+    /// Weights that are transformed once, in order, one behind the other.
+    pub preparations: Vec<Preparation>,
     /// Bytes of the arena, kernels' scratch among them.
     pub arena_bytes: usize,
     /// The largest sum of buffers' bytes that live at one step, without scratch: no arena is smaller.
@@ -127,11 +143,16 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Bytes of all transformed weights.
+    pub fn prepared_bytes(&self) -> usize {
+        self.preparations.last().map_or(0, |p| (p.prepared.start + p.prepared.len) * p.prepared.dtype.size())
+    }
+
     /// The byte at which an operand starts: in the arena, in its input, or in the weights.
     pub fn operand_offset(&self, o: &Operand) -> usize {
         let base = match o.root {
             Root::Buffer(b) => self.buffers.get(b).map_or(0, |b| b.offset),
-            Root::Input(_) | Root::Weights => 0,
+            Root::Input(_) | Root::Weights | Root::Prepared => 0,
         };
         base + o.start * o.dtype.size()
     }

@@ -5,9 +5,10 @@ use super::kernel::Kernel;
 use super::layout::Layout;
 use super::memory::{ALIGN, Live, lower_bound, place};
 use super::select::strided;
-use super::{Buffer, Operand, Plan, Port, Root, Step, WeightImage};
+use super::{Buffer, Operand, Plan, Port, Preparation, Root, Step, WeightImage};
 use crate::ir::{Graph, Invalid, Node, Op, Tensor, ValueId};
 use sofie_infer_runtime::DType;
+use sofie_infer_runtime::conv::Conv;
 use sofie_infer_runtime::copy::Copy;
 use std::collections::HashMap;
 
@@ -52,6 +53,7 @@ pub struct Planner<'g> {
     buffers: Vec<Buffer>,
     steps: Vec<Step>,
     weights: WeightImage,
+    preparations: Vec<Preparation>,
     node: usize,
     dense_copies: HashMap<ValueId, Home>,
     /// Gathers that are not made but read through their index, by the node at that position.
@@ -86,6 +88,7 @@ impl<'g> Planner<'g> {
             buffers: Vec::new(),
             steps: Vec::new(),
             weights: WeightImage::default(),
+            preparations: Vec::new(),
             node: 0,
             dense_copies: HashMap::new(),
             fused: HashMap::new(),
@@ -148,6 +151,23 @@ impl<'g> Planner<'g> {
     pub fn packed_f32(&mut self, values: &[f32]) -> Operand {
         let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
         self.packed(DType::F32, &bytes)
+    }
+
+    /// The convolution's weights as it wants them, if it wants them transformed when a session is made.
+    pub fn prepared(&mut self, kernel: &Conv, weights: &Operand) -> Option<Operand> {
+        let len = kernel.prepared_len();
+        if len == 0 {
+            return None;
+        }
+        let line = ALIGN / DType::F32.size();
+        let start = self
+            .preparations
+            .last()
+            .map_or(0, |p| (p.prepared.start + p.prepared.len).next_multiple_of(line));
+        let prepared = Operand { root: Root::Prepared, dtype: DType::F32, start, len, holds: None };
+        let (kernel, weights) = (kernel.clone(), weights.clone());
+        self.preparations.push(Preparation { kernel, weights, prepared: prepared.clone() });
+        Some(prepared)
     }
 
     fn buffer(&mut self, bytes: usize, scratch: bool) -> usize {
@@ -342,6 +362,7 @@ impl<'g> Planner<'g> {
             steps: self.steps,
             buffers: self.buffers,
             weights: self.weights,
+            preparations: self.preparations,
             arena_bytes,
             bound_bytes,
             scratch_bytes: arena_bytes - without_scratch.min(arena_bytes),

@@ -1,6 +1,7 @@
 //! Convolutions, pooling and resampling over channels-last images. A pixel may lie in a wider row (a slice of a
 //! concat), so only the channels need be contiguous.
 
+use super::super::Operand;
 use super::super::kernel::Kernel;
 use super::super::layout::Layout;
 use super::super::planner::Planner;
@@ -8,7 +9,7 @@ use super::map;
 use super::matmul::{extras, stored};
 use super::{is_own_rows, is_rows, rows_of};
 use crate::ir::{self, Epilogue, Invalid, Node, ValueId};
-use sofie_infer_runtime::conv::{Conv, ConvTranspose, Window};
+use sofie_infer_runtime::conv::{Algo, Conv, ConvTranspose, Window};
 use sofie_infer_runtime::interpolate::Interpolate;
 use sofie_infer_runtime::pool::{Pool, PoolKind};
 use sofie_infer_runtime::{Act, DType};
@@ -40,10 +41,12 @@ pub fn conv(p: &mut Planner<'_>, node: &Node, c: &ir::Conv, e: &Epilogue) -> Res
     let (read, xl) = p.fitting(x, is_rows)?;
     let (_, ldx) = rows_of(&xl)?;
     let mut kernel = Conv { ldx, act, ..Conv::new(batch, window, channels, m, c.group) };
+    let fast = p.graph.dtype(x) == DType::F32;
+    if p.constant(w).is_none() && matches!(kernel.algo, Algo::Winograd(_)) {
+        kernel.algo = Algo::Implicit;
+    }
     let (bias, residual) = extras(node, e);
     let bias = bias.map(|v| p.dense(v)).transpose()?;
-    let weights = p.constant(w).filter(|t| t.dtype() == DType::F32).and_then(|t| t.to_vec::<f32>());
-    let fast = weights.is_some();
     let residual =
         residual.map(|v| p.fitting(v, |l| if fast { is_rows(l) } else { l.is_dense() })).transpose()?;
     if let Some((_, l)) = &residual {
@@ -53,23 +56,38 @@ pub fn conv(p: &mut Planner<'_>, node: &Node, c: &ir::Conv, e: &Epilogue) -> Res
     let (write, yl) = home.operand()?;
     kernel.ldy = rows_of(&yl)?.1;
     let residual = residual.map(|(r, _)| r);
-    match weights {
-        Some(weights) => {
-            let packed = p.packed_f32(&kernel.pack(&weights));
-            let scratch = p.scratch(DType::F32, kernel.scratch());
-            p.push(
-                Kernel::Conv(kernel),
-                vec![write, scratch],
-                vec![Some(read), Some(packed), None, bias, residual],
-            );
-        }
-        None => {
-            let weights = p.dense(w)?;
-            p.push(Kernel::ConvPlain(kernel), vec![write], vec![Some(read), Some(weights), bias, residual]);
-        }
+    if fast {
+        let packed = packed(p, w, kernel.packed_len(), |w| kernel.pack(w), Kernel::ConvPack(kernel.clone()))?;
+        let scratch = p.scratch(DType::F32, kernel.scratch());
+        let prepared = p.prepared(&kernel, &packed);
+        p.push(
+            Kernel::Conv(kernel),
+            vec![write, scratch],
+            vec![Some(read), Some(packed), prepared, bias, residual],
+        );
+    } else {
+        let weights = p.dense(w)?;
+        p.push(Kernel::ConvPlain(kernel), vec![write], vec![Some(read), Some(weights), bias, residual]);
     }
     map::activation(p, node, e.act, &home)?;
     p.written(y, home)
+}
+
+/// Weights in packed form: now where they are known, by a step of their own where they are not.
+fn packed(
+    p: &mut Planner<'_>,
+    w: ValueId,
+    len: usize,
+    pack: impl Fn(&[f32]) -> Vec<f32>,
+    step: Kernel,
+) -> Result<Operand, Invalid> {
+    if let Some(weights) = p.constant(w).and_then(|t| t.to_vec::<f32>()) {
+        return Ok(p.packed_f32(&pack(&weights)));
+    }
+    let weights = p.dense(w)?;
+    let (to, _) = p.alloc(DType::F32, &[len], None).operand()?;
+    p.push(step, vec![to.clone()], vec![Some(weights)]);
+    Ok(to)
 }
 
 /// The extents of the first and the last axis.
@@ -100,32 +118,23 @@ pub fn conv_transpose(
     let mut kernel = ConvTranspose { ldx, act, ..ConvTranspose::new(batch, window, channels, m, c.group) };
     let (bias, residual) = extras(node, e);
     let bias = bias.map(|v| p.dense(v)).transpose()?;
-    let residual = residual.map(|v| p.fitting(v, is_rows)).transpose()?;
+    let fast = p.graph.dtype(x) == DType::F32;
+    let residual =
+        residual.map(|v| p.fitting(v, |l| if fast { is_rows(l) } else { l.is_dense() })).transpose()?;
     if let Some((_, l)) = &residual {
         kernel.ldr = rows_of(l)?.1;
     }
-    let weights = p.constant(w).filter(|t| t.dtype() == DType::F32).and_then(|t| t.to_vec::<f32>());
-    let home = p.target(y, is_own_rows);
+    let home = p.target(y, |l| if fast { is_own_rows(l) } else { l.is_dense() });
     let (write, yl) = home.operand()?;
     kernel.ldy = rows_of(&yl)?.1;
     let residual = residual.map(|(r, _)| r);
-    match weights {
-        Some(weights) => {
-            let packed = p.packed_f32(&kernel.pack(&weights));
-            p.push(
-                Kernel::ConvTranspose(kernel),
-                vec![write],
-                vec![Some(read), Some(packed), bias, residual],
-            );
-        }
-        None => {
-            let weights = p.dense(w)?;
-            p.push(
-                Kernel::ConvTransposePlain(kernel),
-                vec![write],
-                vec![Some(read), Some(weights), bias, residual],
-            );
-        }
+    if fast {
+        let step = Kernel::ConvTransposePack(kernel.clone());
+        let packed = packed(p, w, kernel.packed_len(), |w| kernel.pack(w), step)?;
+        p.push(Kernel::ConvTranspose(kernel), vec![write], vec![Some(read), Some(packed), bias, residual]);
+    } else {
+        let reads = vec![Some(read), Some(p.dense(w)?), bias, residual];
+        p.push(Kernel::ConvTransposePlain(kernel), vec![write], reads);
     }
     map::activation(p, node, e.act, &home)?;
     p.written(y, home)
