@@ -2,18 +2,17 @@
 //! Float to integer truncates towards zero and saturates (as Rust's `as`; NaN gives 0), integer to
 //! integer wraps, anything to bool is `!= 0`, and every narrowing to a float rounds once, to nearest even.
 
-use super::Scalar;
-use super::num::{Bits, with_type};
-use crate::{DType, bf16, f16};
+use super::num::Register;
+use crate::{bf16, f16};
 
 /// The cast from one element type to another.
-pub(crate) trait CastTo<R>: Bits {
+pub(crate) trait CastTo<R>: Register {
     /// The nearest element of the other type, by the rules above.
     fn cast_to(self) -> R;
 }
 
 /// A step on the way to a 16-bit float.
-pub(crate) trait Odd: Bits {
+pub(crate) trait Odd: Register {
     /// The number rounded so that rounding it again does no harm.
     fn odd(self) -> f32;
 }
@@ -118,9 +117,4 @@ fn unsigned_to_odd(x: u64) -> f32 {
     let shift = 40u32.saturating_sub(x.leading_zeros());
     let top = (x >> shift) | (x & ((1 << shift) - 1) != 0) as u64;
     to_odd(top as f64 * (1u64 << shift) as f64)
-}
-
-/// `x` as an element of type `to`.
-pub fn cast(x: Scalar, to: DType) -> Scalar {
-    with_type!(x.dtype, T => with_type!(to, R => CastTo::<R>::cast_to(T::of(x.bits)).scalar()))
 }

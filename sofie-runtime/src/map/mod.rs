@@ -23,6 +23,7 @@
 mod build;
 mod cast;
 mod compile;
+mod exec;
 mod half;
 mod load;
 mod memory;
@@ -41,10 +42,9 @@ mod scalar_tests;
 mod tests;
 
 pub use build::View;
-pub use cast::cast;
 pub use compile::{CompileError, Value};
 pub use memory::{Dst, Src};
 pub use op::{Binary, Scalar, Unary};
 pub use program::{Arg, CONSTS, Code, INPUTS, Inst, MapProgram, REGISTERS};
-pub use scalar::{binary, binary_slice, cast_slice, unary, unary_slice};
+pub use scalar::{binary, binary_slice, cast, cast_slice, mul_add, mul_add_slice, unary, unary_slice};
 pub use spec::{Map, MapSpec, Operand, Source};

@@ -1,13 +1,12 @@
-//! The meaning of each scalar operation on each Rust type, written once.
-//! A table picks the closure of an operation and hands it to a visitor, which applies it to one scalar
-//! or runs a loop over a block; both are therefore the same arithmetic.
+//! The meaning of each scalar operation on integers, bools and `f64`, written once: a table picks the closure of
+//! an operation and hands it to a visitor, which makes a loop of it. (On `f32` that is the tables of `math`.)
 
-use super::{Binary, Scalar, Unary};
-use crate::math;
+use super::{Binary, Unary};
+use crate::math::scalar64;
 use crate::{DType, Element, bf16, f16};
 
-/// An element that can be taken out of a [`Scalar`] and put back.
-pub(crate) trait Bits: Element {
+/// An element that a register of the block interpreter can hold.
+pub(crate) trait Register: Element {
     /// How a register of the block interpreter holds the element: 16-bit floats as the `f32` that they are
     /// computed in, bools as bytes of which any may be read.
     type Raw: Copy + Default;
@@ -15,46 +14,26 @@ pub(crate) trait Bits: Element {
     fn of_raw(raw: Self::Raw) -> Self;
     /// The element for a register.
     fn raw(self) -> Self::Raw;
-    /// The element whose bits stand in the low bytes.
-    fn of(bits: u64) -> Self;
-    /// The element's bits, zero-extended.
-    fn bits(self) -> u64;
-    /// The element as a scalar.
-    fn scalar(self) -> Scalar {
-        Scalar { dtype: Self::DTYPE, bits: self.bits() }
-    }
 }
 
 macro_rules! bits {
-    ($($t:ty as $raw:ty, $r:ident => $of_raw:expr, $y:ident => $to_raw:expr, $b:ident => $of:expr, $x:ident => $bits:expr;)*) => {$(
-        impl Bits for $t {
+    ($($t:ty as $raw:ty, $r:ident => $of_raw:expr, $x:ident => $raw_of:expr;)*) => {$(
+        impl Register for $t {
             type Raw = $raw;
             #[inline(always)]
             fn of_raw($r: $raw) -> $t { $of_raw }
             #[inline(always)]
-            fn raw(self) -> $raw { let $y = self; $to_raw }
-            #[inline(always)]
-            fn of($b: u64) -> $t { $of }
-            #[inline(always)]
-            fn bits(self) -> u64 { let $x = self; $bits }
+            fn raw(self) -> $raw { let $x = self; $raw_of }
         }
     )*};
+    ($($t:ty)*) => { bits! { $($t as $t, r => r, x => x;)* } };
 }
 
+bits! { f32 f64 i8 i16 i32 i64 u8 u16 u32 u64 }
 bits! {
-    f32 as f32, r => r, y => y, b => f32::from_bits(b as u32), x => x.to_bits() as u64;
-    f64 as f64, r => r, y => y, b => f64::from_bits(b), x => x.to_bits();
-    f16 as f32, r => f16::from_f32(r), y => y.to_f32(), b => f16::from_bits(b as u16), x => x.to_bits() as u64;
-    bf16 as f32, r => bf16::from_f32(r), y => y.to_f32(), b => bf16::from_bits(b as u16), x => x.to_bits() as u64;
-    i8 as i8, r => r, y => y, b => b as i8, x => x as u8 as u64;
-    i16 as i16, r => r, y => y, b => b as i16, x => x as u16 as u64;
-    i32 as i32, r => r, y => y, b => b as i32, x => x as u32 as u64;
-    i64 as i64, r => r, y => y, b => b as i64, x => x as u64;
-    u8 as u8, r => r, y => y, b => b as u8, x => x as u64;
-    u16 as u16, r => r, y => y, b => b as u16, x => x as u64;
-    u32 as u32, r => r, y => y, b => b as u32, x => x as u64;
-    u64 as u64, r => r, y => y, b => b, x => x;
-    bool as u8, r => r != 0, y => y as u8, b => b & 0xff != 0, x => x as u64;
+    f16 as f32, r => f16::from_f32(r), x => x.to_f32();
+    bf16 as f32, r => bf16::from_f32(r), x => x.to_f32();
+    bool as u8, r => r != 0, x => x as u8;
 }
 
 /// Receives the function that a [`Unary`] is on `T`.
@@ -62,7 +41,7 @@ pub(crate) trait VisitUnary<T> {
     /// What the visit gives back.
     type Out;
     /// Called exactly once.
-    fn visit<R: Bits>(self, f: impl Fn(T) -> R + Copy) -> Self::Out;
+    fn visit<R: Register>(self, f: impl Fn(T) -> R + Copy) -> Self::Out;
 }
 
 /// Receives the function that a [`Binary`] is on `T`.
@@ -70,11 +49,11 @@ pub(crate) trait VisitBinary<T> {
     /// What the visit gives back.
     type Out;
     /// Called exactly once.
-    fn visit<R: Bits>(self, f: impl Fn(T, T) -> R + Copy) -> Self::Out;
+    fn visit<R: Register>(self, f: impl Fn(T, T) -> R + Copy) -> Self::Out;
 }
 
-/// A type with its two tables.
-pub(crate) trait Arith: Bits {
+/// A type that plain loops compute with, and its two tables.
+pub(crate) trait Arith: Register {
     /// Hands the function of `op` to `v`; panics where [`supports_unary`] says no.
     fn unary<V: VisitUnary<Self>>(op: Unary, v: V) -> V::Out;
     /// Hands the function of `op` to `v`; panics where [`supports_binary`] says no.
@@ -222,11 +201,10 @@ impl Arith for bool {
     }
 }
 
-/// The two widths that arithmetic is done in.
-macro_rules! float_arith {
-    ($($t:ident, $m:ident, $modulo:ident;)*) => {$(
+macro_rules! modulo {
+    ($name:ident, $t:ident) => {
         /// The remainder with the divisor's sign, as numpy's `mod`.
-        pub(crate) fn $modulo(x: $t, y: $t) -> $t {
+        pub(crate) fn $name(x: $t, y: $t) -> $t {
             let r = x % y;
             if r == 0.0 {
                 (0.0 as $t).copysign(y)
@@ -236,103 +214,60 @@ macro_rules! float_arith {
                 r
             }
         }
-
-        impl Arith for $t {
-            #[inline(always)]
-            fn unary<V: VisitUnary<$t>>(op: Unary, v: V) -> V::Out {
-                match op {
-                    Unary::Neg => v.visit(|x: $t| -x),
-                    Unary::Abs => v.visit(|x: $t| $t::from_bits(x.to_bits() << 1 >> 1)),
-                    Unary::Sign => v.visit(|x: $t| {
-                        if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x + 0.0 }
-                    }),
-                    Unary::Reciprocal => v.visit(|x: $t| 1.0 / x),
-                    Unary::Relu => v.visit(|x: $t| if 0.0 > x { 0.0 } else { x }),
-                    Unary::IsNan => v.visit(|x: $t| x.is_nan()),
-                    Unary::IsPosInf => v.visit(|x: $t| x == $t::INFINITY),
-                    Unary::IsNegInf => v.visit(|x: $t| x == $t::NEG_INFINITY),
-                    Unary::Not | Unary::BitNot => undefined(&op, Self::DTYPE),
-                    _ => v.visit(move |x: $t| math::$m::unary(op, x)),
-                }
-            }
-
-            #[inline(always)]
-            fn binary<V: VisitBinary<$t>>(op: Binary, v: V) -> V::Out {
-                match op {
-                    Binary::Add => v.visit(|x: $t, y: $t| x + y),
-                    Binary::Sub => v.visit(|x: $t, y: $t| x - y),
-                    Binary::Mul => v.visit(|x: $t, y: $t| x * y),
-                    Binary::Div => v.visit(|x: $t, y: $t| x / y),
-                    Binary::Min => v.visit(|x: $t, y: $t| if x < y || x.is_nan() { x } else { y }),
-                    Binary::Max => v.visit(|x: $t, y: $t| if x > y || x.is_nan() { x } else { y }),
-                    Binary::Pow => v.visit(|x: $t, y: $t| math::$m::pow(x, y)),
-                    // A core `%` on floats is C's fmod.
-                    Binary::Fmod => v.visit(|x: $t, y: $t| x % y),
-                    Binary::Mod => v.visit($modulo),
-                    Binary::Eq => v.visit(|x: $t, y: $t| x == y),
-                    Binary::Ne => v.visit(|x: $t, y: $t| x != y),
-                    Binary::Lt => v.visit(|x: $t, y: $t| x < y),
-                    Binary::Le => v.visit(|x: $t, y: $t| x <= y),
-                    Binary::Gt => v.visit(|x: $t, y: $t| x > y),
-                    Binary::Ge => v.visit(|x: $t, y: $t| x >= y),
-                    Binary::And | Binary::Or | Binary::Xor | Binary::Shl | Binary::Shr => {
-                        undefined(&op, Self::DTYPE)
-                    }
-                }
-            }
-        }
-    )*};
+    };
 }
 
-float_arith! {
-    f32, scalar32, modulo32;
-    f64, scalar64, modulo64;
-}
+modulo!(modulo32, f32);
+modulo!(modulo64, f64);
 
-/// A visitor of the `f32` table that stands for one of a narrower float type.
-struct Narrow<V>(V);
-
-/// Sixteen-bit floats: the `f32` function, its result rounded once.
-macro_rules! narrow_arith {
-    ($($t:ident),*) => {$(
-        impl<V: VisitUnary<$t>> VisitUnary<f32> for Narrow<(V, $t)> {
-            type Out = V::Out;
-            #[inline(always)]
-            fn visit<R: Bits>(self, f: impl Fn(f32) -> R + Copy) -> V::Out {
-                if R::DTYPE as u8 == DType::F32 as u8 {
-                    self.0.0.visit(move |x: $t| $t::from_f32(f32::of(f(x.to_f32()).bits())))
+impl Arith for f64 {
+    #[inline(always)]
+    fn unary<V: VisitUnary<f64>>(op: Unary, v: V) -> V::Out {
+        match op {
+            Unary::Neg => v.visit(|x: f64| -x),
+            Unary::Abs => v.visit(|x: f64| f64::from_bits(x.to_bits() << 1 >> 1)),
+            Unary::Sign => v.visit(|x: f64| {
+                if x > 0.0 {
+                    1.0
+                } else if x < 0.0 {
+                    -1.0
                 } else {
-                    self.0.0.visit(move |x: $t| f(x.to_f32()))
+                    x + 0.0
                 }
-            }
+            }),
+            Unary::Reciprocal => v.visit(|x: f64| 1.0 / x),
+            Unary::Relu => v.visit(|x: f64| if 0.0 > x { 0.0 } else { x }),
+            Unary::IsNan => v.visit(|x: f64| x.is_nan()),
+            Unary::IsPosInf => v.visit(|x: f64| x == f64::INFINITY),
+            Unary::IsNegInf => v.visit(|x: f64| x == f64::NEG_INFINITY),
+            Unary::Not | Unary::BitNot => undefined(&op, Self::DTYPE),
+            _ => v.visit(move |x: f64| scalar64::unary(op, x)),
         }
+    }
 
-        impl<V: VisitBinary<$t>> VisitBinary<f32> for Narrow<(V, $t)> {
-            type Out = V::Out;
-            #[inline(always)]
-            fn visit<R: Bits>(self, f: impl Fn(f32, f32) -> R + Copy) -> V::Out {
-                if R::DTYPE as u8 == DType::F32 as u8 {
-                    self.0.0.visit(move |x: $t, y: $t| $t::from_f32(f32::of(f(x.to_f32(), y.to_f32()).bits())))
-                } else {
-                    self.0.0.visit(move |x: $t, y: $t| f(x.to_f32(), y.to_f32()))
-                }
-            }
+    #[inline(always)]
+    fn binary<V: VisitBinary<f64>>(op: Binary, v: V) -> V::Out {
+        match op {
+            Binary::Add => v.visit(|x: f64, y: f64| x + y),
+            Binary::Sub => v.visit(|x: f64, y: f64| x - y),
+            Binary::Mul => v.visit(|x: f64, y: f64| x * y),
+            Binary::Div => v.visit(|x: f64, y: f64| x / y),
+            Binary::Min => v.visit(|x: f64, y: f64| if x < y || x.is_nan() { x } else { y }),
+            Binary::Max => v.visit(|x: f64, y: f64| if x > y || x.is_nan() { x } else { y }),
+            Binary::Pow => v.visit(|x: f64, y: f64| scalar64::pow(x, y)),
+            // A core `%` on floats is C's fmod.
+            Binary::Fmod => v.visit(|x: f64, y: f64| x % y),
+            Binary::Mod => v.visit(modulo64),
+            Binary::Eq => v.visit(|x: f64, y: f64| x == y),
+            Binary::Ne => v.visit(|x: f64, y: f64| x != y),
+            Binary::Lt => v.visit(|x: f64, y: f64| x < y),
+            Binary::Le => v.visit(|x: f64, y: f64| x <= y),
+            Binary::Gt => v.visit(|x: f64, y: f64| x > y),
+            Binary::Ge => v.visit(|x: f64, y: f64| x >= y),
+            Binary::And | Binary::Or | Binary::Xor | Binary::Shl | Binary::Shr => undefined(&op, Self::DTYPE),
         }
-
-        impl Arith for $t {
-            #[inline(always)]
-            fn unary<V: VisitUnary<$t>>(op: Unary, v: V) -> V::Out {
-                f32::unary(op, Narrow((v, $t::ZERO)))
-            }
-            #[inline(always)]
-            fn binary<V: VisitBinary<$t>>(op: Binary, v: V) -> V::Out {
-                f32::binary(op, Narrow((v, $t::ZERO)))
-            }
-        }
-    )*};
+    }
 }
-
-narrow_arith!(f16, bf16);
 
 /// Runs `$body` with `$T` standing for the Rust type of `$dtype`.
 macro_rules! with_type {

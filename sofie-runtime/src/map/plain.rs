@@ -2,9 +2,9 @@
 //! What is not computed in `f32` runs here: integers, bools, `f64`, and casts from and to anything.
 
 use super::cast::{CastTo, Odd};
-use super::num::{Arith, Bits, VisitBinary, VisitUnary};
+use super::exec::{Io, Loc};
+use super::num::{Arith, Register, VisitBinary, VisitUnary};
 use super::program::{Code, width};
-use super::vector::{Io, Loc};
 use super::{Binary, Unary, half};
 use crate::DType;
 
@@ -73,18 +73,18 @@ macro_rules! each {
     }};
 }
 
-impl<T: Bits> VisitUnary<T> for Io {
+impl<T: Register> VisitUnary<T> for Io {
     type Out = ();
     #[inline(always)]
-    fn visit<R: Bits>(self, f: impl Fn(T) -> R + Copy) {
+    fn visit<R: Register>(self, f: impl Fn(T) -> R + Copy) {
         each!(self, |a: T::Raw| -> R::Raw { f(T::of_raw(a)).raw() });
     }
 }
 
-impl<T: Bits> VisitBinary<T> for Io {
+impl<T: Register> VisitBinary<T> for Io {
     type Out = ();
     #[inline(always)]
-    fn visit<R: Bits>(self, f: impl Fn(T, T) -> R + Copy) {
+    fn visit<R: Register>(self, f: impl Fn(T, T) -> R + Copy) {
         each!(self, |a: T::Raw, b: T::Raw| -> R::Raw { f(T::of_raw(a), T::of_raw(b)).raw() });
     }
 }
@@ -97,7 +97,7 @@ fn binary<T: Arith>(op: Binary, io: Io) {
     T::binary(op, io);
 }
 
-fn cast<T: CastTo<R>, R: Bits>(io: Io) {
+fn cast<T: CastTo<R>, R: Register>(io: Io) {
     each!(io, |a: T::Raw| -> R::Raw { T::of_raw(a).cast_to().raw() });
 }
 

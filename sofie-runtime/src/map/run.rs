@@ -4,12 +4,12 @@
 //! Interpreting costs a few nanoseconds an instruction and block. It keeps the machine code in this crate, so a
 //! user's debug build is as fast, and the expansion small.
 
+use super::Scalar;
+use super::exec::{Io, Loc, exec};
 use super::load::{Feed, Memory, Tile, load, store};
 use super::memory::{Dst, Src};
-use super::program::{Arg, Code, INPUTS, SLOTS, in_f32, width};
+use super::program::{Arg, INPUTS, SLOTS, in_f32, width};
 use super::spec::{BLOCK_BYTES, LINE, MAX_LINES, Map, Run, Source, repeat_lines};
-use super::vector::{self, Io, Loc};
-use super::{Scalar, half, plain};
 use crate::DType;
 use crate::copy::RANK;
 use crate::simd::LANES;
@@ -167,14 +167,7 @@ unsafe fn interpret(map: &Map, out: *mut u8, slices: &[Src<'_>], memory: *mut u8
                 let out = out.wrapping_offset(out_at * ty.size() as isize);
                 let io = Io { n, args, dst: if last { out } else { register.ptr } };
                 // SAFETY: registers and operands hold `n` elements of the types that the program was checked for.
-                unsafe {
-                    if !in_f32(inst.dtype) || matches!(inst.code, Code::Cast(_)) {
-                        plain::run(inst.code, inst.dtype, io);
-                    } else {
-                        vector::run(inst.code, io);
-                        half::round(ty, n, io.dst.cast());
-                    }
-                }
+                unsafe { exec(inst.code, inst.dtype, io) }
             }
             if !in_place {
                 let x = slots[insts[insts.len() - 1].dst as usize].ptr;

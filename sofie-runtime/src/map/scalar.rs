@@ -1,10 +1,12 @@
-//! Scalar operations on [`Scalar`]s, and on slices of bytes for the compiler's evaluator.
-//! The same arithmetic as the kernels, bit for bit: a constant may be folded without a trace.
+//! Single operations on [`Scalar`]s, and on slices of bytes for the compiler's evaluator.
+//! They run the kernels' own loops, so a constant may be folded without a trace.
 
-use super::cast::CastTo;
-use super::num::{Arith, Bits, VisitBinary, VisitUnary, supports_binary, supports_unary, with_type};
+use super::exec::{Io, Loc, exec};
+use super::half;
+use super::num::{supports_binary, supports_unary};
+use super::program::{Code, width};
 use super::{Binary, Scalar, Unary};
-use crate::{DType, math};
+use crate::DType;
 
 impl Unary {
     /// Whether the operation is defined on elements of type `dtype`.
@@ -30,24 +32,117 @@ impl Binary {
     }
 }
 
-/// Applies the visited function to one element's bits.
-struct One(u64);
+/// Elements of a block.
+const N: usize = 256;
 
-impl<T: Bits> VisitUnary<T> for One {
-    type Out = Scalar;
-    fn visit<R: Bits>(self, f: impl Fn(T) -> R + Copy) -> Scalar {
-        f(T::of(self.0)).scalar()
+/// Elements as registers hold them.
+struct Block([u64; N]);
+
+impl Block {
+    const EMPTY: Block = Block([0; N]);
+
+    fn loc(&mut self) -> Loc {
+        Loc { ptr: self.0.as_mut_ptr().cast(), step: 0 }
+    }
+
+    /// Takes the elements of type `dtype` in `bytes`, at most [`N`].
+    fn read(&mut self, dtype: DType, bytes: &[u8]) {
+        let n = bytes.len() / dtype.size();
+        assert!(n <= N);
+        let mut halves = [0u16; N];
+        let narrow = width(dtype) != dtype.size();
+        let to: *mut u8 = if narrow { halves.as_mut_ptr().cast() } else { self.0.as_mut_ptr().cast() };
+        // SAFETY: either has room for `N` elements of its size.
+        unsafe {
+            core::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
+            if narrow {
+                half::widen(dtype, n, halves.as_ptr(), self.0.as_mut_ptr().cast());
+            }
+        }
+    }
+
+    /// Gives the first elements, of type `dtype`, as many as fit into `bytes`, at most [`N`].
+    fn write(&self, dtype: DType, bytes: &mut [u8]) {
+        let n = bytes.len() / dtype.size();
+        assert!(n <= N);
+        let mut halves = [0u16; N];
+        let narrow = width(dtype) != dtype.size();
+        // SAFETY: as above.
+        unsafe {
+            if narrow {
+                half::narrow(dtype, n, self.0.as_ptr().cast(), halves.as_mut_ptr());
+            }
+            let from: *const u8 = if narrow { halves.as_ptr().cast() } else { self.0.as_ptr().cast() };
+            core::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), bytes.len());
+        }
+    }
+
+    /// Repeats the first element, of type `dtype`.
+    fn repeat(&mut self, dtype: DType) {
+        let memory: *mut u8 = self.0.as_mut_ptr().cast();
+        for i in 1..N {
+            // SAFETY: element `i` of at most 8 bytes.
+            unsafe { core::ptr::copy_nonoverlapping(memory, memory.add(i * width(dtype)), width(dtype)) }
+        }
     }
 }
 
-/// Applies the visited function to two elements' bits.
-struct Two(u64, u64);
-
-impl<T: Bits> VisitBinary<T> for Two {
-    type Out = Scalar;
-    fn visit<R: Bits>(self, f: impl Fn(T, T) -> R + Copy) -> Scalar {
-        f(T::of(self.0), T::of(self.1)).scalar()
+/// Runs `code` along slices of elements of type `dtype`, of which all but the first of several may be single.
+fn along<const K: usize>(code: Code, dtype: DType, x: [&[u8]; K], out: &mut [u8]) {
+    assert!(code.supports(dtype), "{code:?} is not defined on {dtype}");
+    let (size, result) = (dtype.size(), code.result(dtype));
+    let n = out.len() / result.size();
+    let whole = |x: &[u8]| x.len() == n * size;
+    let fits = x.iter().all(|x| whole(x) || (K > 1 && x.len() == size));
+    assert!(fits && out.len() == n * result.size(), "as many results as operands");
+    let mut args = [Block::EMPTY; K];
+    for (arg, x) in args.iter_mut().zip(&x) {
+        if !whole(x) {
+            arg.read(dtype, x);
+            arg.repeat(dtype);
+        }
     }
+    let mut y = Block::EMPTY;
+    for (i, out) in out.chunks_mut(N * result.size()).enumerate() {
+        let n = out.len() / result.size();
+        for (arg, x) in args.iter_mut().zip(&x) {
+            if whole(x) {
+                arg.read(dtype, &x[i * N * size..][..n * size]);
+            }
+        }
+        let mut locs = [args[0].loc(); 3];
+        for (loc, arg) in locs.iter_mut().zip(&mut args) {
+            *loc = Loc { step: 16 * width(dtype), ..arg.loc() };
+        }
+        // SAFETY: blocks have room for all elements of a block.
+        unsafe { exec(code, dtype, Io { n, args: locs, dst: y.loc().ptr }) }
+        y.write(result, out);
+    }
+}
+
+/// An element's bytes in memory.
+fn bytes(x: Scalar) -> [u8; 8] {
+    match x.dtype.size() {
+        1 => [x.bits as u8; 8],
+        2 => (x.bits.wrapping_mul(0x0001_0001_0001_0001)).to_ne_bytes(),
+        4 => (x.bits | x.bits << 32).to_ne_bytes(),
+        _ => x.bits.to_ne_bytes(),
+    }
+}
+
+fn one<const K: usize>(code: Code, x: [Scalar; K]) -> Scalar {
+    let (dtype, memory) = (x[0].dtype, x.map(bytes));
+    let result = code.result(dtype);
+    let mut out = [0; 8];
+    let slices = memory.each_ref().map(|m| &m[..dtype.size()]);
+    along(code, dtype, slices, &mut out[..result.size()]);
+    let bits = match result.size() {
+        1 => out[0] as u64,
+        2 => u16::from_ne_bytes([out[0], out[1]]) as u64,
+        4 => u32::from_ne_bytes([out[0], out[1], out[2], out[3]]) as u64,
+        _ => u64::from_ne_bytes(out),
+    };
+    Scalar { dtype: result, bits }
 }
 
 /// `op` on one element.
@@ -55,7 +150,7 @@ impl<T: Bits> VisitBinary<T> for Two {
 /// # Panics
 /// If the operation is not defined on the element's type: see [`Unary::supports`].
 pub fn unary(op: Unary, x: Scalar) -> Scalar {
-    with_type!(x.dtype, T => T::unary(op, One(x.bits)))
+    one(Code::Unary(op), [x])
 }
 
 /// `op` on two elements.
@@ -64,88 +159,22 @@ pub fn unary(op: Unary, x: Scalar) -> Scalar {
 /// If the types differ or the operation is not defined on them: see [`Binary::supports`].
 pub fn binary(op: Binary, x: Scalar, y: Scalar) -> Scalar {
     assert_eq!(x.dtype, y.dtype, "{op:?} takes two elements of the same type");
-    with_type!(x.dtype, T => T::binary(op, Two(x.bits, y.bits)))
+    one(Code::Binary(op), [x, y])
 }
 
-/// One element in memory, in the machine's byte order; memory of bools may hold any non-zero byte.
-fn load<T: Bits>(bytes: &[u8]) -> T {
-    let mut b = [0; 8];
-    if cfg!(target_endian = "big") {
-        b[8 - bytes.len()..].copy_from_slice(bytes);
-    } else {
-        b[..bytes.len()].copy_from_slice(bytes);
-    }
-    T::of(u64::from_ne_bytes(b))
+/// `a * b + c` with one rounding (in `f32`, then to their type, for 16-bit floats).
+///
+/// # Panics
+/// If the types differ or are not floats.
+pub fn mul_add(a: Scalar, b: Scalar, c: Scalar) -> Scalar {
+    assert!(a.dtype == b.dtype && a.dtype == c.dtype, "a multiply-add takes three elements of the same type");
+    one(Code::MulAdd, [a, b, c])
 }
 
-fn store<T: Bits>(x: T, bytes: &mut [u8]) {
-    let b = x.bits().to_ne_bytes();
-    if cfg!(target_endian = "big") {
-        bytes.copy_from_slice(&b[8 - size_of::<T>()..]);
-    } else {
-        bytes.copy_from_slice(&b[..size_of::<T>()]);
-    }
-}
-
-/// Applies the visited function along slices.
-struct Each<'a> {
-    x: &'a [u8],
-    out: &'a mut [u8],
-}
-
-impl<T: Bits> VisitUnary<T> for Each<'_> {
-    type Out = ();
-    fn visit<R: Bits>(self, f: impl Fn(T) -> R + Copy) {
-        let n = self.x.len() / size_of::<T>();
-        assert_eq!(self.x.len(), n * size_of::<T>(), "a whole number of elements");
-        assert_eq!(self.out.len(), n * size_of::<R>(), "as many results as operands");
-        let out = self.out.chunks_exact_mut(size_of::<R>());
-        for (x, out) in self.x.chunks_exact(size_of::<T>()).zip(out) {
-            store(f(load(x)), out);
-        }
-    }
-}
-
-/// Applies the visited function along two slices, of which one may be a single element.
-struct EachPair<'a> {
-    x: &'a [u8],
-    y: &'a [u8],
-    out: &'a mut [u8],
-}
-
-impl<T: Bits> VisitBinary<T> for EachPair<'_> {
-    type Out = ();
-    fn visit<R: Bits>(self, f: impl Fn(T, T) -> R + Copy) {
-        let size = size_of::<T>();
-        let n = self.out.len() / size_of::<R>();
-        assert_eq!(self.out.len(), n * size_of::<R>(), "a whole number of elements");
-        assert!(self.x.len() == n * size || self.x.len() == size, "as many results as operands");
-        assert!(self.y.len() == n * size || self.y.len() == size, "as many results as operands");
-        let out = self.out.chunks_exact_mut(size_of::<R>());
-        match (self.x.len() == n * size, self.y.len() == n * size) {
-            (true, true) => {
-                for ((x, y), out) in self.x.chunks_exact(size).zip(self.y.chunks_exact(size)).zip(out) {
-                    store(f(load(x), load(y)), out);
-                }
-            }
-            (true, false) => {
-                let y = load(self.y);
-                for (x, out) in self.x.chunks_exact(size).zip(out) {
-                    store(f(load(x), y), out);
-                }
-            }
-            (false, true) => {
-                let x = load(self.x);
-                for (y, out) in self.y.chunks_exact(size).zip(out) {
-                    store(f(x, load(y)), out);
-                }
-            }
-            (false, false) => {
-                let r = f(load(self.x), load(self.y));
-                out.for_each(|out| store(r, out));
-            }
-        }
-    }
+/// `x` as an element of type `to`, by ONNX's `Cast`: float to integer truncates towards zero and saturates (NaN
+/// gives 0), integer to integer wraps, anything to bool is `!= 0`, every float is rounded once to nearest even.
+pub fn cast(x: Scalar, to: DType) -> Scalar {
+    one(Code::Cast(to), [x])
 }
 
 /// `op` on each element of type `dtype` in `x`, into `out`, whose elements have type
@@ -154,26 +183,7 @@ impl<T: Bits> VisitBinary<T> for EachPair<'_> {
 /// # Panics
 /// If the operation is not defined on the type, or the lengths do not fit.
 pub fn unary_slice(op: Unary, dtype: DType, x: &[u8], out: &mut [u8]) {
-    if dtype == DType::F32 && op.supports(dtype) && !op.is_predicate() {
-        return unary_slice_f32(op, x, out);
-    }
-    with_type!(dtype, T => T::unary(op, Each { x, out }));
-}
-
-/// The vector kernels, block by block through aligned memory.
-fn unary_slice_f32(op: Unary, x: &[u8], out: &mut [u8]) {
-    assert!(x.len() == out.len() && x.len().is_multiple_of(4), "as many results as operands");
-    let mut block = [0f32; 256];
-    for (x, out) in x.chunks(1024).zip(out.chunks_mut(1024)) {
-        let n = x.len() / 4;
-        for (b, x) in block.iter_mut().zip(x.chunks_exact(4)) {
-            *b = load(x);
-        }
-        math::scalar32::unary_slice(op, &mut block[..n]);
-        for (b, out) in block.iter().zip(out.chunks_exact_mut(4)) {
-            store(*b, out);
-        }
-    }
+    along(Code::Unary(op), dtype, [x], out);
 }
 
 /// `op` on each pair of elements of type `dtype`, into `out`, whose elements have type
@@ -183,20 +193,22 @@ fn unary_slice_f32(op: Unary, x: &[u8], out: &mut [u8]) {
 /// # Panics
 /// If the operation is not defined on the type, or the lengths do not fit.
 pub fn binary_slice(op: Binary, dtype: DType, x: &[u8], y: &[u8], out: &mut [u8]) {
-    with_type!(dtype, T => T::binary(op, EachPair { x, y, out }));
+    along(Code::Binary(op), dtype, [x, y], out);
 }
 
-/// Each element of `x`, of type `from`, cast to type `to` into `out` (see [`cast`](super::cast)).
-/// Any alignment.
+/// `a * b + c` of elements of type `dtype`, as [`mul_add`], into `out`. Operands may be single elements. Any
+/// alignment.
+///
+/// # Panics
+/// If the type is no float, or the lengths do not fit.
+pub fn mul_add_slice(dtype: DType, a: &[u8], b: &[u8], c: &[u8], out: &mut [u8]) {
+    along(Code::MulAdd, dtype, [a, b, c], out);
+}
+
+/// Each element of `x`, of type `from`, cast to type `to` into `out` (see [`cast`]). Any alignment.
 ///
 /// # Panics
 /// If the lengths do not fit.
 pub fn cast_slice(from: DType, x: &[u8], to: DType, out: &mut [u8]) {
-    let n = x.len() / from.size();
-    assert!(x.len() == n * from.size() && out.len() == n * to.size(), "as many results as operands");
-    with_type!(from, T => with_type!(to, R => {
-        for (x, out) in x.chunks_exact(size_of::<T>()).zip(out.chunks_exact_mut(size_of::<R>())) {
-            store(CastTo::<R>::cast_to(load::<T>(x)), out);
-        }
-    }));
+    along(Code::Cast(to), from, [x], out);
 }

@@ -82,6 +82,14 @@ fn float_edges() {
 }
 
 #[test]
+fn a_multiply_add_rounds_once() {
+    let (a, c) = (1.0 + 2f64.powi(-52), -1.0 - 2f64.powi(-51));
+    assert_eq!(mul_add(a.into(), a.into(), c.into()), 2f64.powi(-104).into());
+    let (a, c) = (1.0 + 2f32.powi(-23), -1.0 - 2f32.powi(-22));
+    assert_eq!(mul_add(a.into(), a.into(), c.into()), 2f32.powi(-46).into());
+}
+
+#[test]
 fn what_is_not_supported_says_so() {
     assert!(!Unary::Exp.supports(DType::I32) && !Unary::Neg.supports(DType::Bool));
     assert!(!Binary::Add.supports(DType::Bool) && !Binary::Shl.supports(DType::F16));

@@ -2,9 +2,9 @@
 
 use super::num::with_type;
 use super::*;
+use crate::DType;
 use crate::copy::Strided;
 use crate::simd::for_each_level;
-use crate::{DType, bf16, f16};
 use proptest::prelude::*;
 
 const TYPES: [DType; 13] = [
@@ -41,14 +41,31 @@ impl Buffer {
 
     fn set(&mut self, i: usize, x: Scalar) {
         assert!(i < self.len && x.dtype == self.dtype);
+        let memory: *mut u8 = self.memory.as_mut_ptr().cast();
         // SAFETY: the memory has 8 bytes an element.
-        with_type!(self.dtype, T => unsafe { *self.memory.as_mut_ptr().cast::<T>().add(i) = num::Bits::of(x.bits) });
+        unsafe {
+            match x.dtype.size() {
+                1 => *memory.add(i) = x.bits as u8,
+                2 => *memory.cast::<u16>().add(i) = x.bits as u16,
+                4 => *memory.cast::<u32>().add(i) = x.bits as u32,
+                _ => *memory.cast::<u64>().add(i) = x.bits,
+            }
+        }
     }
 
     fn get(&self, i: usize) -> Scalar {
         assert!(i < self.len);
+        let memory: *const u8 = self.memory.as_ptr().cast();
         // SAFETY: as above.
-        with_type!(self.dtype, T => unsafe { num::Bits::scalar(*self.memory.as_ptr().cast::<T>().add(i)) })
+        let bits = unsafe {
+            match self.dtype.size() {
+                1 => *memory.add(i) as u64,
+                2 => *memory.cast::<u16>().add(i) as u64,
+                4 => *memory.cast::<u32>().add(i) as u64,
+                _ => *memory.cast::<u64>().add(i),
+            }
+        };
+        Scalar { dtype: self.dtype, bits }
     }
 
     fn src(&self) -> Src<'_> {
@@ -83,16 +100,6 @@ fn number(dtype: DType, seed: u64) -> Scalar {
         _ => (h >> 8) as f64 / 1e9 - 17.0,
     };
     if dtype == DType::Bool { (h & 256 != 0).into() } else { Scalar::from_f64(dtype, x) }
-}
-
-fn mul_add(a: Scalar, b: Scalar, c: Scalar) -> Scalar {
-    let of = |x: Scalar| x.to_f64();
-    match a.dtype {
-        DType::F64 => of(a).mul_add(of(b), of(c)).into(),
-        DType::F32 => (of(a) as f32).mul_add(of(b) as f32, of(c) as f32).into(),
-        DType::F16 => f16::from_f32((of(a) as f32).mul_add(of(b) as f32, of(c) as f32)).into(),
-        _ => bf16::from_f32((of(a) as f32).mul_add(of(b) as f32, of(c) as f32)).into(),
-    }
 }
 
 /// The expression of one element.

@@ -1,34 +1,11 @@
 //! Instructions over a block of floats, generic over the instruction set.
 //! One loop an operation; an argument is a pointer that moves on by a vector or, for one repeated element, stays.
 
+use super::exec::{Io, Loc};
 use super::program::Code;
 use super::{Binary, Unary};
 use crate::math::{Fn1, Fn2, VisitFn1, VisitFn2, visit, visit2};
 use crate::simd::{LANES, Op, Simd, dispatch};
-
-/// Where an argument's elements are: groups of 16, `step` bytes from one to the next (0 for one element that
-/// is repeated 16 times).
-#[derive(Clone, Copy)]
-pub(crate) struct Loc {
-    pub ptr: *mut u8,
-    pub step: usize,
-}
-
-impl Loc {
-    /// The `i`-th group.
-    #[inline(always)]
-    pub(super) fn group(self, i: usize) -> *mut u8 {
-        self.ptr.wrapping_add(i * self.step)
-    }
-}
-
-/// An instruction's arguments and where its `n` results go.
-#[derive(Clone, Copy)]
-pub(crate) struct Io {
-    pub n: usize,
-    pub args: [Loc; 3],
-    pub dst: *mut u8,
-}
 
 /// A group of at most 16 elements of a block. Whoever makes one promises that all of an instruction's arguments
 /// and results are there.
@@ -187,11 +164,10 @@ pub(crate) fn unary_in_place(op: Unary, x: &mut [f32]) {
     unsafe { run(Code::Unary(op), Io { n: x.len(), args: [x_loc; 3], dst: x_loc.ptr }) }
 }
 
-/// `op` on two floats; not a comparison.
-pub(crate) fn binary_of(op: Binary, x: f32, y: f32) -> f32 {
-    let mut memory = [x, y];
-    let [x, y] = memory.each_mut().map(|x| Loc { ptr: (&raw mut *x).cast(), step: LANES * 4 });
-    // SAFETY: one element each; the result lies over the first argument.
-    unsafe { run(Code::Binary(op), Io { n: 1, args: [x, y, y], dst: x.ptr }) }
-    memory[0]
+/// `op` on one float.
+#[inline(never)]
+pub(crate) fn unary_of(op: Unary, x: f32) -> f32 {
+    let mut y = [x];
+    unary_in_place(op, &mut y);
+    y[0]
 }

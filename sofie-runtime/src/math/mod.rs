@@ -12,7 +12,6 @@ mod hyperbolic;
 mod inverse;
 mod log;
 mod pow;
-pub(crate) mod scalar32;
 pub(crate) mod scalar64;
 mod sigmoid;
 mod table;

@@ -1,9 +1,9 @@
 //! Every function at every level: error in ulp against `f64`, special values, equal bits.
 //! The exhaustive tests are the source of the bounds that the files state.
 
-use super::scalar32::{self, unary_slice};
 use super::scalar64;
-use crate::map::Unary;
+use crate::map::vector::{unary_in_place, unary_of};
+use crate::map::{Binary, Unary, binary};
 use crate::simd::for_each_level;
 use proptest::prelude::*;
 
@@ -31,6 +31,10 @@ fn ulp(got: f32, want: f64) -> f64 {
 fn spacing(x: f32) -> f64 {
     let a = x.abs().max(f32::MIN_POSITIVE);
     2f64.powi((a.to_bits() >> 23) as i32 - 127 - 23)
+}
+
+fn pow(x: f32, y: f32) -> f32 {
+    f32::from_bits(binary(Binary::Pow, x.into(), y.into()).bits as u32)
 }
 
 /// Functions with a bound in ulp, a little above what the exhaustive test found.
@@ -66,7 +70,7 @@ fn worst(op: Unary, mut bits: impl Iterator<Item = u32>) -> (f64, f32) {
             return worst;
         }
         let mut y = x.clone();
-        unary_slice(op, &mut y);
+        unary_in_place(op, &mut y);
         for (&x, &y) in x.iter().zip(&y) {
             let e = ulp(y, scalar64::unary(op, x as f64));
             // Below, silu multiplies a subnormal.
@@ -105,7 +109,7 @@ fn gelu_is_as_exact_as_its_terms() {
     for op in [Unary::GeluErf, Unary::GeluTanh] {
         for i in 0..200_000 {
             let x = i as f32 * 2e-4 - 20.0;
-            let (got, want) = (scalar32::unary(op, x), scalar64::unary(op, x as f64));
+            let (got, want) = (unary_of(op, x), scalar64::unary(op, x as f64));
             assert!((got as f64 - want).abs() <= 2f64.powi(-22) * x.abs() as f64, "{op:?}({x}) {got} {want}");
         }
     }
@@ -149,7 +153,7 @@ fn special_values() {
     for &(op, cases) in cases {
         for &(x, want) in cases.iter().chain(&[(f32::NAN, f32::NAN)]) {
             for_each_level(|level| {
-                let got = scalar32::unary(op, x);
+                let got = unary_of(op, x);
                 let same = got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan();
                 assert!(same, "{op:?}({x:e}) is {got:e} at {}, not {want:e}", level.name());
             });
@@ -178,7 +182,7 @@ fn pow_special_values_are_those_of_libm() {
     let v: Vec<f32> = v.iter().flat_map(|&x| [x, -x]).chain([f32::NAN]).collect();
     for &x in &v {
         for &y in &v {
-            let (got, want) = (scalar32::pow(x, y), scalar64::pow(x as f64, y as f64));
+            let (got, want) = (pow(x, y), scalar64::pow(x as f64, y as f64));
             assert!(ulp(got, want) <= 2.0, "{x:e}^{y:e}: {got:e} {want:e}");
             assert!(
                 got.is_nan() || got.is_sign_negative() == want.is_sign_negative(),
@@ -207,7 +211,7 @@ fn pow_pairs(n: u32, seed: u64) -> impl Iterator<Item = (f32, f32)> {
 #[test]
 fn pow_errors_are_within_bounds() {
     for (x, y) in pow_pairs(100_000, 1) {
-        let (got, want) = (scalar32::pow(x, y), scalar64::pow(x as f64, y as f64));
+        let (got, want) = (pow(x, y), scalar64::pow(x as f64, y as f64));
         assert!(ulp(got, want) <= 2.0, "{x:e}^{y:e}: {got:e} {want:e} {}", ulp(got, want));
     }
 }
@@ -217,7 +221,7 @@ fn pow_errors_are_within_bounds() {
 fn pow_errors_are_within_bounds_everywhere() {
     let mut worst = (0.0, 0.0, 0.0);
     for (x, y) in pow_pairs(1 << 30, 2) {
-        let e = ulp(scalar32::pow(x, y), scalar64::pow(x as f64, y as f64));
+        let e = ulp(pow(x, y), scalar64::pow(x as f64, y as f64));
         if e > worst.0 {
             worst = (e, x, y);
         }
@@ -234,7 +238,7 @@ proptest! {
             let mut first: Option<Vec<u32>> = None;
             for_each_level(|level| {
                 let mut y = x.clone();
-                unary_slice(op, &mut y);
+                unary_in_place(op, &mut y);
                 let y: Vec<u32> = y.iter().map(|y| if y.is_nan() { 0x7fc0_0000 } else { y.to_bits() }).collect();
                 let first = first.get_or_insert_with(|| y.clone());
                 for i in 0..y.len() {
@@ -248,7 +252,7 @@ proptest! {
     fn pow_has_the_same_bits_at_all_levels(x: f32, y in -50f32..50.0) {
         let mut first = None;
         for_each_level(|level| {
-            let bits = scalar32::pow(x.abs(), y).to_bits();
+            let bits = pow(x.abs(), y).to_bits();
             assert_eq!(*first.get_or_insert(bits), bits, "{}", level.name());
         });
     }
