@@ -63,16 +63,19 @@ pub(super) unsafe fn narrow(dtype: DType, n: usize, x: *const f32, y: *mut u16) 
     }
 }
 
-/// Rounds each of `n` floats to the nearest value of `dtype`, in place; other types stay as they are.
+/// If `dtype` is `f16` or `bf16`, rounds each of `n` floats to its nearest value, in place.
 /// # Safety
-/// `x` must be valid for reading and writing `n` floats.
+/// Then `x` must be valid for reading and writing `n` floats.
 pub(super) unsafe fn round(dtype: DType, n: usize, x: *mut f32) {
+    if !matches!(dtype, DType::F16 | DType::BF16) {
+        return;
+    }
     // SAFETY: the caller's promise.
     let x = unsafe { core::slice::from_raw_parts_mut(x, n) };
-    match dtype {
-        DType::F16 => x.iter_mut().for_each(|x| *x = widen_f16(narrow_f16(*x))),
-        DType::BF16 => x.iter_mut().for_each(|x| *x = widen_bf16(narrow_bf16(*x))),
-        _ => {}
+    if dtype == DType::F16 {
+        x.iter_mut().for_each(|x| *x = widen_f16(narrow_f16(*x)));
+    } else {
+        x.iter_mut().for_each(|x| *x = widen_bf16(narrow_bf16(*x)));
     }
 }
 

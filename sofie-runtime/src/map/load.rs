@@ -7,8 +7,19 @@ use crate::DType;
 use crate::copy::{RANK, copy_row};
 use crate::simd::Scalar;
 
-/// Copies with what every CPU has: blocks are short, and no dispatch is needed.
-const BASE: Scalar = Scalar::new();
+/// Copies a run. Blocks are short: what every CPU has will do, and no dispatch is needed.
+/// # Safety
+/// `x` must be valid for reading and `y` for writing `n` elements, without overlap.
+#[inline(always)]
+unsafe fn copy<E: Copy>(n: usize, x: *const E, y: *mut E) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match n * size_of::<E>() {
+            bytes @ 0..64 => copy_row(Scalar::new(), y.cast(), x.cast(), bytes),
+            bytes => core::ptr::copy_nonoverlapping(x.cast::<u8>(), y.cast(), bytes),
+        }
+    }
+}
 
 /// The piece of the iteration space that a block is: all of the axes behind `chop`, `rows` of that axis.
 #[derive(Clone, Copy)]
@@ -105,7 +116,7 @@ unsafe fn read_run<E: Copy>(run: Run, n: usize, x: *const E, y: *mut E) {
     // SAFETY: the caller's promise.
     unsafe {
         match run {
-            Run::Dense => copy_row(BASE, y.cast(), x.cast(), n * size_of::<E>()),
+            Run::Dense => copy(n, x, y),
             Run::Splat => core::slice::from_raw_parts_mut(y, n).fill(*x),
             Run::Strided(stride) => {
                 for i in 0..n as isize {
@@ -273,7 +284,7 @@ impl<E: Copy> Visit for Distribute<E> {
         unsafe {
             let y = self.out.offset(at[0]);
             match self.run {
-                Run::Dense => copy_row(BASE, y.cast(), self.x.cast(), self.n * size_of::<E>()),
+                Run::Dense => copy(self.n, self.x, y),
                 Run::Splat => *y = *self.x,
                 Run::Strided(stride) => {
                     for i in 0..self.n {

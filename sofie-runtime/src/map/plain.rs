@@ -118,7 +118,10 @@ where
         + CastTo<u32>
         + CastTo<u64>,
 {
-    with_register!(to, R => cast::<T, R>(io), floats => cast_odd::<T>(io));
+    with_register!(to, R => cast::<T, R>(io), floats => match to {
+        DType::F32 => cast::<T, f32>(io),
+        _ => cast_odd::<T>(io),
+    });
     // SAFETY: the results that the loop has written.
     unsafe { half::round(to, io.n, io.dst.cast()) }
 }

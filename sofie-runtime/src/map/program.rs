@@ -111,6 +111,7 @@ impl Code {
 }
 
 /// The elements of a list in a `const fn`.
+#[expect(clippy::ptr_arg, reason = "`Cow` has no `const` way to its elements")]
 pub(super) const fn items<'a, T: Clone>(list: &'a Cow<'static, [T]>) -> &'a [T] {
     match list {
         Cow::Borrowed(items) => items,

@@ -1,10 +1,9 @@
 //! Maps against one scalar at a time: random expressions of all types over random views, at every level.
 
-use super::num::with_type;
 use super::*;
-use crate::DType;
 use crate::copy::Strided;
 use crate::simd::for_each_level;
+use crate::{DType, bf16, f16};
 use proptest::prelude::*;
 
 const TYPES: [DType; 13] = [
@@ -22,6 +21,66 @@ const TYPES: [DType; 13] = [
     DType::U64,
     DType::Bool,
 ];
+
+/// Runs `$body` with `$T` standing for the Rust type of `$dtype`.
+macro_rules! with_type {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            DType::F64 => {
+                type $T = f64;
+                $body
+            }
+            DType::F16 => {
+                type $T = f16;
+                $body
+            }
+            DType::BF16 => {
+                type $T = bf16;
+                $body
+            }
+            DType::I8 => {
+                type $T = i8;
+                $body
+            }
+            DType::I16 => {
+                type $T = i16;
+                $body
+            }
+            DType::I32 => {
+                type $T = i32;
+                $body
+            }
+            DType::I64 => {
+                type $T = i64;
+                $body
+            }
+            DType::U8 => {
+                type $T = u8;
+                $body
+            }
+            DType::U16 => {
+                type $T = u16;
+                $body
+            }
+            DType::U32 => {
+                type $T = u32;
+                $body
+            }
+            DType::U64 => {
+                type $T = u64;
+                $body
+            }
+            DType::Bool => {
+                type $T = bool;
+                $body
+            }
+        }
+    };
+}
 
 /// Elements of some type in memory that is aligned for any.
 #[derive(Clone, Debug)]

@@ -69,7 +69,8 @@ impl<S: Simd> Group<'_, S> {
         let bits = self.s.mask_bits(m);
         let mut bytes = [0u8; LANES];
         for (h, bytes) in bytes.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-            let spread = (bits >> (8 * h) & 0xff) as u64 * 0x0101_0101_0101_0101 & 0x8040_2010_0804_0201;
+            let copies = ((bits >> (8 * h)) & 0xff) as u64 * 0x0101_0101_0101_0101;
+            let spread = copies & 0x8040_2010_0804_0201;
             *bytes = (((spread + !TOPS) & TOPS) >> 7).to_le_bytes();
         }
         let p = self.io.dst.wrapping_add(self.i * LANES);
