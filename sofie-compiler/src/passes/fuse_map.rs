@@ -47,7 +47,9 @@ pub fn fuse_map(graph: &Graph) -> Result<Graph, Invalid> {
             if !fused {
                 return Ok(None);
             }
-            let kept: Vec<usize> = (0..operands.len()).filter(|&i| e.reads(i)).collect();
+            // An expression that reads nothing keeps operands all the same: they say its shape.
+            let constant = !(0..operands.len()).any(|i| e.reads(i));
+            let kept: Vec<usize> = (0..operands.len()).filter(|&i| constant || e.reads(i)).collect();
             let to: Vec<_> = (0..operands.len()).map(|i| kept.iter().position(|&k| k == i)).collect();
             let types: Vec<_> = kept.iter().map(|&i| r.b.dtype(operands[i])).collect();
             let read: Vec<_> = kept.iter().map(|&i| operands[i]).collect();

@@ -7,8 +7,12 @@ use crate::{DType, bf16, f16};
 /// An element type with the type that it is folded in.
 trait Folded: Copy {
     type Acc: Accumulator;
+    /// Whether roots and logarithms must leave the type to be meant.
+    const INTEGER: bool;
     fn load(self) -> Self::Acc;
     fn store(acc: Self::Acc) -> Self;
+    fn widen(self) -> f64;
+    fn narrow(x: f64) -> Self;
 }
 
 /// What folding needs of a number.
@@ -75,8 +79,11 @@ macro_rules! ints {
 
         impl Folded for $t {
             type Acc = $t;
+            const INTEGER: bool = true;
             fn load(self) -> $t { self }
             fn store(acc: $t) -> $t { acc }
+            fn widen(self) -> f64 { self as f64 }
+            fn narrow(x: f64) -> $t { x as $t }
         }
     )*};
 }
@@ -95,6 +102,13 @@ ints!(i8 signed i16 signed i32 signed i64 signed u8 unsigned u16 unsigned u32 un
 
 impl Folded for f64 {
     type Acc = f64;
+    const INTEGER: bool = false;
+    fn widen(self) -> f64 {
+        self
+    }
+    fn narrow(x: f64) -> f64 {
+        x
+    }
     fn load(self) -> f64 {
         self
     }
@@ -107,6 +121,13 @@ macro_rules! halves {
     ($($t:ident)*) => {$(
         impl Folded for $t {
             type Acc = f32;
+            const INTEGER: bool = false;
+            fn widen(self) -> f64 {
+                self.to_f64()
+            }
+            fn narrow(x: f64) -> $t {
+                $t::from_f64(x)
+            }
             fn load(self) -> f32 { self.to_f32() }
             fn store(acc: f32) -> $t { $t::from_f32(acc) }
         }
@@ -143,19 +164,33 @@ pub(super) unsafe fn reduce(r: &Reduce, dtype: DType, y: *mut u8, x: *const u8) 
 /// As [`reduce`].
 unsafe fn typed<T: Folded>(r: &Reduce, y: *mut T, x: *const T) {
     let start = (r.y_offset as isize, r.x_offset as isize);
+    let real = matches!(r.kind, ReduceKind::L2 | ReduceKind::LogSum | ReduceKind::LogSumExp);
     for_each(&r.dims[..r.rank], &r.y, &r.x, start, |py, px| {
-        let fold = |from: T::Acc, f: &dyn Fn(T::Acc, T::Acc) -> T::Acc| {
-            let mut acc = from;
-            for_each(&r.folded_dims[..r.folded], &[0; RANK], &r.folded_x, (0, px), |_, p| {
-                // SAFETY: the walk is inside `x`.
-                acc = f(acc, unsafe { *x.offset(p) }.load());
-            });
-            acc
+        let value = if T::INTEGER && real {
+            T::narrow(fold_one(r.kind, r.count(), |from, f| fold(r, px, x, T::widen, from, f)))
+        } else {
+            T::store(fold_one(r.kind, r.count(), |from, f| fold(r, px, x, T::load, from, f)))
         };
-        let value = fold_one::<T::Acc>(r.kind, r.count(), fold);
         // SAFETY: the walk is inside `y`.
-        unsafe { *y.offset(py) = T::store(value) };
+        unsafe { *y.offset(py) = value };
     });
+}
+
+/// Folds the elements of one result, which `typed` promises to be inside `x`.
+fn fold<T: Copy, A: Copy>(
+    r: &Reduce,
+    px: isize,
+    x: *const T,
+    load: impl Fn(T) -> A,
+    from: A,
+    f: &dyn Fn(A, A) -> A,
+) -> A {
+    let mut acc = from;
+    for_each(&r.folded_dims[..r.folded], &[0; RANK], &r.folded_x, (0, px), |_, p| {
+        // SAFETY: the walk is inside `x`.
+        acc = f(acc, load(unsafe { *x.offset(p) }));
+    });
+    acc
 }
 
 /// One result; `fold(start, step)` runs over its elements.

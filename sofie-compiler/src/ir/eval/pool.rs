@@ -38,8 +38,9 @@ fn typed<W: Wide>(p: &Pool, x: &[W], t: &Tensor, dims: &[usize]) -> Vec<W> {
         }
         match p.kind {
             PoolKind::Max => {}
-            PoolKind::Average => y.iter_mut().for_each(|y| *y = y.over(inside)),
-            PoolKind::AverageWithPads => y.iter_mut().for_each(|y| *y = y.over(padded)),
+            // A window with nothing in it has a sum of 0, which stays.
+            PoolKind::Average => y.iter_mut().for_each(|y| *y = y.over(inside.max(1))),
+            PoolKind::AverageWithPads => y.iter_mut().for_each(|y| *y = y.over(padded.max(1))),
         }
     }
     y

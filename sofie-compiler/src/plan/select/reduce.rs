@@ -70,7 +70,7 @@ pub fn rows(p: &mut Planner<'_>, node: &Node, of: &ir::RowKind) -> Result<(), In
         ir::RowKind::RmsNorm { epsilon, scale } => (RowKind::RmsNorm { epsilon }, scale, false),
     };
     let mut parameters = node.inputs[1..].iter();
-    let mut parameter = |there: bool| match parameters.next().filter(|_| there) {
+    let mut parameter = |there: bool| match there.then(|| parameters.next()).flatten() {
         Some(v) => p.dense(*v).map(Some),
         None => Ok(None),
     };
