@@ -22,7 +22,10 @@ fn runs_as_planned(graph: &Graph, u: &mut Unstructured, refused: &Refused) -> Re
     };
     check::check(graph, &planned).map_err(|e| format!("the checker: {e}"))?;
     if planned.arena_bytes < planned.bound_bytes {
-        return Err(format!("an arena of {} bytes below its bound {}", planned.arena_bytes, planned.bound_bytes));
+        return Err(format!(
+            "an arena of {} bytes below its bound {}",
+            planned.arena_bytes, planned.bound_bytes
+        ));
     }
     let inputs = inputs(graph, u);
     let expected = eval::run(graph, &inputs).map_err(|e| e.to_string())?;
@@ -30,7 +33,8 @@ fn runs_as_planned(graph: &Graph, u: &mut Unstructured, refused: &Refused) -> Re
     for ((port, _), (a, b)) in planned.outputs.iter().zip(actual.iter().zip(&expected)) {
         // Sixteen-bit floats round at each step in the evaluator and at the end of a kernel.
         let coarse = graph.values().iter().any(|v| v.dtype.is_float() && v.dtype.size() == 2);
-        compare(a, b, if coarse { 5e-2 } else { 1e-4 }).map_err(|e| format!("output {:?}: {e}", port.name))?;
+        compare(a, b, if coarse { 5e-2 } else { 1e-4 })
+            .map_err(|e| format!("output {:?}: {e}", port.name))?;
     }
     Ok(true)
 }

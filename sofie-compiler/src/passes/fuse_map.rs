@@ -21,7 +21,7 @@ pub fn fuse_map(graph: &Graph) -> Result<Graph, Invalid> {
         Rewriter::run(g, |r, node| {
             let Op::Map(outer) = &node.op else { return Ok(None) };
             let (mut e, mut operands) = (outer.clone(), r.get_all(&node.inputs)?);
-            let mut fused = false;
+            let mut fused = Vec::new();
             for (i, &v) in node.inputs.iter().enumerate() {
                 let Some(inner) = r.b.graph().producer(operands[i]).cloned() else { continue };
                 let Op::Map(f) = &inner.op else { continue };
@@ -42,14 +42,12 @@ pub fn fuse_map(graph: &Graph) -> Result<Graph, Invalid> {
                 operands.extend(&inner.inputs);
                 e = composed;
                 r.b.add_origin(&inner.origin);
-                fused = true;
+                fused.push(i);
             }
-            if !fused {
+            if fused.is_empty() {
                 return Ok(None);
             }
-            // An expression that reads nothing keeps operands all the same: they say its shape.
-            let constant = !(0..operands.len()).any(|i| e.reads(i));
-            let kept: Vec<usize> = (0..operands.len()).filter(|&i| constant || e.reads(i)).collect();
+            let kept: Vec<usize> = (0..operands.len()).filter(|i| !fused.contains(i)).collect();
             let to: Vec<_> = (0..operands.len()).map(|i| kept.iter().position(|&k| k == i)).collect();
             let types: Vec<_> = kept.iter().map(|&i| r.b.dtype(operands[i])).collect();
             let read: Vec<_> = kept.iter().map(|&i| operands[i]).collect();

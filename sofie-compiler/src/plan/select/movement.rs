@@ -7,6 +7,7 @@ use super::super::layout::Layout;
 use super::super::planner::{Home, Planner};
 use super::{is_rows, rows_of, strided};
 use crate::ir::{Dim, Invalid, Node, ScatterKind};
+use sofie_infer_runtime::DType;
 use sofie_infer_runtime::copy::{Pad, Strided};
 use sofie_infer_runtime::gather::Gather;
 use sofie_infer_runtime::map::Scalar;
@@ -29,6 +30,8 @@ pub fn pad(
         return Err(Invalid::new("pads that are not fixed"));
     };
     let (read, layout) = p.home(x)?.operand()?;
+    // In the arena a bool is a byte.
+    let value = if value.dtype == DType::Bool { Scalar { dtype: DType::U8, ..value } } else { value };
     let pad = Pad::new(&strided(&layout)?, &before, &after, value)
         .ok_or_else(|| Invalid::new(format!("a pad of {} axes that do not merge to 8", layout.dims.len())))?;
     let home = p.target(y, Layout::is_dense);
@@ -82,8 +85,8 @@ pub fn scatter(
     let from = p.home(*data)?;
     let (indices, il) = p.home(*index)?.operand()?;
     let (news, ul) = p.home(*updates)?.operand()?;
-    let in_place =
-        p.wanted(*y).is_none() && p.dies_here(*data) && news.root != from.root && indices.root != from.root;
+    let own = from.layout.is_dense() && p.wanted(*y).is_none();
+    let in_place = own && p.dies_here(*data) && news.root != from.root && indices.root != from.root;
     let home = if in_place {
         Home { value: Some(*y), ..from }
     } else {
