@@ -17,8 +17,6 @@ pub mod interpolate;
 pub mod map;
 pub mod math;
 mod memory;
-#[cfg(feature = "npz")]
-pub mod npz;
 pub mod pool;
 pub mod recurrent;
 pub mod reduce;

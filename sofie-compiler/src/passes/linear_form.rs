@@ -108,6 +108,7 @@ fn coefficients(e: &MapExpr, at: usize) -> Result<Option<Coefficients>, Invalid>
                 let (t, p) = forms[d];
                 (sum(&mut c, Binary::Add, s, t)?, sum(&mut c, Binary::Add, o, p)?)
             }
+            Inst::Iota(_) => return Ok(None),
             other => {
                 // Of constants alone anything will do; a missing offset is 0 and not written out here.
                 let operands: Option<Vec<_>> = other

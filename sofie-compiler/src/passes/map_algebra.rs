@@ -3,7 +3,9 @@
 //! to the map, and sums, products and powers with 0, 1, -1 and powers of two lose their arithmetic.
 
 use super::pattern::uniform;
-use crate::ir::{Builder, Graph, Inst, Invalid, MapExpr, Node, Op, ReduceKind, Reg, RowKind, Shape, ValueId};
+use crate::ir::{
+    Builder, Graph, Inst, Invalid, MapExpr, Node, Op, ReduceKind, Reg, RowKind, Shape, Tensor, ValueId,
+};
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::{Binary, Scalar, Unary, binary, unary};
 
@@ -32,6 +34,10 @@ pub fn map(b: &mut Builder, e: &MapExpr, inputs: &[ValueId]) -> Result<ValueId, 
     let mut algebra = Algebra { e: MapExpr::over(&types), graph: b.graph(), operands: &operands };
     let result = algebra.copy(e, &reads)?;
     let e = algebra.e.finish(result);
+    if let Some(Inst::Const(c)) = e.insts().last() {
+        let one = b.tensor(Tensor::filled(*c, &vec![1; target.rank()]));
+        return b.broadcast(one, &target);
+    }
     let (e, operands) = read_operands(b, e, operands, &target)?;
     if let [Inst::Input(i)] = e.insts()
         && let Some(v) = operands.get(*i)
@@ -176,11 +182,10 @@ impl Algebra<'_> {
                 Unary::Relu | Unary::Abs,
                 Inst::Unary(Unary::Relu | Unary::Abs | Unary::Sigmoid | Unary::Exp, _),
             ) => Some(a),
-            (Unary::Floor | Unary::Ceil | Unary::Round | Unary::Trunc, Inst::Unary(inner, _))
-                if matches!(inner, Unary::Floor | Unary::Ceil | Unary::Round | Unary::Trunc) =>
-            {
-                Some(a)
-            }
+            (
+                Unary::Floor | Unary::Ceil | Unary::Round | Unary::Trunc,
+                Inst::Unary(Unary::Floor | Unary::Ceil | Unary::Round | Unary::Trunc, _),
+            ) => Some(a),
             _ => None,
         })
     }

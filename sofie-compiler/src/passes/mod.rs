@@ -6,9 +6,11 @@ mod cse;
 mod epilogue;
 mod fuse_map;
 mod groups;
+mod layout;
 mod linear_form;
 mod map_algebra;
 mod pattern;
+mod pointwise;
 mod simplify;
 mod views;
 
@@ -31,6 +33,9 @@ const fn pass(name: &'static str, run: fn(&Graph) -> Result<Graph, Invalid>) -> 
 pub const PASSES: &[Pass] = &[
     pass("simplify", simplify::simplify),
     pass("cse", cse::cse),
+    pass("pointwise", pointwise::pointwise),
+    pass("layout", layout::layout),
+    pass("cse after layout", cse::cse),
     pass("affine", affine::affine),
     pass("simplify after affine", simplify::simplify),
     pass("epilogue", epilogue::epilogue),
@@ -40,12 +45,30 @@ pub const PASSES: &[Pass] = &[
     pass("cse at the end", cse::cse),
 ];
 
-/// Runs the passes, all or the first `stop_after`.
+/// Rounds over all passes at most: what the last pass of one round makes possible, the first of the next does.
+const ROUNDS: usize = 4;
+
+/// Runs the passes until they change nothing, or the first `stop_after` of them once.
 ///
 /// # Errors
 /// Where a pass fails or breaks the graph, which is a bug of that pass.
-pub fn optimize(mut graph: Graph, stop_after: Option<usize>) -> Result<Graph, Invalid> {
-    for pass in PASSES.iter().take(stop_after.unwrap_or(usize::MAX)) {
+pub fn optimize(graph: Graph, stop_after: Option<usize>) -> Result<Graph, Invalid> {
+    if let Some(count) = stop_after {
+        return round(graph, count);
+    }
+    let mut graph = graph;
+    for _ in 0..ROUNDS {
+        let next = round(graph.clone(), PASSES.len())?;
+        if next == graph {
+            break;
+        }
+        graph = next;
+    }
+    Ok(graph)
+}
+
+fn round(mut graph: Graph, count: usize) -> Result<Graph, Invalid> {
+    for pass in PASSES.iter().take(count) {
         graph = (pass.run)(&graph).map_err(|e| Invalid::new(format!("pass {}: {e}", pass.name)))?;
         if cfg!(debug_assertions) {
             verify(&graph).map_err(|e| Invalid::new(format!("after pass {}: {e}", pass.name)))?;
