@@ -25,7 +25,7 @@ mod array;
 pub use array::{ArrayError, from_array};
 
 #[cfg(feature = "npz")]
-pub mod npz;
+pub use sofie_infer_runtime::npz;
 #[cfg(feature = "npz")]
 pub mod reference;
 

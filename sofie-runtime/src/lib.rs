@@ -8,6 +8,7 @@
 extern crate alloc;
 
 pub mod act;
+pub mod attention;
 pub mod conv;
 pub mod copy;
 mod element;
@@ -17,6 +18,8 @@ pub mod interpolate;
 pub mod map;
 pub mod math;
 mod memory;
+#[cfg(feature = "npz")]
+pub mod npz;
 pub mod pool;
 pub mod recurrent;
 pub mod reduce;

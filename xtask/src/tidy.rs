@@ -45,11 +45,12 @@ impl<'a> Source<'a> {
         Source { path, text, code, shipped }
     }
 
-    /// Whether all of the file is tests: it stands in a `tests` folder or is the file of a `tests` module.
+    /// Whether all of the file is tests: it stands in a `tests` folder or is the file of a module
+    /// that tests alone have.
     fn is_test(&self) -> bool {
         let mut parts = self.path.rsplit('/');
         let file = parts.next().unwrap_or_default();
-        file == "tests.rs"
+        matches!(file, "tests.rs" | "testing.rs")
             || file.ends_with("_tests.rs")
             || parts.any(|p| p == "tests" || p == "ui-tests" || p == "benches")
     }

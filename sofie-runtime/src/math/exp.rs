@@ -67,7 +67,7 @@ pub fn exp<S: Simd>(s: S, x: S::F32) -> S::F32 {
 
 /// `e^x - 1` where `-87 <= x <= 88`; the sign of zero is lost.
 #[inline(always)]
-pub(super) fn expm1_bounded<S: Simd>(s: S, x: S::F32) -> S::F32 {
+pub(crate) fn expm1_bounded<S: Simd>(s: S, x: S::F32) -> S::F32 {
     let (n, r) = reduce(s, x);
     let y = s.mul_add(s.mul(r, r), horner(s, r, EXPM1), r);
     // 2^n (y + 1) - 1, of which 2^n - 1 is exact wherever it matters.

@@ -28,7 +28,7 @@ pub use pow::pow;
 pub use sigmoid::{gelu_tanh, sigmoid, silu};
 pub use trig::{cos, sin, tan};
 
-pub(crate) use exp::exp_bounded;
+pub(crate) use exp::{exp_bounded, expm1_bounded};
 pub(crate) use table::{Fn1, Fn2, VisitFn1, VisitFn2, visit, visit2};
 
 use crate::simd::Simd;

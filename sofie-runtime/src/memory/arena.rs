@@ -56,7 +56,7 @@ impl Arena {
     /// When the span reaches outside the arena.
     #[inline]
     pub fn get_mut<T: Element>(&mut self, span: Span<T>) -> &mut [T] {
-        self.split([span], [Span::<u8>::new(0, 0); 0]).0.into_iter().next().unwrap_or_default()
+        self.split([span], super::NOTHING).0.into_iter().next().unwrap_or_default()
     }
 
     /// Cuts the arena into slices one behind the other, each from a new cache line on.

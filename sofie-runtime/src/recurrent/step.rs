@@ -2,6 +2,7 @@
 
 use super::{Cell, sequence::Sequence};
 use crate::act::{self, Act};
+use crate::math;
 use crate::simd::{LANES, Op, Simd};
 
 /// 16 floats, or those of them that are left.
@@ -20,6 +21,22 @@ unsafe fn load<S: Simd>(s: S, p: *const f32, left: usize) -> S::F32 {
 unsafe fn store<S: Simd>(s: S, v: S::F32, p: *mut f32, left: usize) {
     // SAFETY: the caller's promise.
     unsafe { if left >= LANES { s.store_ptr(v, p) } else { s.store_masked_ptr(v, p, s.mask_first(left)) } }
+}
+
+/// `1 + e^-x`; arguments past ±87 count as that.
+#[inline(always)]
+fn one_plus_exp_neg<S: Simd>(s: S, x: S::F32) -> S::F32 {
+    let x = s.clamp(x, s.splat(-87.0), s.splat(87.0));
+    s.add(math::exp_bounded(s, s.neg(x)), s.splat(1.0))
+}
+
+/// `σ(a) tanh(b)`.
+#[inline(always)]
+fn gated_tanh<S: Simd>(s: S, a: S::F32, b: S::F32) -> S::F32 {
+    // The tangent is 1 in f32 from 9.02 on.
+    let y = s.min_raw(s.splat(10.0), s.abs(b));
+    let t = math::expm1_bounded(s, s.add(y, y));
+    s.copysign(s.div(t, s.mul(one_plus_exp_neg(s, a), s.add(t, s.splat(2.0)))), b)
 }
 
 /// Clips `n` floats and applies an activation to them, in place.
@@ -124,6 +141,11 @@ impl Sequence<'_> {
                 Cell::Gru { f, g, linear_before_reset } => {
                     self.finish_gru(s, b, gates, linear_before_reset.then_some(f), g);
                 }
+                Cell::Lstm { f: Act::Sigmoid, g: Act::Tanh, h: Act::Tanh, input_forget: false }
+                    if self.weights.peepholes.is_empty() && self.layer.clip.is_none() =>
+                {
+                    self.finish_plain_lstm(s, b, gates);
+                }
                 Cell::Lstm { f, g, h, input_forget } => {
                     self.finish_lstm(s, b, gates, [f, g, h], input_forget);
                 }
@@ -163,6 +185,31 @@ impl Sequence<'_> {
                 let (z, h) = (load(s, z.add(at), left), h.add(at));
                 let new = s.mul(s.sub(s.splat(1.0), z), load(s, new.add(at), left));
                 store(s, s.mul_add(z, load(s, h, left), new), h, left);
+            }
+        }
+    }
+
+    /// The LSTM that everybody has, in one pass: three divisions a unit instead of five, as `σ(a) tanh(b) =
+    /// t / ((1 + e^-a) (t + 2))` with `t = e^2b - 1`.
+    /// # Safety
+    /// As [`Sequence::finish`].
+    #[inline(always)]
+    unsafe fn finish_plain_lstm<S: Simd>(&mut self, s: S, b: usize, gates: *mut f32) {
+        let hidden = self.layer.hidden;
+        // SAFETY: the caller's promise; states are `[B, H]`.
+        unsafe {
+            let (c, h) = (self.c.as_mut_ptr().add(b * hidden), self.h.as_mut_ptr().add(b * hidden));
+            for at in (0..hidden).step_by(LANES) {
+                let left = hidden - at;
+                let i = load(s, gates.add(at), left);
+                let o = load(s, gates.add(hidden + at), left);
+                let forget = load(s, gates.add(2 * hidden + at), left);
+                let new = load(s, gates.add(3 * hidden + at), left);
+                let old = load(s, c.add(at), left);
+                let kept = s.div(old, one_plus_exp_neg(s, forget));
+                let sum = s.add(kept, gated_tanh(s, i, new));
+                store(s, sum, c.add(at), left);
+                store(s, gated_tanh(s, o, sum), h.add(at), left);
             }
         }
     }

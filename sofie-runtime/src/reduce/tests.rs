@@ -38,9 +38,9 @@ fn oracle(kind: ReduceKind, x: &[f64]) -> f64 {
 /// The elements of each result, for a permuted view of dense data.
 fn cells(dims: &[usize], strides: &[isize], axes: &[usize]) -> Vec<Vec<usize>> {
     let mut cells = vec![Vec::new()];
-    for a in 0..dims.len() {
+    for (a, &dim) in dims.iter().enumerate() {
         if !axes.contains(&a) {
-            cells = cells.into_iter().flat_map(|_| vec![Vec::new(); dims[a]]).collect();
+            cells = cells.into_iter().flat_map(|_| vec![Vec::new(); dim]).collect();
         }
     }
     let total: usize = dims.iter().product();

@@ -23,7 +23,7 @@ pub fn main(args: &Bench) -> Result<bool, String> {
     let mut built = Vec::new();
     for (i, (entry, dims)) in models.iter().enumerate() {
         eprintln!("building {} of {}: {}", i + 1, models.len(), entry.name);
-        let expanded = compiler::compile(&entry.path, dims).unwrap_or_default();
+        let expanded = compiler::expansion(&entry.path, dims).unwrap_or_default();
         built.push((expanded, scratch.build_one(i)?));
     }
     let mut rows = Vec::new();

@@ -6,7 +6,7 @@ use crate::layout::{Entry, entries};
 use crate::report::{Row, Status, print_checks, write_json};
 use crate::scratch::{Profile, Program, Scratch};
 use crate::{Check, Selection, compiler, dims, run};
-use sofie_infer::npz::Tolerance;
+use sofie_infer_runtime::npz::Tolerance;
 
 /// Runs the command; whether every model is ok.
 pub fn main(args: &Check) -> Result<bool, String> {
@@ -47,14 +47,14 @@ pub fn row((entry, dims): &(Entry, dims::Dims), program: &Program, scratch: &Scr
     };
     match program {
         // The compiler's own words where it refuses; what rustc says where it does not, since then that is our fault.
-        Program::Failed(rustc) => match compiler::compile(&entry.path, dims) {
-            Err(compiler::Failure::Refused(message)) => {
+        Program::Failed(rustc) => match compiler::refusal(&entry.path, dims) {
+            Some(compiler::Failure::Refused(message)) => {
                 (row.status, row.message) = (Status::Refused, message)
             }
-            Err(compiler::Failure::Panicked(message)) => {
+            Some(compiler::Failure::Panicked(message)) => {
                 (row.status, row.message) = (Status::BuildFailed, message)
             }
-            Ok(_) => (row.status, row.message) = (Status::BuildFailed, rustc.clone()),
+            None => (row.status, row.message) = (Status::BuildFailed, rustc.clone()),
         },
         Program::Built { path, .. } => match run::lines(path, &arguments(entry), &scratch.logs(index)) {
             Ok(lines) => judge(&mut row, &lines),

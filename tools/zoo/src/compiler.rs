@@ -1,9 +1,14 @@
-//! What the tool asks of the compiler in its own process: a model's declared inputs, and the message of a refusal.
+//! What the tool asks of the compiler in its own process: a model's declared inputs, the message of a refusal, how long an
+//! expansion takes.
 
-use std::path::Path;
-use std::time::Duration;
+use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use proc_macro2::Span;
+use quote::{format_ident, quote};
 use sofie_infer_compiler::onnx::{self, DimSpec, ValueType};
+use sofie_infer_compiler::{Options, Request};
 
 pub use sofie_infer_compiler::onnx::DimSpec as Dim;
 
@@ -30,8 +35,35 @@ pub enum Failure {
     Panicked(String),
 }
 
-/// Compiles the model as the macro would; the time it took.
-pub fn compile(model: &Path, dims: &Dims) -> Result<Duration, Failure> {
-    let _ = (model, dims);
-    Ok(Duration::ZERO)
+/// What the compiler has against the model; nothing where it compiles.
+pub fn refusal(model: &Path, dims: &Dims) -> Option<Failure> {
+    let dims = dims.iter().map(|(symbol, &extent)| (symbol.clone(), extent as u64)).collect();
+    let options = Options { dims, ..Options::default() };
+    match catch_unwind(|| sofie_infer_compiler::compile(model, model, &options).err()) {
+        Ok(failure) => failure.map(|f| Failure::Refused(f.errors.to_string())),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|&s| s.to_owned()));
+            Some(Failure::Panicked(format!("the compiler panicked: {}", text.unwrap_or_default())))
+        }
+    }
+}
+
+/// How long the macro takes from the file to the tokens; nothing where it panics.
+pub fn expansion(model: &Path, dims: &Dims) -> Option<Duration> {
+    let request = Request {
+        krate: quote!(sofie_infer),
+        attributes: quote!(),
+        visibility: quote!(pub),
+        name: format_ident!("model"),
+        root: PathBuf::new(),
+        path: model.to_string_lossy().into_owned(),
+        span: Span::call_site(),
+        dims: dims.iter().map(|(symbol, &extent)| (symbol.clone(), extent as u64)).collect(),
+        test: None,
+        print: None,
+    };
+    let start = Instant::now();
+    catch_unwind(|| drop(sofie_infer_compiler::expand(&request))).ok()?;
+    Some(start.elapsed())
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use sofie_infer::npz::Npz;
+use sofie_infer_runtime::npz::Npz;
 
 use crate::compiler::{self, Dim};
 use crate::layout::Entry;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use sofie_infer::npz::Tolerance;
+use sofie_infer_runtime::npz::Tolerance;
 
 /// One model of the directory.
 #[derive(Clone, Debug)]

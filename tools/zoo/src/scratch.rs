@@ -244,7 +244,7 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sofie_infer::npz::Tolerance;
+    use sofie_infer_runtime::npz::Tolerance;
 
     #[test]
     fn programs_have_names_of_their_own() {

@@ -134,6 +134,38 @@ pub fn without_tests(code: &str) -> String {
     String::from_utf8(out).unwrap_or_default()
 }
 
+/// Blanked code without what stands inside `quote!` and its like: that code is the user's, not ours.
+pub fn without_quotes(code: &str) -> String {
+    let mut out = code.as_bytes().to_vec();
+    for name in ["quote", "quote_spanned", "parse_quote"] {
+        for at in words(code, name) {
+            let start = at + name.len();
+            if code[start..].starts_with('!') {
+                wipe(&mut out, start, group_end(code.as_bytes(), start));
+            }
+        }
+    }
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// The end of the first bracketed group from `start` on.
+fn group_end(b: &[u8], start: usize) -> usize {
+    let mut depth = 0usize;
+    for (i, &c) in b.iter().enumerate().skip(start) {
+        match c {
+            b'{' | b'(' | b'[' => depth += 1,
+            b'}' | b')' | b']' => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return i + 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    b.len()
+}
+
 /// The end of an item: its `;`, or the brace that closes its body.
 fn item_end(b: &[u8], start: usize) -> usize {
     let mut depth = 0usize;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cpu_time::ThreadTime;
-use sofie_infer::rt::DynSession;
+use sofie_infer_runtime::DynSession;
 
 use crate::peers::{Buffers, Peer, openvino::OpenVino, ort::Ort};
 use crate::{Built, Infer, Inputs, Sizes, Timing, inputs};

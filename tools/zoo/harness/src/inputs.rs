@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::path::Path;
 
-use sofie_infer::npz::{Array, Npz, Scalar};
-use sofie_infer::rt::{self, DType, TensorInfo};
+use sofie_infer_runtime::npz::{Array, Npz, Scalar};
+use sofie_infer_runtime::{self as rt, DType, TensorInfo};
 
 /// The case's inputs in the model's order; `None` when they have other shapes than it was compiled for.
 pub fn read(model: &[TensorInfo], case: &Path) -> Result<Option<Vec<Array>>, String> {

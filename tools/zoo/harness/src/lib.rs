@@ -5,8 +5,8 @@
 
 use std::process::ExitCode;
 
-use sofie_infer::npz::Array;
-use sofie_infer::rt::DynSession;
+use sofie_infer_runtime::DynSession;
+use sofie_infer_runtime::npz::Array;
 
 #[cfg(feature = "peers")]
 mod bench;

@@ -4,8 +4,8 @@
 //! memory of ours, so that a call does the network's work and nothing else. This folder holds the only `unsafe` outside
 //! the runtime: foreign functions from libraries that are opened at run time.
 
-use sofie_infer::npz::Array;
-use sofie_infer::rt::{DType, DynSession};
+use sofie_infer_runtime::npz::Array;
+use sofie_infer_runtime::{DType, DynSession};
 
 pub mod openvino;
 pub mod ort;

@@ -11,7 +11,7 @@ use ort_sys::{
     GraphOptimizationLevel, ONNXTensorElementDataType as Onnx, ORT_API_VERSION, OrtAllocatorType, OrtApi,
     OrtApiBase, OrtIoBinding, OrtLoggingLevel, OrtMemType, OrtRunOptions, OrtSession, OrtStatusPtr,
 };
-use sofie_infer::rt::DType;
+use sofie_infer_runtime::DType;
 
 use super::{Buffers, Peer};
 

@@ -83,7 +83,7 @@ pub fn distance(got: &Array, want: &Array, tolerance: Tolerance) -> Result<Dista
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sofie_infer_runtime::DType;
+    use crate::DType;
 
     fn array(values: &[f32]) -> Array {
         let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();

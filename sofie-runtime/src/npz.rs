@@ -4,8 +4,8 @@
 //! is here, whatever the file was, and a damaged file is an error, never other numbers.
 //!
 //! ```
-//! # fn main() -> Result<(), sofie_infer::npz::Error> {
-//! let jets = sofie_infer::npz::Npz::open("assets/particlenet_jets.npz")?;
+//! # fn main() -> Result<(), sofie_infer_runtime::npz::Error> {
+//! let jets = sofie_infer_runtime::npz::Npz::open("../assets/particlenet_jets.npz")?;
 //! let points = jets.array("points")?;
 //! assert_eq!(points.shape, [200, 2, 64]);
 //! let values: Vec<f32> = points.values()?;
@@ -17,7 +17,7 @@
 use std::fmt;
 use std::path::Path;
 
-use sofie_infer_runtime::{DType, Element, bf16, f16};
+use crate::{DType, Element, bf16, f16};
 
 mod compare;
 mod npy;

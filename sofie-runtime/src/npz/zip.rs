@@ -163,8 +163,8 @@ mod tests {
     use super::super::{Array, Npz};
     use super::*;
 
-    const STORED: &str = "assets/io/hls4ml_mlp/case0/inputs.npz";
-    const DEFLATED: &str = "assets/particlenet_reference.npz";
+    const STORED: &str = "../assets/io/hls4ml_mlp/case0/inputs.npz";
+    const DEFLATED: &str = "../assets/particlenet_reference.npz";
 
     #[test]
     fn checksum_of_the_standard() {
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(npz.names().collect::<Vec<_>>(), ["x"]);
         assert_eq!(npz.array("x")?.shape, [1, 16]);
         let reference = Npz::open(DEFLATED)?;
-        let output = Npz::open("assets/io/particlenet/case0/outputs.npz")?;
+        let output = Npz::open("../assets/io/particlenet/case0/outputs.npz")?;
         assert_eq!(reference.array("softmax")?, output.array("softmax")?);
         let sum: f64 = reference.array("softmax")?.to_f64().iter().sum();
         assert!((sum - 1.0).abs() < 1e-6);

@@ -1,0 +1,166 @@
+//! Scaled dot-product attention, `softmax(scale · q·kᵀ + mask) · v`, head by head, without ever holding more
+//! scores than a block of rows has.
+//!
+//! Every tensor has a stride for each of its axes, so heads are read where a projection `[B, L, H·D]` left them.
+//! Keys and values of a head are packed once into panels (in scratch) and shared by all its queries; a few
+//! queries alone, as when a language model makes its next token, read them where they lie.
+
+mod blocks;
+mod direct;
+mod softmax;
+#[cfg(test)]
+mod tests;
+
+use crate::gemm::packed_len;
+use crate::simd::{self, LANES};
+
+/// `q [B, H, L, D], k [B, G, S, D], v [B, G, S, E], mask [b, h, L, S] → y [B, H, L, E]`; H is a multiple of G,
+/// and H / G heads in a row share keys and values. Strides count floats.
+///
+/// Terms of a softmax below e⁻⁸⁷ of its largest are 0. A query that the mask hides every key from is NaN, as a
+/// softmax of nothing but −∞ is (ONNX Runtime's decomposed graph says so too); with no keys at all y is 0.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attention {
+    /// B.
+    pub batch: usize,
+    /// H: heads of queries.
+    pub heads: usize,
+    /// G: heads of keys and values.
+    pub groups: usize,
+    /// L: queries of a head.
+    pub queries: usize,
+    /// S: keys of a head.
+    pub keys: usize,
+    /// D: extent of a query and of a key.
+    pub depth: usize,
+    /// E: extent of a value.
+    pub width: usize,
+    /// Factor of the products before the mask.
+    pub scale: f32,
+    /// Query i sees keys up to `i + S - L` alone.
+    pub causal: bool,
+    /// Strides of q along B, H, L, D.
+    pub q: [usize; 4],
+    /// Strides of k along B, G, S, D.
+    pub k: [usize; 4],
+    /// Strides of v along B, G, S, E.
+    pub v: [usize; 4],
+    /// Strides of the mask along B, H, L, S, 0 where it is broadcast; none where there is no mask.
+    pub mask: Option<[usize; 4]>,
+    /// Strides of y along B, H, L; along E it is dense.
+    pub y: [usize; 3],
+}
+
+/// Queries whose scores are held at once: two tiles of a product.
+const ROWS: usize = 24;
+/// Up to so many queries do without packed keys and values.
+const FEW: usize = 3;
+
+impl Attention {
+    /// Runs the attention. `mask` is empty where the descriptor has none.
+    ///
+    /// # Panics
+    /// When a slice is too short for the descriptor.
+    pub fn run(&self, y: &mut [f32], q: &[f32], k: &[f32], v: &[f32], mask: &[f32], scratch: &mut [f32]) {
+        let &Attention { batch, heads, groups, queries, keys, depth, width, .. } = self;
+        assert!(
+            groups != 0 && heads.is_multiple_of(groups) || heads == 0,
+            "attention: heads do not share evenly"
+        );
+        assert!(q.len() >= extent([batch, heads, queries, depth], self.q), "attention: q is too short");
+        assert!(k.len() >= extent([batch, groups, keys, depth], self.k), "attention: k is too short");
+        assert!(v.len() >= extent([batch, groups, keys, width], self.v), "attention: v is too short");
+        if let Some(strides) = self.mask {
+            assert!(
+                mask.len() >= extent([batch, heads, queries, keys], strides),
+                "attention: the mask is too short"
+            );
+        }
+        let [b, h, l] = self.y;
+        assert!(y.len() >= extent([batch, heads, queries, width], [b, h, l, 1]), "attention: y is too short");
+        assert!(scratch.len() >= self.scratch(), "attention: too little scratch");
+        if batch == 0 || heads == 0 || queries == 0 || width == 0 {
+            return;
+        }
+        let (q, k, v, mask) = (q.as_ptr(), k.as_ptr(), v.as_ptr(), mask.as_ptr());
+        let heads = Heads { at: self, y: y.as_mut_ptr(), q, k, v, mask, scratch: scratch.as_mut_ptr() };
+        if self.is_direct() {
+            simd::dispatch(direct::Direct(heads))
+        } else {
+            simd::dispatch(blocks::Blocks(heads))
+        }
+    }
+
+    /// Floats of scratch that [`Attention::run`] needs.
+    #[must_use]
+    pub const fn scratch(&self) -> usize {
+        if self.is_direct() {
+            return self.row();
+        }
+        let rows = if self.queries < ROWS { self.queries } else { ROWS };
+        packed_len(self.depth, self.keys) + packed_len(self.keys, self.width) + rows * self.row()
+    }
+
+    /// Floats of a row of scores: whole vectors.
+    const fn row(&self) -> usize {
+        self.keys.next_multiple_of(LANES)
+    }
+
+    const fn is_direct(&self) -> bool {
+        self.queries <= FEW && self.k[3] == 1 && self.v[3] == 1 && self.q[3] == 1
+    }
+
+    /// Keys that query `i` sees.
+    #[inline(always)]
+    fn visible(&self, i: usize) -> usize {
+        if self.causal { (i + 1 + self.keys).saturating_sub(self.queries).min(self.keys) } else { self.keys }
+    }
+}
+
+/// A checked run.
+struct Heads<'a> {
+    at: &'a Attention,
+    y: *mut f32,
+    q: *const f32,
+    k: *const f32,
+    v: *const f32,
+    mask: *const f32,
+    scratch: *mut f32,
+}
+
+/// Where one head of one batch element stands.
+#[derive(Clone, Copy)]
+struct Head {
+    y: *mut f32,
+    q: *const f32,
+    k: *const f32,
+    v: *const f32,
+    mask: *const f32,
+}
+
+impl Heads<'_> {
+    /// Head `h` of element `b`.
+    #[inline(always)]
+    fn head(&self, b: usize, h: usize) -> Head {
+        let at = self.at;
+        let g = h / (at.heads / at.groups);
+        let [mb, mh, ..] = at.mask.unwrap_or([0; 4]);
+        Head {
+            y: self.y.wrapping_add(b * at.y[0] + h * at.y[1]),
+            q: self.q.wrapping_add(b * at.q[0] + h * at.q[1]),
+            k: self.k.wrapping_add(b * at.k[0] + g * at.k[1]),
+            v: self.v.wrapping_add(b * at.v[0] + g * at.v[1]),
+            mask: self.mask.wrapping_add(b * mb + h * mh),
+        }
+    }
+}
+
+/// Floats from the first to the last element; huge if it overflows.
+fn extent(dims: [usize; 4], strides: [usize; 4]) -> usize {
+    if dims.contains(&0) {
+        return 0;
+    }
+    dims.iter()
+        .zip(strides)
+        .fold(1usize, |n, (&dim, stride)| n.saturating_add((dim - 1).saturating_mul(stride)))
+}

@@ -1,0 +1,9 @@
+//! Every model of `assets/` through the real macro: what one compilation of them all can show.
+//!
+//! One binary for all concerns, since the models take longer to compile than to run.
+#![deny(warnings)]
+
+mod agreement;
+mod allocations;
+mod levels;
+mod models;
