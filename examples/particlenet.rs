@@ -24,6 +24,7 @@ fn main() -> Result<(), Error> {
     let (points, features, mask) =
         (jets.array("points")?.values()?, jets.array("features")?.values()?, jets.array("mask")?.values()?);
     let labels: Vec<i64> = jets.array("labels")?.values()?;
+    #[allow(clippy::type_complexity, reason = "the types of three inputs")]
     let (points, features, mask): (&[[[f32; 64]; 2]], &[[[f32; 64]; 5]], &[[[f32; 64]; 1]]) = (
         points.as_chunks().0.as_chunks().0,
         features.as_chunks().0.as_chunks().0,

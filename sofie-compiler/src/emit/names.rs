@@ -101,7 +101,7 @@ mod tests {
             ("HTTP", "http"),
         ] {
             assert_eq!(snake(name), ident, "{name}");
-            assert!(syn::parse_str::<syn::Ident>(ident).is_ok(), "{ident}");
+            assert!(syn::parse_str::<Ident>(ident).is_ok(), "{ident}");
         }
     }
 

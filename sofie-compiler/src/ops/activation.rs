@@ -192,7 +192,7 @@ mod tests {
         let clip = |args: &[Arg]| run("Clip", 13, &[], args);
         assert_eq!(clip(&[x.clone(), bound(0.0), bound(1.0)]), Tensor::of(&[3], &[0.0f32, 0.5, 1.0]));
         assert_eq!(clip(&[x.clone(), Arg::Left, bound(1.0)]), Tensor::of(&[3], &[-2.0f32, 0.5, 1.0]));
-        assert_eq!(clip(&[x.clone()]), Tensor::of(&[3], &[-2.0f32, 0.5, 9.0]));
+        assert_eq!(clip(std::slice::from_ref(&x)), Tensor::of(&[3], &[-2.0f32, 0.5, 9.0]));
         assert_eq!(clip(&[x.clone(), bound(3.0), f32s(&[], &[2.0])]), Tensor::of(&[3], &[2.0f32; 3]));
         let old = run("Clip", 6, &[("max", Attribute::Float(1.0))], &[x]);
         assert_eq!(old, Tensor::of(&[3], &[-2.0f32, 0.5, 1.0]));

@@ -61,11 +61,11 @@ mod tests {
     fn by_number_and_by_name() {
         let x = f32s(&[3], &[-1.7, 0.0, 2.5]);
         assert_eq!(
-            run("Cast", 13, &[("to", Attribute::Int(7))], &[x.clone()]),
+            run("Cast", 13, &[("to", Attribute::Int(7))], std::slice::from_ref(&x)),
             Tensor::of(&[3], &[-1i64, 0, 2])
         );
         assert_eq!(
-            run("Cast", 1, &[("to", text("BOOL"))], &[x.clone()]),
+            run("Cast", 1, &[("to", text("BOOL"))], std::slice::from_ref(&x)),
             Tensor::of(&[3], &[true, false, true])
         );
         assert!(lowered("Cast", 13, &[("to", Attribute::Int(8))], &[x], 1).unwrap_err().contains("string"));

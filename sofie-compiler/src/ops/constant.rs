@@ -213,8 +213,14 @@ mod tests {
     fn diagonals_and_triangles() {
         let x = Arg::In(Tensor::of(&[2, 3], &[1i32, 2, 3, 4, 5, 6]));
         let k = Attribute::Int(1);
-        assert_eq!(run("EyeLike", 9, &[("k", k)], &[x.clone()]), Tensor::of(&[2, 3], &[0i32, 1, 0, 0, 0, 1]));
-        assert_eq!(run("Trilu", 14, &[], &[x.clone()]), Tensor::of(&[2, 3], &[1i32, 2, 3, 0, 5, 6]));
+        assert_eq!(
+            run("EyeLike", 9, &[("k", k)], std::slice::from_ref(&x)),
+            Tensor::of(&[2, 3], &[0i32, 1, 0, 0, 0, 1])
+        );
+        assert_eq!(
+            run("Trilu", 14, &[], std::slice::from_ref(&x)),
+            Tensor::of(&[2, 3], &[1i32, 2, 3, 0, 5, 6])
+        );
         let lower =
             run("Trilu", 14, &[("upper", Attribute::Int(0))], &[x, Arg::In(Tensor::of(&[], &[-1i64]))]);
         assert_eq!(lower, Tensor::of(&[2, 3], &[0i32, 0, 0, 4, 0, 0]));
@@ -223,9 +229,9 @@ mod tests {
     #[test]
     fn shapes_are_constants_or_extents() {
         let x = f32s(&[2, 3, 4], &[0.0; 24]);
-        assert_eq!(run("Shape", 13, &[], &[x.clone()]), Tensor::of(&[3], &[2i64, 3, 4]));
+        assert_eq!(run("Shape", 13, &[], std::slice::from_ref(&x)), Tensor::of(&[3], &[2i64, 3, 4]));
         let part = [("start", Attribute::Int(-2)), ("end", Attribute::Int(9))];
-        assert_eq!(run("Shape", 15, &part, &[x.clone()]), Tensor::of(&[2], &[3i64, 4]));
+        assert_eq!(run("Shape", 15, &part, std::slice::from_ref(&x)), Tensor::of(&[2], &[3i64, 4]));
         assert_eq!(run("Size", 13, &[], &[x]), Tensor::of(&[], &[24i64]));
         let open = Arg::Open(DType::F32, vec![DimSpec::Symbol("batch".into()), DimSpec::Const(3)]);
         let error = lowered("Shape", 13, &[], &[open], 1).unwrap_err();

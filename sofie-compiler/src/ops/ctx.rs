@@ -224,7 +224,7 @@ impl Ctx<'_, '_> {
         }
     }
 
-    /// `expr` over operands that broadcast as numpy's do; see [`Expr::compile`] for the arithmetic.
+    /// `expr` over operands that broadcast as numpy's do; see `Expr::compile` for the arithmetic.
     ///
     /// # Errors
     /// The operands do not broadcast, or the expression does not apply to their types.

@@ -270,7 +270,7 @@ mod tests {
         let exact = ("epsilon", Attribute::Float(0.0));
         let args = [x, list(&[1.0, 2.0]), list(&[0.0, 1.0])];
         let each = Tensor::of(&[1, 2, 2], &[-1.0f32, 1.0, -1.0, 3.0]);
-        assert_close(&run("InstanceNormalization", 6, &[exact.clone()], &args), &each, 1e-6);
+        assert_close(&run("InstanceNormalization", 6, std::slice::from_ref(&exact), &args), &each, 1e-6);
         let two = ("num_groups", Attribute::Int(2));
         assert_close(&run("GroupNormalization", 21, &[exact.clone(), two.clone()], &args), &each, 1e-6);
         assert_close(&run("GroupNormalization", 18, &[exact, two], &args), &each, 1e-6);
@@ -286,7 +286,7 @@ mod tests {
     fn norms_of_zeros_are_zero() {
         let x = f32s(&[2, 2], &[3.0, -4.0, 0.0, 0.0]);
         assert_eq!(
-            run("LpNormalization", 22, &[], &[x.clone()]),
+            run("LpNormalization", 22, &[], std::slice::from_ref(&x)),
             Tensor::of(&[2, 2], &[0.6f32, -0.8, 0.0, 0.0])
         );
         let one = [("p", Attribute::Int(1)), ("axis", Attribute::Int(0))];

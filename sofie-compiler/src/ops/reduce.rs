@@ -97,9 +97,9 @@ mod tests {
     #[test]
     fn positions_and_running_sums() {
         let x = f32s(&[4], &[1.0, 3.0, 3.0, 2.0]);
-        assert_eq!(run("ArgMax", 13, &[], &[x.clone()]), Tensor::of(&[1], &[1i64]));
+        assert_eq!(run("ArgMax", 13, &[], std::slice::from_ref(&x)), Tensor::of(&[1], &[1i64]));
         let last = [("select_last_index", Attribute::Int(1)), ("keepdims", Attribute::Int(0))];
-        assert_eq!(run("ArgMax", 13, &last, &[x.clone()]), Tensor::of(&[], &[2i64]));
+        assert_eq!(run("ArgMax", 13, &last, std::slice::from_ref(&x)), Tensor::of(&[], &[2i64]));
         let axis = Arg::Const(Tensor::of(&[], &[0i32]));
         assert_eq!(
             run("CumSum", 14, &[], &[x.clone(), axis.clone()]),

@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn dropout_drops_nothing() {
         let x = f32s(&[2], &[1.0, 2.0]);
-        let all = run_all("Dropout", 13, &[], &[x.clone()], 2).unwrap();
+        let all = run_all("Dropout", 13, &[], std::slice::from_ref(&x), 2).unwrap();
         assert_eq!(all, [Tensor::of(&[2], &[1.0f32, 2.0]), Tensor::of(&[2], &[true, true])]);
         let training = [x, Arg::Left, Arg::Const(Tensor::of(&[], &[true]))];
         assert!(lowered("Dropout", 13, &[], &training, 1).unwrap_err().contains("training"));

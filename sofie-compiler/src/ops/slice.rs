@@ -189,7 +189,7 @@ mod tests {
             ("ends", Attribute::Ints(vec![3])),
             ("axes", Attribute::Ints(vec![1])),
         ];
-        assert_eq!(run("Slice", 9, &attrs, &[x.clone()]), Tensor::of(&[2, 2], &[1i64, 2, 4, 5]));
+        assert_eq!(run("Slice", 9, &attrs, std::slice::from_ref(&x)), Tensor::of(&[2, 2], &[1i64, 2, 4, 5]));
         assert_eq!(
             run("Slice", 10, &[], &[x, ints(&[1, 0]), ints(&[2, 2])]),
             Tensor::of(&[1, 2], &[3i64, 4])
@@ -215,9 +215,17 @@ mod tests {
             Ok::<_, String>(parts.iter().map(Tensor::len).collect::<Vec<_>>())
         };
         assert_eq!(lens(13, &[], &[x.clone(), ints(&[4, 1])], 2).unwrap(), [4, 1]);
-        assert_eq!(lens(11, &[("split", Attribute::Ints(vec![2, 3]))], &[x.clone()], 2).unwrap(), [2, 3]);
-        assert_eq!(lens(18, &[("num_outputs", Attribute::Int(3))], &[x.clone()], 3).unwrap(), [2, 2, 1]);
-        assert!(lens(13, &[], &[x.clone()], 2).unwrap_err().contains("does not divide into 2 parts"));
+        assert_eq!(
+            lens(11, &[("split", Attribute::Ints(vec![2, 3]))], std::slice::from_ref(&x), 2).unwrap(),
+            [2, 3]
+        );
+        assert_eq!(
+            lens(18, &[("num_outputs", Attribute::Int(3))], std::slice::from_ref(&x), 3).unwrap(),
+            [2, 2, 1]
+        );
+        assert!(
+            lens(13, &[], std::slice::from_ref(&x), 2).unwrap_err().contains("does not divide into 2 parts")
+        );
         assert!(lens(13, &[], &[x, ints(&[4, 2])], 2).unwrap_err().contains("for extent 5"));
     }
 }

@@ -55,14 +55,18 @@ mod tests {
         let x = f32s(&[1, 2, 2], &[0.0, 0.0, 1.0, 1.0]);
         let axis = |n: i64| [("axis", Attribute::Int(n))];
         let (p, q) = (0.268_941_43f32, 0.731_058_6f32);
-        assert_close(&run("Softmax", 13, &[], &[x.clone()]), &Tensor::of(&[1, 2, 2], &[0.5f32; 4]), 0.0);
         assert_close(
-            &run("Softmax", 13, &axis(1), &[x.clone()]),
+            &run("Softmax", 13, &[], std::slice::from_ref(&x)),
+            &Tensor::of(&[1, 2, 2], &[0.5f32; 4]),
+            0.0,
+        );
+        assert_close(
+            &run("Softmax", 13, &axis(1), std::slice::from_ref(&x)),
             &Tensor::of(&[1, 2, 2], &[p, p, q, q]),
             1e-7,
         );
         let flat = Tensor::of(&[1, 2, 2], &[p / 2.0, p / 2.0, q / 2.0, q / 2.0]);
-        assert_close(&run("Softmax", 11, &[], &[x.clone()]), &flat, 1e-7);
+        assert_close(&run("Softmax", 11, &[], std::slice::from_ref(&x)), &flat, 1e-7);
         let log = Tensor::of(&[1, 2, 2], &[-1.313_261_7f32, -1.313_261_7, -0.313_261_7, -0.313_261_7]);
         assert_close(&run("LogSoftmax", 13, &axis(-2), &[x]), &log, 1e-6);
     }

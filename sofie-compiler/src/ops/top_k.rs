@@ -39,7 +39,7 @@ mod tests {
         let smallest = [("largest", Attribute::Int(0))];
         let low = run_all("TopK", 11, &smallest, &[x.clone(), ints(&[1])], 2).unwrap();
         assert_eq!(low[1], Tensor::of(&[3, 1], &[0i64, 0, 1]));
-        let old = run_all("TopK", 1, &[("k", Attribute::Int(1))], &[x.clone()], 2).unwrap();
+        let old = run_all("TopK", 1, &[("k", Attribute::Int(1))], std::slice::from_ref(&x), 2).unwrap();
         assert_eq!(old[0], Tensor::of(&[3, 1], &[9.0f32, 9.0, 3.0]));
         assert!(lowered("TopK", 11, &[], &[x, ints(&[3])], 2).unwrap_err().contains("k = 3 of 2 elements"));
     }

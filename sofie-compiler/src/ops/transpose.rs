@@ -89,7 +89,10 @@ mod tests {
     #[test]
     fn axes_change_places() {
         let x = Arg::In(Tensor::of(&[2, 3], &[1u8, 2, 3, 4, 5, 6]));
-        assert_eq!(run("Transpose", 13, &[], &[x.clone()]), Tensor::of(&[3, 2], &[1u8, 4, 2, 5, 3, 6]));
+        assert_eq!(
+            run("Transpose", 13, &[], std::slice::from_ref(&x)),
+            Tensor::of(&[3, 2], &[1u8, 4, 2, 5, 3, 6])
+        );
         let perm = [("perm", Attribute::Ints(vec![0, 0]))];
         assert!(lowered("Transpose", 13, &perm, &[x], 1).unwrap_err().contains("does not permute"));
     }

@@ -35,8 +35,14 @@ mod tests {
     #[test]
     fn one_scalar_operation_each() {
         let x = f32s(&[4], &[-1.5, 0.0, 0.5, f32::INFINITY]);
-        assert_eq!(run("Abs", 13, &[], &[x.clone()]), Tensor::of(&[4], &[1.5, 0.0, 0.5, f32::INFINITY]));
-        assert_eq!(run("Floor", 13, &[], &[x.clone()]), Tensor::of(&[4], &[-2.0, 0.0, 0.0, f32::INFINITY]));
+        assert_eq!(
+            run("Abs", 13, &[], std::slice::from_ref(&x)),
+            Tensor::of(&[4], &[1.5, 0.0, 0.5, f32::INFINITY])
+        );
+        assert_eq!(
+            run("Floor", 13, &[], std::slice::from_ref(&x)),
+            Tensor::of(&[4], &[-2.0, 0.0, 0.0, f32::INFINITY])
+        );
         assert_eq!(
             run("Not", 1, &[], &[Arg::In(Tensor::of(&[2], &[true, false]))]),
             Tensor::of(&[2], &[false, true])
@@ -48,7 +54,7 @@ mod tests {
         let x = f32s(&[4], &[f32::NEG_INFINITY, f32::NAN, 1.0, f32::INFINITY]);
         let only = |n: i64, p: i64| {
             let attrs = [("detect_negative", Attribute::Int(n)), ("detect_positive", Attribute::Int(p))];
-            run("IsInf", 10, &attrs, &[x.clone()])
+            run("IsInf", 10, &attrs, std::slice::from_ref(&x))
         };
         assert_eq!(only(1, 1), Tensor::of(&[4], &[true, false, false, true]));
         assert_eq!(only(1, 0), Tensor::of(&[4], &[true, false, false, false]));

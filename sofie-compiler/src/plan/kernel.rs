@@ -18,6 +18,7 @@ macro_rules! kernels {
     ($($(#[$doc:meta])* $variant:ident: $descriptor:ident . $method:ident;)*) => {
         /// A kernel with its shape. Operands are listed as `writes ← reads`.
         #[derive(Clone, Debug, PartialEq)]
+        #[expect(clippy::large_enum_variant, reason = "a plan has few steps, and each is read in place")]
         pub enum Kernel {
             $($(#[$doc])* $variant($descriptor),)*
         }

@@ -28,6 +28,11 @@ impl Layout {
         self.dims.iter().product()
     }
 
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Whether the elements from axis `from` on are row-major without gaps.
     pub fn dense_from(&self, from: usize) -> bool {
         let mut step = 1;
@@ -42,7 +47,7 @@ impl Layout {
 
     /// Whether all elements are row-major without gaps.
     pub fn is_dense(&self) -> bool {
-        self.len() == 0 || self.dense_from(0)
+        self.is_empty() || self.dense_from(0)
     }
 
     /// Axis i of the result is axis `perm[i]`.
@@ -83,7 +88,7 @@ impl Layout {
 
     /// The same elements in row-major order under other extents, where strides can say so.
     pub fn reshape(&self, dims: &[usize]) -> Option<Layout> {
-        if self.len() == 0 {
+        if self.is_empty() {
             return Some(Layout { offset: self.offset, ..Layout::dense(dims) });
         }
         let runs = self.runs();
@@ -134,7 +139,7 @@ impl Layout {
 
     /// The positions of the lowest and the highest element.
     pub fn reach(&self) -> Option<(isize, isize)> {
-        if self.len() == 0 {
+        if self.is_empty() {
             return None;
         }
         let (mut low, mut high) = (self.offset, self.offset);

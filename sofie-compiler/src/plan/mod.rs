@@ -1,6 +1,6 @@
 //! Graph → plan: which kernels run in which order over which bytes.
 //!
-//! [`select`] walks the graph and picks a runtime kernel for each node; values that are views get a
+//! `select` walks the graph and picks a runtime kernel for each node; values that are views get a
 //! [`Layout`] and no step. Every kernel is one of the runtime's own descriptors, so a plan can be run in
 //! process (`execute`), printed as constants into the expansion, and checked (`check`) without either.
 

@@ -321,7 +321,7 @@ impl<'g> Planner<'g> {
             let v = output.value;
             let mut home = self.home(v)?;
             let taken = |home: &Home| {
-                outputs.iter().any(|(_, o): &(Port, Operand)| o.root == home.root && home.layout.len() > 0)
+                outputs.iter().any(|(_, o): &(Port, Operand)| o.root == home.root && !home.layout.is_empty())
             };
             if !matches!(home.root, Root::Buffer(_)) || !home.layout.is_dense() || taken(&home) {
                 let to = self.alloc(home.dtype, &home.layout.dims.clone(), home.value);

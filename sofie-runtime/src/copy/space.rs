@@ -2,7 +2,7 @@
 //! rewrites that make them few: unit axes dropped, axes that continue one another merged, axes in the order
 //! of the destination's memory. Runs while compiling; kernels only see the result.
 
-/// Axes of a descriptor: what is left when [`Space`] has merged a tensor's axes.
+/// Axes of a descriptor: what is left when `Space` has merged a tensor's axes.
 pub const RANK: usize = 8;
 /// Axes of a tensor that a descriptor can be built from.
 pub const MAX_AXES: usize = 16;

@@ -24,7 +24,7 @@ impl Gather {
     /// Whole slices of `x` at `axis`, ONNX `Gather`: `x [B…, P…, n, Q…]`, `index [B…, I…]` → `y [B…, P…, I…,
     /// Q…]`, the first `batch` axes going together.
     ///
-    /// `None` when the shapes do not fit or more than [`RANK`] axes are left after merging.
+    /// `None` when the shapes do not fit or more than [`RANK`](crate::copy::RANK) axes are left after merging.
     #[must_use]
     pub fn slices(y: &Strided, x: &Strided, index: &Strided, axis: usize, batch: usize) -> Option<Gather> {
         let (xd, xs, id, is) = (x.dims(), x.strides(), index.dims(), index.strides());
@@ -46,7 +46,7 @@ impl Gather {
 
     /// One element an index along `axis`, ONNX `GatherElements`; `y` has the shape of `index`.
     ///
-    /// `None` when the shapes do not fit or more than [`RANK`] axes are left after merging.
+    /// `None` when the shapes do not fit or more than [`RANK`](crate::copy::RANK) axes are left after merging.
     #[must_use]
     pub fn elements(y: &Strided, x: &Strided, index: &Strided, axis: usize) -> Option<Gather> {
         let (xd, xs, id, is) = (x.dims(), x.strides(), index.dims(), index.strides());
@@ -63,7 +63,7 @@ impl Gather {
     /// ONNX `GatherND`: `x [B…, D…, Q…]`, `index [B…, I…, d]` → `y [B…, I…, Q…]`, each tuple of d indices
     /// choosing along the axes D.
     ///
-    /// `None` when the shapes do not fit or more than [`RANK`] axes are left after merging.
+    /// `None` when the shapes do not fit or more than [`RANK`](crate::copy::RANK) axes are left after merging.
     #[must_use]
     pub fn nd(y: &Strided, x: &Strided, index: &Strided, batch: usize) -> Option<Gather> {
         let (xd, xs) = (x.dims(), x.strides());

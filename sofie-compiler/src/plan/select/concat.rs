@@ -72,7 +72,7 @@ fn ask(p: &mut Planner<'_>, v: ValueId, home: Home, placed: &mut Vec<ValueId>) {
             return;
         }
         Op::Transpose(perm) => Some(home.layout.transpose_back(perm)),
-        Op::Reshape(_) => home.layout.reshape(&p.dims(producer.inputs[0]).to_vec()),
+        Op::Reshape(_) => home.layout.reshape(p.dims(producer.inputs[0])),
         _ => None,
     };
     if let Some(layout) = layout {

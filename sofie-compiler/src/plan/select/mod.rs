@@ -71,13 +71,13 @@ pub(super) fn strided(l: &Layout) -> Result<Strided, Invalid> {
 /// matrix kernel reads as rows.
 fn is_rows(l: &Layout) -> bool {
     let last = l.dims.len().saturating_sub(1);
-    l.len() == 0 || (l.dense_from(last) && l.rows(last).is_some_and(|(_, stride)| stride >= 0))
+    l.is_empty() || (l.dense_from(last) && l.rows(last).is_some_and(|(_, stride)| stride >= 0))
 }
 
 /// The number of rows and the stride between them, of a layout that [`is_rows`] takes.
 fn rows_of(l: &Layout) -> Result<(usize, usize), Invalid> {
     let last = l.dims.len().saturating_sub(1);
-    if l.len() == 0 {
+    if l.is_empty() {
         return Ok((l.dims[..last].iter().product(), l.dims.last().copied().unwrap_or(1)));
     }
     let (rows, stride) =

@@ -20,7 +20,7 @@ fn cell(c: ir::Cell) -> Cell {
 
 /// Whether steps and sequences have strides that do not run backwards and the features stand together.
 fn is_sequence(l: &Layout) -> bool {
-    l.len() == 0 || (l.dense_from(2) && l.strides.iter().all(|s| *s >= 0))
+    l.is_empty() || (l.dense_from(2) && l.strides.iter().all(|s| *s >= 0))
 }
 
 /// As [`is_sequence`], no two states over one another.

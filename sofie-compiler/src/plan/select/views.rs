@@ -23,8 +23,7 @@ pub fn view(p: &mut Planner<'_>, node: &Node) -> Result<(), Invalid> {
             Some(layout) => layout,
             None => {
                 // The copy may go straight to where the reshaped value is wanted.
-                let back =
-                    p.wanted(*y).and_then(|w| Some((w.clone(), w.layout.reshape(&p.dims(*x).to_vec())?)));
+                let back = p.wanted(*y).and_then(|w| Some((w.clone(), w.layout.reshape(p.dims(*x))?)));
                 let to = match back {
                     Some((wanted, layout)) => {
                         super::super::planner::Home { layout, value: home.value, ..wanted }
