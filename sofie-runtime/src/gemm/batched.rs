@@ -1,5 +1,13 @@
-//! Products of which neither side is known ahead of time, at any strides.
+//! Products of which neither side is known ahead of time: attention scores and values, batched `MatMul`.
+//!
+//! A is read where it lies, at any strides. Sixteen columns of B at a time are read where they lie when its rows are
+//! contiguous, else gathered into scratch first; eight rows of A share them.
+
+use super::pack::NR;
 use crate::Act;
+use crate::act;
+use crate::simd::{Op, Simd, dispatch};
+
 /// `C = act(alpha * A B)` for every index of a batch.
 ///
 /// Element `(i, p)` of A is at `i * a_row + p * a_column` from the batch item's start, element `(p, j)` of B at
@@ -57,40 +65,217 @@ pub struct BatchedGemm {
 }
 
 impl BatchedGemm {
-    /// As documented on the type.
+    /// Floats of scratch that [`BatchedGemm::run`] needs.
+    #[must_use]
     pub const fn scratch(&self) -> usize {
-        0
+        if self.b_column == 1 { 0 } else { self.k * NR }
     }
-    /// As documented on the type.
-    pub fn run(&self, c: &mut [f32], a: &[f32], b: &[f32], _scratch: &mut [f32]) {
-        let mut idx = [0usize; 6];
-        loop {
-            let o = |s: &[usize; 6]| (0..self.batch_rank).map(|i| idx[i] * s[i]).sum::<usize>();
-            let (ao, bo, co) = (o(&self.a_batch), o(&self.b_batch), o(&self.c_batch));
-            if self.batch[..self.batch_rank].contains(&0) {
-                return;
-            }
-            for i in 0..self.m {
-                for j in 0..self.n {
-                    let mut s = 0f32;
-                    for p in 0..self.k {
-                        s = a[ao + i * self.a_row + p * self.a_column]
-                            .mul_add(b[bo + p * self.b_row + j * self.b_column], s);
-                    }
-                    c[co + i * self.c_row + j] = self.act.apply(s * self.alpha);
+
+    /// Runs the products.
+    ///
+    /// # Panics
+    /// When a slice is too short for the extents and strides, or the scratch for [`BatchedGemm::scratch`].
+    pub fn run(&self, c: &mut [f32], a: &[f32], b: &[f32], scratch: &mut [f32]) {
+        assert!(self.batch_rank <= self.batch.len(), "the batch has at most 6 axes: {self:?}");
+        let fits = |len: usize, batch: &[usize; 6], matrix: [(usize, usize); 2]| {
+            let mut last = 0usize;
+            for (n, stride) in self.batch.iter().copied().zip(*batch).take(self.batch_rank).chain(matrix) {
+                if n == 0 {
+                    return true;
                 }
+                last = last.saturating_add((n - 1).saturating_mul(stride));
             }
-            let mut d = self.batch_rank;
+            last < len
+        };
+        let (m, k, n) = (self.m, self.k, self.n);
+        assert!(fits(c.len(), &self.c_batch, [(m, self.c_row), (n, 1)]), "C is too short for {self:?}");
+        assert!(
+            fits(a.len(), &self.a_batch, [(m, self.a_row), (k, self.a_column)]),
+            "A is too short: {self:?}"
+        );
+        assert!(
+            fits(b.len(), &self.b_batch, [(k, self.b_row), (n, self.b_column)]),
+            "B is too short: {self:?}"
+        );
+        assert!(scratch.len() >= self.scratch(), "the scratch is too short for {self:?}");
+        if m == 0 || n == 0 || self.batch[..self.batch_rank].contains(&0) {
+            return;
+        }
+        dispatch(Batch {
+            g: self,
+            c: c.as_mut_ptr(),
+            a: a.as_ptr(),
+            b: b.as_ptr(),
+            scratch: scratch.as_mut_ptr(),
+        });
+    }
+}
+
+/// Checked operands.
+struct Batch<'a> {
+    g: &'a BatchedGemm,
+    c: *mut f32,
+    a: *const f32,
+    b: *const f32,
+    scratch: *mut f32,
+}
+
+impl Op for Batch<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let g = self.g;
+        let mut at = [0usize; 6];
+        loop {
+            let start = |strides: &[usize; 6]| -> usize {
+                at.iter().zip(strides).take(g.batch_rank).map(|(i, stride)| i * stride).sum()
+            };
+            // SAFETY: `BatchedGemm::run` checked the whole walk; C is borrowed mutably, so nothing overlaps it.
+            unsafe {
+                let (c, a) = (self.c.add(start(&g.c_batch)), self.a.add(start(&g.a_batch)));
+                matrix(s, g, c, a, self.b.add(start(&g.b_batch)), self.scratch);
+            }
+            let mut axis = g.batch_rank;
             loop {
-                if d == 0 {
+                if axis == 0 {
                     return;
                 }
-                d -= 1;
-                idx[d] += 1;
-                if idx[d] < self.batch[d] {
+                axis -= 1;
+                at[axis] += 1;
+                if at[axis] < g.batch[axis] {
                     break;
                 }
-                idx[d] = 0;
+                at[axis] = 0;
+            }
+        }
+    }
+}
+
+/// One product of the batch.
+///
+/// # Safety
+/// The pointers lead to the matrices that the descriptor says, `scratch` to [`BatchedGemm::scratch`] floats.
+#[inline(always)]
+unsafe fn matrix<S: Simd>(
+    s: S,
+    g: &BatchedGemm,
+    c: *mut f32,
+    a: *const f32,
+    b: *const f32,
+    scratch: *mut f32,
+) {
+    let mut column = 0;
+    while column < g.n {
+        let width = (g.n - column).min(NR);
+        // SAFETY: rows and columns are inside the matrices; the panel has `k` rows of 16.
+        unsafe {
+            let mut panel = (b.add(column * g.b_column), g.b_row, width);
+            if g.b_column != 1 {
+                for p in 0..g.k {
+                    for j in 0..NR {
+                        let from = b.add(p * g.b_row + (column + j.min(width - 1)) * g.b_column);
+                        *scratch.add(p * NR + j) = *from;
+                    }
+                }
+                panel = (scratch.cast_const(), NR, NR);
+            }
+            let mut row = 0;
+            while row < g.m {
+                let (c, a) = (c.add(row * g.c_row + column), a.add(row * g.a_row));
+                row += match g.m - row {
+                    8.. => tile::<S, 8>(s, g, c, a, panel, width),
+                    4.. => tile::<S, 4>(s, g, c, a, panel, width),
+                    2.. => tile::<S, 2>(s, g, c, a, panel, width),
+                    _ => tile::<S, 1>(s, g, c, a, panel, width),
+                };
+            }
+        }
+        column += NR;
+    }
+}
+
+/// `R` rows against up to 16 columns; gives `R`. The panel is its start, its row stride and the columns it holds.
+///
+/// # Safety
+/// `R` rows of A and C and `k` rows of the panel are there.
+#[inline(always)]
+unsafe fn tile<S: Simd, const R: usize>(
+    s: S,
+    g: &BatchedGemm,
+    c: *mut f32,
+    a: *const f32,
+    (b, ldb, held): (*const f32, usize, usize),
+    width: usize,
+) -> usize {
+    let (zero, mask, whole) = (s.zero(), s.mask_first(width), held == NR);
+    let mut acc = [zero; R];
+    // SAFETY: the caller's promise; columns past `held` are masked.
+    unsafe {
+        for p in 0..g.k {
+            let row = b.add(p * ldb);
+            let y = if whole { s.load_ptr(row) } else { s.load_masked_ptr(row, mask, zero) };
+            for (r, acc) in acc.iter_mut().enumerate() {
+                *acc = s.mul_add(s.splat(*a.add(r * g.a_row + p * g.a_column)), y, *acc);
+            }
+        }
+        let alpha = s.splat(g.alpha);
+        for (r, acc) in acc.iter().enumerate() {
+            let v = if g.alpha == 1.0 { *acc } else { s.mul(*acc, alpha) };
+            s.store_masked_ptr(act::apply(s, g.act, v), c.add(r * g.c_row), mask);
+        }
+    }
+    R
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::for_each_level;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn products_agree_with_plain_loops() {
+        for (m, k, n) in [(1, 1, 1), (3, 5, 2), (8, 16, 16), (9, 7, 17), (13, 0, 5), (0, 3, 4), (20, 33, 40)]
+        {
+            for transposed in [false, true] {
+                let (b_row, b_column) = if transposed { (1, k) } else { (n, 1) };
+                let g = BatchedGemm {
+                    batch: [2, 3, 0, 0, 0, 0],
+                    batch_rank: 2,
+                    a_batch: [3 * m * k, m * k, 0, 0, 0, 0],
+                    b_batch: [0, k * n, 0, 0, 0, 0],
+                    c_batch: [3 * m * n, m * n, 0, 0, 0, 0],
+                    m,
+                    k,
+                    n,
+                    a_row: k,
+                    a_column: 1,
+                    b_row,
+                    b_column,
+                    c_row: n,
+                    alpha: 0.5,
+                    act: Act::Relu,
+                };
+                let a: Vec<f32> = (0..6 * m * k).map(|i| (i * 37 % 41) as f32 / 9.0 - 2.0).collect();
+                let b: Vec<f32> = (0..3 * k * n).map(|i| (i * 29 % 43) as f32 / 7.0 - 3.0).collect();
+                let mut want = vec![0.0f32; 6 * m * n];
+                for (item, want) in want.chunks_mut((m * n).max(1)).enumerate() {
+                    for (i, want) in want.iter_mut().enumerate() {
+                        let (row, column) = (i / n, i % n);
+                        let chain = |sum: f32, p: usize| {
+                            let b = b[item % 3 * k * n + p * b_row + column * b_column];
+                            libm::fmaf(a[item * m * k + row * k + p], b, sum)
+                        };
+                        *want = ((0..k).fold(0.0, chain) * 0.5).max(0.0);
+                    }
+                }
+                for_each_level(|level| {
+                    let (mut c, mut scratch) = (vec![f32::NAN; 6 * m * n], vec![0.0; g.scratch()]);
+                    g.run(&mut c, &a, &b, &mut scratch);
+                    assert_eq!(c, want, "{m}x{k}x{n} transposed {transposed} at {}", level.name());
+                });
             }
         }
     }
