@@ -7,7 +7,7 @@ use crate::simd::Simd;
 
 /// Bytes of a vector.
 const VECTOR: usize = 64;
-/// From here on `memcpy` is as fast and knows about pages and streaming stores.
+/// From here on it is left to `memcpy`, which knows about pages and streaming stores.
 const LONG: usize = 4096;
 
 /// Copies `bytes` bytes.

@@ -1,12 +1,13 @@
 //! Rows of `f32` with small k, sixteen rows at a time:
 //! 1. Cut each row into 16, 32, 64 or 256 groups (columns modulo that) and take each group's best.
 //! 2. Turn the sixteen rows into lanes and sort their group bests by a network: the k-th of them is a bound
-//!    that at least k elements of the row reach, and on random rows few more (12 of 128 for k = 8, 24 for 17).
+//!    that at least k elements of the row reach, and on long random rows few more (11 expected for k = 8, 24
+//!    for 17: the draws until so many groups have been hit).
 //! 3. Collect the elements that reach the bound and count, for each, how many of them come before it: that is
 //!    its place in the result.
 //!
 //! No step branches on the data but the loop over the candidates' bits. Rows with NaN or with too many ties
-//! go through the heap. 128 rows of 128 with k = 17 take 128 × 0.1 µs; ONNX Runtime takes ten times that.
+//! go through the heap. 128 rows of 128 with k = 17 take 27 µs (Zen 4, AVX-512), in ONNX Runtime 64 µs.
 
 use super::{TopK, heap};
 use crate::simd::{self, LANES, Op, Simd};
