@@ -5,19 +5,28 @@ use super::kernel::Kernel;
 use super::{Operand, Plan, Root, Step};
 use crate::ir::{Invalid, Tensor, Value};
 use sofie_infer_runtime::{DType, bf16, f16, map, recurrent};
+use std::time::{Duration, Instant};
 
 /// The outputs for the given inputs, in order.
 ///
 /// # Errors
 /// Where the inputs are not what the plan takes.
 pub fn execute(plan: &Plan, inputs: &[Tensor]) -> Result<Vec<Tensor>, Invalid> {
+    profile(plan, inputs).map(|(outputs, _)| outputs)
+}
+
+/// The outputs, and the time that each step's kernel took, on operands that were just copied.
+///
+/// # Errors
+/// Where the inputs are not what the plan takes.
+pub fn profile(plan: &Plan, inputs: &[Tensor]) -> Result<(Vec<Tensor>, Vec<Duration>), Invalid> {
     let fits = |(t, p): (&Tensor, &super::Port)| t.dtype() == p.dtype && t.dims() == p.dims;
     if inputs.len() != plan.inputs.len() || !inputs.iter().zip(&plan.inputs).all(fits) {
         return Err(Invalid::new("the inputs do not fit the plan"));
     }
     // A fresh arena is zero in a session too, but nothing may depend on it: fill it with NaN.
     let (arena, prepared) = (vec![0xff; plan.arena_bytes], vec![0xff; plan.prepared_bytes()]);
-    let mut memory = Memory { plan, inputs, arena, prepared };
+    let mut memory = Memory { plan, inputs, arena, prepared, spent: Duration::ZERO };
     for p in &plan.preparations {
         let weights = memory.load::<f32>(Some(&p.weights));
         let mut prepared = vec![0.0; p.prepared.len];
@@ -26,14 +35,17 @@ pub fn execute(plan: &Plan, inputs: &[Tensor]) -> Result<Vec<Tensor>, Invalid> {
         let range = memory.range(&p.prepared);
         memory.prepared[range].copy_from_slice(&bytes);
     }
+    let mut times = Vec::with_capacity(plan.steps.len());
     for step in &plan.steps {
+        memory.spent = Duration::ZERO;
         memory.step(step)?;
+        times.push(memory.spent);
     }
     let outputs = plan.outputs.iter().map(|(port, operand)| {
         Tensor::from_bytes(port.dtype, port.dims.clone(), memory.bytes(operand).to_vec())
             .ok_or_else(|| Invalid::new("an output of another size than its shape says"))
     });
-    outputs.collect()
+    Ok((outputs.collect::<Result<_, _>>()?, times))
 }
 
 /// Runs an expression with `$t` standing for the Rust type of an element; bools are `u8` in memory.
@@ -150,6 +162,8 @@ struct Memory<'a> {
     inputs: &'a [Tensor],
     arena: Vec<u8>,
     prepared: Vec<u8>,
+    /// Time in kernels since the step began.
+    spent: Duration,
 }
 
 impl Memory<'_> {
@@ -179,7 +193,9 @@ impl Memory<'_> {
     /// Runs `f` on a copy of what the operand holds and writes that back.
     fn write<T: Value>(&mut self, o: &Operand, f: impl FnOnce(&mut [T])) {
         let mut values = self.load::<T>(Some(o));
+        let start = Instant::now();
         f(&mut values);
+        self.spent += start.elapsed();
         let mut bytes = Vec::new();
         values.into_iter().for_each(|v| v.push_le(&mut bytes));
         let range = self.range(o);
@@ -261,6 +277,7 @@ impl Memory<'_> {
                 let mut results = [0, 1, 2].map(|i| self.load::<f32>(Some(&s.writes[i])));
                 let mut scratch = vec![f32::NAN; k.scratch()];
                 let [out_y, out_h, out_c] = &mut results;
+                let start = Instant::now();
                 k.run(
                     recurrent::Results { y: out_y, h: out_h, c: out_c },
                     &x,
@@ -268,6 +285,7 @@ impl Memory<'_> {
                     recurrent::State { lens: &lens, h: &h, c: &c },
                     &mut scratch,
                 );
+                self.spent += start.elapsed();
                 for (o, values) in s.writes.iter().zip(results).filter(|(o, _)| o.len > 0) {
                     self.write::<f32>(o, |y| y.copy_from_slice(&values));
                 }

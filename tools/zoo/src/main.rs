@@ -1,6 +1,7 @@
-//! `zoo check DIR` compares a directory of ONNX models with stored outputs; `zoo bench DIR` times it against its peers.
+//! `zoo check DIR` compares a directory of ONNX models with stored outputs; `zoo bench DIR` times it against its peers;
+//! `zoo profile DIR` says where the time goes.
 //!
-//! Both generate a scratch crate with one program a model, each a call of the real macro, build it, and run what was
+//! The first two generate a scratch crate with one program a model, each a call of the real macro, build it, and run what was
 //! built: a model that does not compile hides no other. This file holds the command line; `check` and `bench` the work.
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ mod check;
 mod compiler;
 mod dims;
 mod layout;
+mod profile;
 mod report;
 mod run;
 mod scratch;
@@ -32,6 +34,8 @@ enum Command {
     Check(Check),
     /// Time every model against ONNX Runtime, one thread each, in turns within one process
     Bench(Bench),
+    /// Run plans in this process and print the time of each step
+    Profile(Profile),
 }
 
 /// Which models, and how their symbols are fixed.
@@ -80,6 +84,27 @@ struct Bench {
     venv: Option<PathBuf>,
 }
 
+#[derive(Args)]
+struct Profile {
+    #[command(flatten)]
+    selection: Selection,
+    /// Runs of each model; of each step the fastest counts
+    #[arg(long, default_value_t = 20)]
+    rounds: usize,
+    /// One line a model
+    #[arg(long)]
+    summary: bool,
+    /// Also print the optimised graph
+    #[arg(long)]
+    graph: bool,
+    /// Also print the kernels' descriptors
+    #[arg(long)]
+    kernels: bool,
+    /// Run the first passes alone, once
+    #[arg(long, value_name = "PASSES")]
+    stop_after: Option<usize>,
+}
+
 /// An engine that is measured on request.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Peer {
@@ -91,6 +116,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Check(args) => check::main(&args),
         Command::Bench(args) => bench::main(&args),
+        Command::Profile(args) => profile::main(&args),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
