@@ -142,6 +142,7 @@ impl Compiler<'_> {
                 let dtype = *self.inputs.get(n).ok_or(CompileError::Malformed(i))?;
                 return Ok((Arg::Input(n as u8), dtype));
             }
+            Value::Const(x) if last_use[i].is_none() => return Ok((Arg::Const(0), x.dtype)),
             Value::Const(x) => {
                 let known = self.consts.iter().position(|c| *c == x);
                 let n = known.unwrap_or(self.consts.len());

@@ -281,7 +281,7 @@ impl Plan {
     }
 }
 
-/// The largest element that any register of the map holds.
+/// The largest element that any register or constant of the map holds, read or not.
 const fn widest(spec: &MapSpec) -> usize {
     let (program, mut bytes, mut i) = (&spec.program, 1, 0);
     while i < program.inputs().len() {
@@ -292,6 +292,11 @@ const fn widest(spec: &MapSpec) -> usize {
     while i < program.insts().len() {
         let inst = program.insts()[i];
         bytes = max(bytes, max(width(inst.dtype), width(inst.code.result(inst.dtype))));
+        i += 1;
+    }
+    let mut i = 0;
+    while i < program.consts().len() {
+        bytes = max(bytes, width(program.consts()[i].dtype));
         i += 1;
     }
     bytes

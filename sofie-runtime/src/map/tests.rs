@@ -378,6 +378,17 @@ proptest! {
     }
 }
 
+/// Blocks of `f32` are longer than those of `i64`: constants that nothing reads once wrote past their room.
+#[test]
+fn constants_that_nothing_reads_take_no_room() {
+    let constant = |x: i64| Value::Const(x.into());
+    let values = [Value::Input(0), constant(48), constant(49), Value::Unary(Unary::Neg, 0)];
+    let dims = Strided::dense(&[256]).unwrap();
+    let slices = [Buffer::new(DType::F32, (0..256).map(|i| number(DType::F32, i)))];
+    check(&values, &[DType::F32], &dims, &[View::Slice(0, &dims)], &slices);
+    assert!(MapProgram::compile(&values, &[DType::F32]).unwrap().consts().is_empty());
+}
+
 #[test]
 fn every_operation_on_every_type() {
     let n = 37;

@@ -131,7 +131,9 @@ impl Op for Run<'_> {
                     RowKind::LayerNorm { epsilon } => {
                         norm::layer_norm(s, self.p.n, epsilon, y, x, self.scale, self.bias);
                     }
-                    RowKind::RmsNorm { epsilon } => norm::rms_norm(s, self.p.n, epsilon, y, x, self.scale),
+                    RowKind::RmsNorm { epsilon } => {
+                        norm::rms_norm(s, self.p.n, epsilon, y, x, self.scale, self.bias)
+                    }
                 }
             }
         }

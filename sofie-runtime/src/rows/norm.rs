@@ -49,6 +49,7 @@ pub(super) unsafe fn rms_norm<S: Simd>(
     y: *mut f32,
     x: *const f32,
     scale: *const f32,
+    bias: *const f32,
 ) {
     let zero = s.zero();
     // SAFETY: positions are below `n`, tails are masked.
@@ -62,7 +63,7 @@ pub(super) unsafe fn rms_norm<S: Simd>(
         let factor = s.div(s.splat(1.0), s.sqrt(mean));
         vectors(s, n, |i, mask| {
             let v = s.mul(load(s, x.add(i), mask, zero), factor);
-            store(s, affine(s, v, i, mask, scale, core::ptr::null()), y.add(i), mask);
+            store(s, affine(s, v, i, mask, scale, bias), y.add(i), mask);
         });
     }
 }
