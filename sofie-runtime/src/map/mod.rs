@@ -33,6 +33,7 @@ mod plain;
 mod program;
 mod run;
 mod scalar;
+mod single;
 mod spec;
 pub(crate) mod vector;
 

@@ -4,12 +4,12 @@
 //! Interpreting costs a few nanoseconds an instruction and block. It keeps the machine code in this crate, so a
 //! user's debug build is as fast, and the expansion small.
 
-use super::Scalar;
 use super::exec::{Io, Loc, exec};
 use super::load::{Feed, Memory, Tile, load, store};
 use super::memory::{Dst, Src};
 use super::program::{Arg, INPUTS, SLOTS, in_f32, width};
 use super::spec::{BLOCK_BYTES, LINE, MAX_LINES, Map, Run, Source, repeat_lines};
+use super::{Scalar, single};
 use crate::DType;
 use crate::copy::RANK;
 use crate::simd::LANES;
@@ -51,12 +51,19 @@ impl Map {
     fn run_with<const N: usize>(&self, out: Dst<'_>, slices: &[Src<'_>]) {
         let mut lines = Lines([const { MaybeUninit::uninit() }; N]);
         // SAFETY: the plan's lines fit, and `run` checked the slices and the result.
-        unsafe { interpret(self, out.ptr, slices, lines.0.as_mut_ptr().cast()) }
+        unsafe {
+            let memory = lines.0.as_mut_ptr().cast();
+            if self.plan.single {
+                single::run(self, out.ptr, slices, memory);
+            } else {
+                interpret(self, out.ptr, slices, memory);
+            }
+        }
     }
 }
 
 /// How an operand's blocks come within reach.
-enum Reach {
+pub(super) enum Reach {
     /// They are read where they lie.
     Here,
     /// They are one element.
@@ -66,7 +73,7 @@ enum Reach {
 }
 
 #[inline(always)]
-fn reach(feed: &Feed<'_>) -> Reach {
+pub(super) fn reach(feed: &Feed<'_>) -> Reach {
     match feed.access.run {
         _ if !feed.access.whole || matches!(feed.operand.source, Source::Position) => Reach::Home,
         Run::Dense if width(feed.dtype) == feed.dtype.size() => Reach::Here,
@@ -197,7 +204,7 @@ unsafe fn interpret(map: &Map, out: *mut u8, slices: &[Src<'_>], memory: *mut u8
 /// # Safety
 /// `home` must have [`repeat_lines`] lines.
 #[inline(always)]
-unsafe fn repeat(x: Scalar, n: usize, home: *mut u8) -> Loc {
+pub(super) unsafe fn repeat(x: Scalar, n: usize, home: *mut u8) -> Loc {
     // SAFETY: the caller's promise.
     unsafe {
         if in_f32(x.dtype) {
@@ -219,7 +226,7 @@ unsafe fn repeat(x: Scalar, n: usize, home: *mut u8) -> Loc {
 /// # Safety
 /// `p` must be valid for reading an element of `dtype`.
 #[inline(always)]
-unsafe fn read(dtype: DType, p: *const u8) -> Scalar {
+pub(super) unsafe fn read(dtype: DType, p: *const u8) -> Scalar {
     // SAFETY: the caller's promise.
     let bits = unsafe {
         match dtype.size() {

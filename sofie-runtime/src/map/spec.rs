@@ -136,6 +136,8 @@ pub(super) struct Plan {
     pub slices: usize,
     pub out_len: usize,
     pub empty: bool,
+    /// The block is the whole map.
+    pub single: bool,
 }
 
 impl Map {
@@ -212,6 +214,7 @@ const fn plan(spec: &MapSpec, operands: &[Operand]) -> Plan {
         lines: spec.program.registers() * BLOCK_LINES,
         constants: 0,
         empty,
+        single: chop == 0 && rows == spec.dims[0],
     };
     if empty {
         return plan;
