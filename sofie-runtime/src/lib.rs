@@ -33,6 +33,7 @@ pub use act::Act;
 pub use alloc::borrow::Cow;
 pub use alloc::sync::Arc;
 pub use element::{DType, Element, bf16, f16};
+pub use map::pad;
 pub use memory::{
     Arena, Cutter, LengthError, NOTHING, Nested, Packed, Span, Spans, Weights, bool_bytes, bools, bools_mut,
     flat, flat_mut, from_slice, nested, nested_mut, span,

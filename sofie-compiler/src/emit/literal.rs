@@ -3,7 +3,6 @@
 use proc_macro2::{Literal as Lit, TokenStream};
 use quote::{format_ident, quote};
 use sofie_infer_runtime as rt;
-use std::borrow::Cow;
 
 /// A value that can be written as a constant expression; `rt` names the runtime there.
 pub trait Literal {
@@ -60,9 +59,18 @@ impl Literal for f32 {
     }
 }
 
-impl<T: Literal, const N: usize> Literal for [T; N] {
+/// Equal elements at an array's end from which on they are left to `pad`.
+const FILLING: usize = 3;
+
+impl<T: Literal + PartialEq, const N: usize> Literal for [T; N] {
     fn literal(&self) -> TokenStream {
-        self.as_slice().literal()
+        let Some(last) = self.last() else { return quote!([]) };
+        let head = &self[..self.len() - self.iter().rev().take_while(|x| *x == last).count()];
+        if N - head.len() <= FILLING {
+            return self.as_slice().literal();
+        }
+        let (head, fill) = (head.literal(), last.literal());
+        quote!(rt::pad(#head, #fill))
     }
 }
 
@@ -149,10 +157,22 @@ plain_variants! {
     rt::conv::Tile;
 }
 
-impl<T: Literal + Clone> Literal for Cow<'static, [T]> {
+impl Literal for rt::map::Inst {
     fn literal(&self) -> TokenStream {
-        let items = self.as_ref().literal();
-        quote!(rt::Cow::Borrowed(&#items))
+        let (code, dtype, dst) = (self.code.literal(), self.dtype.literal(), self.dst.literal());
+        let args = self.args[..self.code.arity()].literal();
+        quote!(rt::map::Inst::new(#code, #dtype, #dst, #args))
+    }
+}
+
+impl Literal for rt::map::Scalar {
+    fn literal(&self) -> TokenStream {
+        if self.dtype == rt::DType::F32 {
+            let value = f32::from_bits(self.bits as u32).literal();
+            return quote!(rt::map::Scalar::f32(#value));
+        }
+        let (dtype, bits) = (self.dtype.literal(), self.bits.literal());
+        quote!(rt::map::Scalar { dtype: #dtype, bits: #bits })
     }
 }
 
@@ -160,23 +180,32 @@ impl Literal for rt::map::MapProgram {
     fn literal(&self) -> TokenStream {
         let (insts, consts, inputs) =
             (self.insts().literal(), self.consts().literal(), self.inputs().literal());
-        quote! {
-            rt::map::MapProgram::new(rt::Cow::Borrowed(&#insts), rt::Cow::Borrowed(&#consts), rt::Cow::Borrowed(&#inputs))
-        }
+        quote!(rt::map::MapProgram::of(&#insts, &#consts, &#inputs))
     }
 }
 
 impl Literal for rt::map::Map {
     fn literal(&self) -> TokenStream {
-        let spec = self.spec().literal();
-        quote!(rt::map::Map::new(#spec))
+        let spec = self.spec();
+        let operands = spec.operands.iter().map(|o| operand(o, spec.rank));
+        let (dims, strides) = (spec.dims[..spec.rank].literal(), spec.out_strides[..spec.rank].literal());
+        let (offset, program) = (spec.out_offset.literal(), spec.program.literal());
+        quote!(rt::map::Map::of(#dims, #strides, #offset, &[#(#operands),*], #program))
     }
 }
 
+/// An operand of a map over `rank` axes.
+fn operand(o: &rt::map::Operand, rank: usize) -> TokenStream {
+    let offset = o.offset.literal();
+    if let rt::map::Source::Slice(slice) = &o.source {
+        let (slice, strides) = (slice.literal(), o.strides[..rank].literal());
+        return quote!(rt::map::Operand::slice(#slice, #strides, #offset));
+    }
+    let (source, strides) = (o.source.literal(), o.strides.literal());
+    quote!(rt::map::Operand { source: #source, strides: #strides, offset: #offset })
+}
+
 structs! {
-    map::Inst { code, dtype, dst, args }
-    map::MapSpec { rank, dims, out_strides, out_offset, operands, program }
-    map::Operand { source, strides, offset }
     recurrent::Recurrent {
         cell, steps, batch, input, hidden, reverse, clip, x_step, x_row, y_step, y_row,
     }
@@ -199,6 +228,5 @@ structs! {
     }
     scatter::Scatter { at, combine }
     topk::TopK { rows, n, k, ldx, largest }
-    map::Scalar { dtype, bits }
     gemm::Gemm { m, k, n, lda, ldc, ldr, act, init }
 }

@@ -48,7 +48,7 @@ fn prepared_parts(plan: &Plan, tokens: TokenStream) -> TokenStream {
 
 /// The documentation of one tensor.
 fn tensor_doc(t: &Tensor<'_>) -> String {
-    format!("`{}`: {}.", t.port.name, types::shown(t.port.dtype, &t.port.dims))
+    format!(" `{}`: {}.", t.port.name, types::shown(t.port.dtype, &t.port.dims))
 }
 
 /// The module of a plan.
@@ -104,16 +104,16 @@ pub fn module(cx: &Context<'_>, plan: &Plan) -> TokenStream {
 fn header(cx: &Context<'_>, plan: &Plan) -> TokenStream {
     let user_docs = cx.attributes.to_string().contains("doc");
     let line = format!(
-        "{} compiled from `{}`: {} of weights, {} of memory.",
-        if user_docs { "\n\nA network" } else { "A network" },
+        " {} compiled from `{}`: {} of weights, {} of memory.",
+        if user_docs { "\n\n A network" } else { "A network" },
         cx.path,
         types::size(plan.weights.bytes().len()),
         types::size(plan.arena_bytes),
     );
     let list = |title: &str, ports: &mut dyn Iterator<Item = &Port>| {
-        let mut text = format!("\n\n{title}:");
+        let mut text = format!("\n\n {title}:");
         for p in ports {
-            text += &format!("\n- `{}`: {}", p.name, types::shown(p.dtype, &p.dims));
+            text += &format!("\n - `{}`: {}", p.name, types::shown(p.dtype, &p.dims));
         }
         text
     };
@@ -198,10 +198,10 @@ fn session(cx: &Context<'_>, plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tens
             quote!(rt::flat(#name))
         }
     });
-    let docs = inputs.iter().map(|t| format!("- `{}`: {}", t.name, tensor_doc(t)));
+    let docs = inputs.iter().map(|t| format!(" - `{}`:{}", t.name, tensor_doc(t)));
     let docs = docs.collect::<Vec<_>>().join("\n");
     let infer_doc = format!(
-        "Runs the network on one set of inputs; nothing is copied or allocated.\n\n{docs}\n\nThe outputs stay valid until the next run."
+        " Runs the network on one set of inputs; nothing is copied or allocated.\n\n{docs}\n\n The outputs stay valid until the next run."
     );
     let fields: Vec<&Ident> = inputs.iter().map(|t| &t.name).collect();
     let cuts = inputs.iter().map(|t| {
@@ -232,7 +232,7 @@ fn session(cx: &Context<'_>, plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tens
     let prepared_argument = prepared_parts(plan, quote!(&self.prepared,));
     let prepared_borrow = prepared_parts(plan, quote!(session_prepared: &self.prepared,));
     let make_outputs = make_outputs(plan, outputs);
-    let new_doc = format!("A session of `{}` with memory of its own; weights are shared by all.", cx.path);
+    let new_doc = format!(" A session of `{}` with memory of its own; weights are shared by all.", cx.path);
     quote! {
         /// A network with the memory that it computes in.
         #[derive(Clone, Debug)]

@@ -33,13 +33,23 @@ pub fn steps(plan: &Plan, inputs: &[Ident]) -> Steps {
     let mut out = Steps::default();
     for step in &plan.steps {
         let name = names.constant(&constant_name(step));
-        let origin = step.origin.join(" + ");
+        let origin = origin(step);
         let (ty, literal) = descriptor(&step.kernel);
         let doc = if origin.is_empty() { None } else { Some(quote!(#[doc = #origin])) };
         out.constants.extend(quote! { #doc static #name: #ty = #literal; });
         out.body.extend(statement(plan, step, &name, inputs));
     }
     out
+}
+
+/// What the documentation of a step's constant says: the nodes that it stands for, and what a map computes.
+fn origin(step: &Step) -> String {
+    let nodes = step.origin.join(" + ");
+    match &step.kernel {
+        Kernel::Map(map) => format!(" {nodes}: `{}`", map.spec().program),
+        _ if nodes.is_empty() => nodes,
+        _ => format!(" {nodes}"),
+    }
 }
 
 /// The statements that transform weights once, into the arena `prepared`.

@@ -1,5 +1,6 @@
 //! Every model of the zoo, optimised and planned: the plan is proved by the checker and run in this process with
-//! the very kernels that the emitted code calls, against what ONNX Runtime gave.
+//! the very kernels that the emitted code calls, against what ONNX Runtime gave, and with every instruction set
+//! that the CPU has, which must give the same bits (the scalar form for models that it does not take too long for).
 //! Skipped where `SOFIE_ZOO` names no folder; `SOFIE_ZOO_MODEL` picks the models whose name contains it.
 
 #[path = "../zoo_eval/npz.rs"]
@@ -7,8 +8,12 @@ mod npz;
 
 use sofie_infer_compiler::plan::{check, execute, plan};
 use sofie_infer_compiler::{ir, onnx, ops, passes};
+use sofie_infer_runtime::simd::{Level, with_level};
 use std::path::Path;
+use std::time::Duration;
 
+/// What a model may take for the scalar form, a hundred times as slow, to be run too.
+const SCALAR_TOO: Duration = Duration::from_micros(300);
 /// Bytes of arena beyond which the checker, which keeps a tag for each byte, is left out.
 const CHECKED_BYTES: usize = 1 << 22;
 
@@ -78,7 +83,16 @@ fn run(zoo: &Path, name: &str) -> Result<Outcome, String> {
     if plan.arena_bytes <= CHECKED_BYTES {
         check::check(&graph, &plan).map_err(|e| format!("plan: {e}"))?;
     }
-    let results = execute::execute(&plan, &tensors).map_err(|e| e.to_string())?;
+    let (results, times) = execute::profile(&plan, &tensors).map_err(|e| e.to_string())?;
+    let short = times.iter().sum::<Duration>() < SCALAR_TOO;
+    for level in Level::available().filter(|l| *l != Level::Scalar || short) {
+        let others = with_level(level, || execute::execute(&plan, &tensors)).map_err(|e| e.to_string())?;
+        for ((port, _), (one, other)) in plan.outputs.iter().zip(results.iter().zip(&others)) {
+            if one.bytes() != other.bytes() {
+                return Err(format!("{}: other bits at {}", port.name, level.name()));
+            }
+        }
+    }
     let mut worst = 0f64;
     for ((port, _), got) in plan.outputs.iter().zip(results) {
         let want = outputs.get(&port.name).ok_or_else(|| format!("no array {}", port.name))?;

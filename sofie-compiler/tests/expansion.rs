@@ -1,0 +1,85 @@
+//! What the macro expands to, pretty-printed, as snapshots: a person should be able to say, I could have written
+//! this. Weights are cut to their length and the paths of this machine to file names.
+
+use quote::{format_ident, quote};
+use sofie_infer_compiler::{Request, expand};
+use std::path::{Path, PathBuf};
+use syn::visit_mut::{self, VisitMut};
+
+fn request(path: &str, name: &str, dims: &[(&str, u64)]) -> Request {
+    Request {
+        krate: quote!(::sofie_infer),
+        attributes: quote!(),
+        visibility: quote!(pub),
+        name: format_ident!("{name}"),
+        root: Path::new(env!("CARGO_MANIFEST_DIR")).join(".."),
+        path: path.to_owned(),
+        span: proc_macro2::Span::call_site(),
+        dims: dims.iter().map(|(symbol, extent)| (symbol.to_string(), *extent)).collect(),
+        test: None,
+        print: None,
+    }
+}
+
+/// Cuts what no reader wants.
+struct Shorten;
+
+impl VisitMut for Shorten {
+    fn visit_lit_mut(&mut self, lit: &mut syn::Lit) {
+        match lit {
+            syn::Lit::ByteStr(bytes) if bytes.value().len() > 64 => {
+                let text = format!("{} bytes", bytes.value().len());
+                *lit = syn::Lit::ByteStr(syn::LitByteStr::new(text.as_bytes(), bytes.span()));
+            }
+            syn::Lit::Str(text) if Path::new(&text.value()).is_absolute() => {
+                let file = PathBuf::from(text.value());
+                let name = file.file_name().unwrap().to_string_lossy().into_owned();
+                *lit = syn::Lit::Str(syn::LitStr::new(&name, text.span()));
+            }
+            _ => {}
+        }
+    }
+
+    fn visit_macro_mut(&mut self, call: &mut syn::Macro) {
+        if let Ok(mut lit) = call.parse_body::<syn::Lit>() {
+            self.visit_lit_mut(&mut lit);
+            call.tokens = quote!(#lit);
+        }
+        visit_mut::visit_macro_mut(self, call);
+    }
+}
+
+fn expansion(path: &str, name: &str, dims: &[(&str, u64)]) -> String {
+    let mut file = syn::parse2(expand(&request(path, name, dims))).unwrap();
+    Shorten.visit_file_mut(&mut file);
+    prettyplease::unparse(&file)
+}
+
+#[test]
+fn small_mlp() {
+    insta::assert_snapshot!(expansion("assets/models/hls4ml_mlp_trained.onnx", "jets", &[("batch", 1)]));
+}
+
+#[test]
+fn particlenet_lite() {
+    insta::assert_snapshot!(expansion("assets/models/particlenet_lite_k7_p100.onnx", "tagger", &[]));
+}
+
+#[test]
+fn a_free_dimension_is_an_error_with_the_line_to_paste() {
+    insta::assert_snapshot!(expansion("assets/models/hls4ml_mlp_trained.onnx", "jets", &[]));
+}
+
+#[test]
+fn a_refused_model_keeps_its_interface() {
+    insta::assert_snapshot!(expansion("ui-tests/models/unsupported.onnx", "refused", &[]));
+}
+
+#[test]
+fn compiling_twice_gives_equal_tokens() {
+    for model in ["particlenet_lite_k7_p100", "graphnets_epd", "lstm_seq2"] {
+        let path = format!("assets/models/{model}.onnx");
+        let [one, two] = [0, 1].map(|_| expand(&request(&path, "model", &[])).to_string());
+        assert!(one == two, "{model} expands in two ways");
+    }
+}
