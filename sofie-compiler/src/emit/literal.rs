@@ -133,7 +133,7 @@ variants!(rt::map::Source {
 });
 variants!(rt::map::Arg { Reg(i), Input(i), Const(i) });
 variants!(rt::map::Code { Copy, Unary(op), Binary(op), MulAdd, Select, Cast(to) });
-variants!(rt::conv::Algo { Pointwise, Implicit, Winograd(tile) });
+variants!(rt::conv::Algo { Pointwise, Implicit, Depthwise, Planar, Winograd(tile) });
 variants!(rt::pool::PoolKind { Max, Average, AverageWithPads });
 variants!(rt::reduce::ReduceKind { Sum, Mean, Prod, Max, Min, L1, L2, SumSquare, LogSum, LogSumExp });
 variants!(rt::rows::RowKind { Softmax, LogSoftmax, LayerNorm { epsilon }, RmsNorm { epsilon } });
@@ -213,7 +213,7 @@ structs! {
         batch, batch_rank, a_batch, b_batch, c_batch, m, k, n, a_row, a_column, b_row, b_column, c_row, alpha, act,
     }
     conv::Conv { batch, window, c, m, group, ldx, ldy, ldr, act, algo }
-    conv::ConvTranspose { batch, window, c, m, group, ldx, ldy, ldr, act }
+    conv::ConvTranspose { batch, window, c, m, group, ldx, ldy, ldr, act, algo }
     conv::Window { x, y, kernel, strides, dilations, pads_begin }
     interpolate::Interpolate { outer, x, y, inner, taps }
     pool::Pool { kind, batch, window, pads_end, c, ldx, ldy }

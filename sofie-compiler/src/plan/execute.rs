@@ -309,7 +309,8 @@ impl Memory<'_> {
             }),
             Kernel::ConvTranspose(k) => {
                 let [x, w, bias, residual] = [0, 1, 2, 3].map(|i| self.read::<f32>(s, i));
-                self.write::<f32>(y, |y| k.run(y, &x, &w, &bias, &residual));
+                let mut scratch = vec![f32::NAN; k.scratch()];
+                self.write::<f32>(y, |y| k.run(y, &x, &w, &bias, &residual, &mut scratch));
             }
             Kernel::ConvTransposePlain(k) => other_floats!(dtype, T => {
                 let [x, w, bias, residual] = [0, 1, 2, 3].map(|i| self.read::<T>(s, i));

@@ -40,7 +40,13 @@ macro_rules! kernels {
 
             /// Whether the last operand that it writes is scratch, of no elements where it needs none.
             pub fn takes_scratch(&self) -> bool {
-                matches!(self, Kernel::BatchedGemm(_) | Kernel::Conv(_) | Kernel::Recurrent(_))
+                matches!(
+                    self,
+                    Kernel::BatchedGemm(_)
+                        | Kernel::Conv(_)
+                        | Kernel::ConvTranspose(_)
+                        | Kernel::Recurrent(_)
+                )
             }
 
             /// The descriptor's method that runs it.
@@ -76,7 +82,7 @@ kernels! {
     ConvTransposePack: ConvTranspose.pack_into;
     /// `y ← x, w, bias?, residual?`, weights as they are; other types than f32.
     ConvPlain: Conv.run_plain;
-    /// `y ← x, w, bias?, residual?`.
+    /// `y, scratch ← x, w, bias?, residual?`.
     ConvTranspose: ConvTranspose.run;
     /// `y ← x, w, bias?, residual?`, weights as they are.
     ConvTransposePlain: ConvTranspose.run_plain;

@@ -5,11 +5,13 @@
 //! (but for Winograd's) is one chain of fused multiply-adds over kernel positions, then channels, from the
 //! bias on; padding takes part as zeros.
 
+mod depthwise;
 mod epilogue;
 mod implicit;
 pub(crate) mod number;
 mod pack;
 mod plain;
+mod planar;
 #[cfg(test)]
 mod tests;
 mod transpose;
@@ -21,6 +23,7 @@ pub use self::transpose::ConvTranspose;
 pub use self::window::Window;
 pub use self::winograd::Tile;
 use crate::Act;
+use crate::gemm::NR;
 
 /// How a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +32,10 @@ pub enum Algo {
     Pointwise,
     /// A matrix product whose rows are gathered from the image, group by group.
     Implicit,
+    /// One filter a channel: channels side by side, no products of matrices.
+    Depthwise,
+    /// Pixels side by side, in one plane a channel: for few filters a group.
+    Planar,
     /// Tiles are transformed, so that they take fewer multiplications. Its sums are rounded differently: about
     /// twice the error of a direct sum, by the largest output.
     Winograd(Tile),
@@ -80,12 +87,24 @@ impl Conv {
         assert!(group != 0 && c.is_multiple_of(group) && m.is_multiple_of(group), "groups divide channels");
         let algo = Algo::Implicit;
         let conv = Conv { batch, window, c, m, group, ldx: c, ldy: m, ldr: m, act: Act::None, algo };
-        let algo = if window.is_pointwise() {
-            Algo::Pointwise
-        } else if let Some(tile) = winograd::choose(&conv) {
-            Algo::Winograd(tile)
+        let algo = if depthwise::fits(&conv) {
+            Algo::Depthwise
         } else {
-            Algo::Implicit
+            let (taps, pixels) = (window.taps(), batch * window.y_pixels());
+            let pointwise = window.is_pointwise();
+            let segments = if pointwise { 0 } else { taps };
+            let direct = direct_cost(pixels, taps, segments, c / group, m / group, group);
+            let planar = planar::cost(&conv);
+            let wins = planar < direct - direct / 5;
+            if let Some(tile) = winograd::choose(&conv, if wins { planar } else { usize::MAX }) {
+                Algo::Winograd(tile)
+            } else if wins {
+                Algo::Planar
+            } else if pointwise {
+                Algo::Pointwise
+            } else {
+                Algo::Implicit
+            }
         };
         Conv { algo, ..conv }
     }
@@ -93,8 +112,9 @@ impl Conv {
     /// Floats of scratch that [`Conv::run`] needs.
     pub const fn scratch(&self) -> usize {
         match self.algo {
-            Algo::Pointwise => 0,
+            Algo::Pointwise | Algo::Depthwise => 0,
             Algo::Implicit => implicit::scratch(self),
+            Algo::Planar => planar::scratch(self),
             Algo::Winograd(tile) => winograd::scratch(self, tile),
         }
     }
@@ -136,9 +156,26 @@ impl Conv {
         match self.algo {
             Algo::Pointwise => implicit::run_pointwise(self, operands),
             Algo::Implicit => implicit::run(self, operands, scratch),
+            Algo::Depthwise => depthwise::run(self, operands),
+            Algo::Planar => planar::run(self, operands, scratch),
             Algo::Winograd(tile) => winograd::run(self, tile, operands, prepared, scratch),
         }
     }
+}
+
+/// An estimate, in cycles of a core that does one vector of products in each, of products of matrices whose rows
+/// are `pixels` pixels, `segments` pieces each (0 where they are one): a tile of 12 rows costs about 100 cycles
+/// and 3 for each pointer.
+const fn direct_cost(
+    pixels: usize,
+    taps: usize,
+    segments: usize,
+    c: usize,
+    m: usize,
+    group: usize,
+) -> usize {
+    let tiles = pixels.div_ceil(12);
+    group * (pixels * taps * c * m.div_ceil(NR) + tiles * (100 + 36 * segments))
 }
 
 /// Floats from the first to the last of `pixels` pixels of `c` channels, `ld` apart; huge if it overflows.

@@ -4,13 +4,19 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Algo, Conv, winograd};
+use super::{Algo, Conv, depthwise, planar, winograd};
 use crate::gemm;
 
 impl Conv {
     /// Floats of packed weights.
     pub const fn packed_len(&self) -> usize {
+        if let Algo::Depthwise = self.algo {
+            return depthwise::packed_len(self);
+        }
         let k = self.window.taps() * (self.c / self.group);
+        if let Algo::Planar = self.algo {
+            return k * self.m;
+        }
         self.group * gemm::packed_len(k, self.m / self.group)
     }
 
@@ -32,6 +38,12 @@ impl Conv {
         let (k, m) = (self.window.taps() * (self.c / self.group), self.m / self.group);
         assert_eq!(w.len(), k * self.m, "the weights of {self:?}");
         assert_eq!(packed.len(), self.packed_len(), "the packed weights of {self:?}");
+        if let Algo::Depthwise = self.algo {
+            return depthwise::pack_into(self, packed, w);
+        }
+        if let Algo::Planar = self.algo {
+            return planar::pack_into(self, packed, w);
+        }
         for group in 0..self.group {
             let len = gemm::packed_len(k, m);
             let columns = if k == 0 { w } else { &w[group * m..] };

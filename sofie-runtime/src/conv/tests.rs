@@ -141,6 +141,7 @@ fn case() -> impl Strategy<Value = Case> {
         (1usize..=40, 1usize..=20, Just(1usize)),
         (1usize..=9, 1usize..=9, 2usize..=5).prop_map(|(c, m, g)| (c * g, m * g, g)),
         (1usize..=3, 2usize..=40).prop_map(|(m, g)| (g, m * g, g)),
+        (1usize..=50).prop_map(|g| (g, g, g)),
     ];
     let strides = prop::sample::select(vec![0usize, 0, 1, 5]);
     (any_window(), 0usize..=3, channels, strides, act(), any::<[bool; 2]>()).prop_map(
@@ -154,14 +155,20 @@ fn case() -> impl Strategy<Value = Case> {
 
 fn check(case: &Case, seed: &[f32]) {
     let Case { conv, bias, residual } = case;
-    // Tiles have other roundings and tests of their own.
-    let algo = if let Algo::Winograd(_) = conv.algo { Algo::Implicit } else { conv.algo };
-    let conv = &Conv { algo, ..conv.clone() };
+    // Tiles have other roundings and tests of their own. All others are one in the result, so each shape runs
+    // through those that can compute it, whichever it would choose.
+    let chosen = if let Algo::Winograd(_) = conv.algo { Algo::Implicit } else { conv.algo };
+    for algo in [chosen, Algo::Planar, Algo::Implicit] {
+        check_algo(&Conv { algo, ..conv.clone() }, *bias, *residual, seed);
+    }
+}
+
+fn check_algo(conv: &Conv, bias: bool, residual: bool, seed: &[f32]) {
     let (x_rows, y_rows) = (conv.batch * conv.window.x_pixels(), conv.batch * conv.window.y_pixels());
     let x = values(seed, extent(x_rows, conv.ldx, conv.c));
     let w = values(&seed[1..], conv.window.taps() * (conv.c / conv.group) * conv.m);
-    let bias = if *bias { values(&seed[2..], conv.m) } else { Vec::new() };
-    let residual = if *residual { values(&seed[3..], extent(y_rows, conv.ldr, conv.m)) } else { Vec::new() };
+    let bias = if bias { values(&seed[2..], conv.m) } else { Vec::new() };
+    let residual = if residual { values(&seed[3..], extent(y_rows, conv.ldr, conv.m)) } else { Vec::new() };
     let untouched = vec![7.5; extent(y_rows, conv.ldy, conv.m)];
     let mut expected = untouched.clone();
     oracle(conv, &mut expected, &x, &w, &bias, &residual);
@@ -175,7 +182,7 @@ fn check(case: &Case, seed: &[f32]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn equals_the_definition(case in case(), seed in prop::collection::vec(value(), 101)) {
@@ -199,6 +206,12 @@ fn layers_that_fill_blocks() {
         (image(20, 7, 2, 3), 3, 64, 1),
         (image(12, 5, 1, 0), 1, 6, 1),
         (image(8, 3, 1, 1), 48, 48, 3),
+        (image(14, 3, 1, 1), 40, 40, 40),
+        (image(17, 3, 2, 1), 32, 32, 32),
+        (image(10, 5, 1, 2), 16, 16, 16),
+        (image(19, 5, 2, 2), 23, 23, 23),
+        (image(16, 7, 1, 3), 33, 33, 33),
+        (image(2, 7, 1, 3), 33, 33, 33),
     ] {
         let conv = Conv { act: Act::Relu, ..Conv::new(1, window, c, m, group) };
         check(&Case { conv, bias: true, residual: true }, &seed());
@@ -299,17 +312,18 @@ fn transposed_window(mut window: Window, cut: usize, more: usize) -> Window {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn transposed_equals_scattering(
         case in case(), cut in 0usize..3, more in 0usize..3, seed in prop::collection::vec(-2.0f32..2.0, 101),
-        odd in value(),
+        odd in value(), planar in any::<bool>(),
     ) {
         let Case { conv, bias, residual } = case;
         let Conv { batch, c, m, group, ldx, ldy, ldr, act, .. } = conv;
         let window = transposed_window(conv.window, cut, more);
-        let conv = ConvTranspose { batch, window, c, m, group, ldx, ldy, ldr, act };
+        let algo = if planar { Algo::Planar } else { Algo::Implicit };
+        let conv = ConvTranspose { batch, window, c, m, group, ldx, ldy, ldr, act, algo };
         let (x_rows, y_rows) = (batch * window.x_pixels(), batch * window.y_pixels());
         let mut x = values(&seed, extent(x_rows, ldx, c));
         if let Some(x) = x.last_mut() {
@@ -325,7 +339,7 @@ proptest! {
         let mut first: Option<Vec<f32>> = None;
         for_each_level(|level| {
             let mut y = untouched.clone();
-            conv.run(&mut y, &x, &packed, &bias, &residual);
+            conv.run(&mut y, &x, &packed, &bias, &residual, &mut vec![f32::NAN; conv.scratch()]);
             // Where taps fall outside x zeros are added here, which makes a zero of the other's -0.
             for (i, (&y, &e)) in y.iter().zip(&expected).enumerate() {
                 let same = y == e || y.is_nan() && e.is_nan();

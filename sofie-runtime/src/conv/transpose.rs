@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use super::implicit::Taps;
 use super::window::{Pixel, Window};
-use super::{extent, from};
+use super::{Algo, Operands, direct_cost, extent, from, planar};
 use crate::Act;
 use crate::gemm::{GemmRows, Init, Lines, NR, packed_len};
 
@@ -25,7 +25,7 @@ use crate::gemm::{GemmRows, Init, Lines, NR, packed_len};
 /// let up = ConvTranspose::new(1, Window::new(&[2], &[4], &[2], &[2], &[1], &[0]), 1, 1, 1);
 /// let weights = up.pack(&[1.0, 10.0]);
 /// let mut y = [0.0; 4];
-/// up.run(&mut y, &[3.0, 5.0], &weights, &[], &[]);
+/// up.run(&mut y, &[3.0, 5.0], &weights, &[], &[], &mut vec![0.0; up.scratch()]);
 /// assert_eq!(y, [3.0, 30.0, 5.0, 50.0]);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -48,54 +48,62 @@ pub struct ConvTranspose {
     pub ldr: usize,
     /// Applied last; only what [`Act`] calls cheap, see [`ConvTranspose::run`].
     pub act: Act,
+    /// [`Algo::Implicit`] or [`Algo::Planar`]; [`ConvTranspose::new`] chooses.
+    pub algo: Algo,
 }
 
 /// The outputs of one axis that see the same taps.
 #[derive(Clone, Copy, Debug)]
-struct Phase {
+pub(super) struct Phase {
     /// The first of them.
-    first: usize,
+    pub first: usize,
     /// How many.
-    count: usize,
+    pub count: usize,
     /// The first tap.
     tap: usize,
     /// From a tap to the next.
     tap_step: usize,
-    taps: usize,
+    pub taps: usize,
     /// The element of x that output 0 sees through the first tap; wraps around below 0.
-    start: usize,
+    pub start: usize,
     /// From there to what the next tap sees; wraps around below 0.
-    step: usize,
+    pub step: usize,
 }
 
 const fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// The phase of axis `i` that output `first` begins; `first` is below the stride.
-fn phase(w: &Window, i: usize, first: usize) -> Phase {
-    let (stride, dilation) = (w.strides[i], w.dilations[i]);
-    let count = w.y[i].saturating_sub(first).div_ceil(stride);
-    let place = first + w.pads_begin[i];
-    let meets = |tap: usize| place.abs_diff(tap * dilation).is_multiple_of(stride);
-    let common = gcd(stride, dilation);
-    let tap_step = stride / common;
-    let Some(tap) = (0..w.kernel[i].min(tap_step)).find(|&t| meets(t)) else {
-        return Phase { first, count, tap: 0, tap_step, taps: 0, start: 0, step: 0 };
-    };
-    let taps = (w.kernel[i] - tap).div_ceil(tap_step);
-    let reach = tap * dilation;
-    let start =
-        if place >= reach { (place - reach) / stride } else { ((reach - place) / stride).wrapping_neg() };
-    Phase { first, count, tap, tap_step, taps, start, step: (dilation / common).wrapping_neg() }
+impl Phase {
+    /// The phase of axis `i` that output `first` begins; `first` is below the stride.
+    pub(super) const fn new(w: &Window, i: usize, first: usize) -> Phase {
+        let (stride, dilation) = (w.strides[i], w.dilations[i]);
+        let count = w.y[i].saturating_sub(first).div_ceil(stride);
+        let place = first + w.pads_begin[i];
+        let common = gcd(stride, dilation);
+        let tap_step = stride / common;
+        let mut tap = 0;
+        while !place.abs_diff(tap * dilation).is_multiple_of(stride) {
+            tap += 1;
+            if tap == tap_step {
+                // No tap meets these outputs.
+                return Phase { first, count, tap: 0, tap_step, taps: 0, start: 0, step: 0 };
+            }
+        }
+        let taps = w.kernel[i].saturating_sub(tap).div_ceil(tap_step);
+        let reach = tap * dilation;
+        let start =
+            if place >= reach { (place - reach) / stride } else { ((reach - place) / stride).wrapping_neg() };
+        Phase { first, count, tap, tap_step, taps, start, step: (dilation / common).wrapping_neg() }
+    }
 }
 
 /// Calls `f` with the three axes' phases, in the order in which weights are packed.
-fn for_each_phase(w: &Window, mut f: impl FnMut(&[Phase; 3])) {
+pub(super) fn for_each_phase(w: &Window, mut f: impl FnMut(&[Phase; 3])) {
     for a in 0..w.strides[0] {
         for b in 0..w.strides[1] {
             for c in 0..w.strides[2] {
-                f(&[phase(w, 0, a), phase(w, 1, b), phase(w, 2, c)]);
+                f(&[Phase::new(w, 0, a), Phase::new(w, 1, b), Phase::new(w, 2, c)]);
             }
         }
     }
@@ -108,11 +116,29 @@ impl ConvTranspose {
     /// When `group` does not divide the channels.
     pub const fn new(batch: usize, window: Window, c: usize, m: usize, group: usize) -> ConvTranspose {
         assert!(group != 0 && c.is_multiple_of(group) && m.is_multiple_of(group), "groups divide channels");
-        ConvTranspose { batch, window, c, m, group, ldx: c, ldy: m, ldr: m, act: Act::None }
+        let algo = Algo::Implicit;
+        let conv = ConvTranspose { batch, window, c, m, group, ldx: c, ldy: m, ldr: m, act: Act::None, algo };
+        // Each output sees its phase's share of the taps.
+        let phases = window.strides[0] * window.strides[1] * window.strides[2];
+        let taps = window.taps().div_ceil(phases);
+        let direct = direct_cost(batch * window.y_pixels(), taps, taps, c / group, m / group, group);
+        let planar = planar::cost_transposed(&conv) < direct - direct / 5;
+        ConvTranspose { algo: if planar { Algo::Planar } else { algo }, ..conv }
+    }
+
+    /// Floats of scratch that [`ConvTranspose::run`] needs.
+    pub const fn scratch(&self) -> usize {
+        match self.algo {
+            Algo::Planar => planar::scratch_transposed(self),
+            _ => 0,
+        }
     }
 
     /// Floats of packed weights.
     pub const fn packed_len(&self) -> usize {
+        if let Algo::Planar = self.algo {
+            return self.window.taps() * (self.c / self.group) * self.m;
+        }
         // Each tap belongs to one phase, so the phases' panels add up to those of the whole kernel.
         self.group * packed_len(self.window.taps() * (self.c / self.group), self.m / self.group)
     }
@@ -135,11 +161,13 @@ impl ConvTranspose {
         let (c, m) = (self.c / self.group, self.m / self.group);
         assert_eq!(w.len(), self.window.taps() * self.c * m, "the weights of {self:?}");
         assert_eq!(packed.len(), self.packed_len(), "the packed weights of {self:?}");
-        let mut out = packed.chunks_exact_mut(NR);
+        // Columns side by side: a panel, or all filters of a group.
+        let width = if let Algo::Planar = self.algo { m.max(1) } else { NR };
+        let mut out = packed.chunks_exact_mut(width);
         for group in 0..self.group {
             for_each_phase(&self.window, |phases| {
                 let taps: usize = phases.iter().map(|p| p.taps).product();
-                for panel in 0..m.div_ceil(NR) {
+                for panel in 0..m.div_ceil(width) {
                     for tap in 0..taps {
                         let at = Pixel::of_row(tap, &[phases[0].taps, phases[1].taps, phases[2].taps]).at;
                         let mut tap = 0;
@@ -151,7 +179,7 @@ impl ConvTranspose {
                             // As many rows are written as `packed_len` counts.
                             let Some(out) = out.next() else { return };
                             for (j, out) in out.iter_mut().enumerate() {
-                                *out = row.get(panel * NR + j).copied().unwrap_or(0.0);
+                                *out = row.get(panel * width + j).copied().unwrap_or(0.0);
                             }
                         }
                     }
@@ -166,7 +194,15 @@ impl ConvTranspose {
     /// # Panics
     /// When a slice is too short for the shape, or the activation is none of `None`, `Relu`, `LeakyRelu` and
     /// `Clip` (the others are a map of their own).
-    pub fn run(&self, y: &mut [f32], x: &[f32], w: &[f32], bias: &[f32], residual: &[f32]) {
+    pub fn run(
+        &self,
+        y: &mut [f32],
+        x: &[f32],
+        w: &[f32],
+        bias: &[f32],
+        residual: &[f32],
+        scratch: &mut [f32],
+    ) {
         if self.batch == 0 || self.m == 0 || self.window.y_pixels() == 0 {
             return;
         }
@@ -180,6 +216,10 @@ impl ConvTranspose {
             residual.is_empty() || residual.len() >= extent(y_pixels, self.ldr, self.m),
             "the residual is too short for {self:?}"
         );
+        assert!(scratch.len() >= self.scratch(), "the scratch is too short for {self:?}");
+        if let Algo::Planar = self.algo {
+            return planar::run_transposed(self, Operands { y, x, w, bias, residual }, scratch);
+        }
         let (c, m) = (self.c / self.group, self.m / self.group);
         let mut w = w;
         for group in 0..self.group {

@@ -131,7 +131,9 @@ pub fn conv_transpose(
     if fast {
         let step = Kernel::ConvTransposePack(kernel.clone());
         let packed = packed(p, w, kernel.packed_len(), |w| kernel.pack(w), step)?;
-        p.push(Kernel::ConvTranspose(kernel), vec![write], vec![Some(read), Some(packed), bias, residual]);
+        let scratch = p.scratch(DType::F32, kernel.scratch());
+        let reads = vec![Some(read), Some(packed), bias, residual];
+        p.push(Kernel::ConvTranspose(kernel), vec![write, scratch], reads);
     } else {
         let reads = vec![Some(read), Some(p.dense(w)?), bias, residual];
         p.push(Kernel::ConvTransposePlain(kernel), vec![write], reads);

@@ -163,11 +163,12 @@ const fn bounded(products: usize, weights: usize) -> usize {
     if weights > 1024 * 1024 && memory > products { memory } else { products }
 }
 
-/// The kind of tile that beats the direct product, if one does.
-pub(super) const fn choose(conv: &Conv) -> Option<Tile> {
+/// The kind of tile that beats the direct product, and another way that takes `other` cycles, if one does.
+pub(super) const fn choose(conv: &Conv, other: usize) -> Option<Tile> {
     let w = &conv.window;
     let k = w.taps() * conv.c;
     let direct = bounded(conv.batch * w.y_pixels() * k * conv.m.div_ceil(LANES), k * conv.m);
+    let direct = if other < direct { other } else { direct };
     // Other roundings and more memory should be worth it.
     let (mut best, mut least) = (None, direct - direct / 5);
     let kinds = [Tile::Four, Tile::Two, Tile::Line];
