@@ -1,8 +1,8 @@
 //! The expression of an elementwise map: typed, in SSA form, over the map's operands.
 
 use super::Invalid;
-use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::{Binary, Scalar, Unary};
+use sofie_infer_runtime::{Act, DType};
 use std::fmt;
 
 /// The index of the instruction that makes a value.
@@ -176,6 +176,34 @@ impl MapExpr {
                     return Err(Invalid::new("select needs a bool and two values of one type"));
                 }
                 ty(a)
+            }
+        }
+    }
+
+    /// Appends an activation of register `x`, of type `t`.
+    pub fn activation(&mut self, act: Act, x: Reg, t: DType) -> Result<Reg, Invalid> {
+        let constant = |e: &mut MapExpr, v: f32| e.push(Inst::Const(Scalar::from_f64(t, f64::from(v))));
+        let unary = |e: &mut MapExpr, op: Unary| e.push(Inst::Unary(op, x));
+        match act {
+            Act::None => Ok(x),
+            Act::Relu => unary(self, Unary::Relu),
+            Act::Sigmoid => unary(self, Unary::Sigmoid),
+            Act::Tanh => unary(self, Unary::Tanh),
+            Act::Silu => unary(self, Unary::Silu),
+            Act::GeluErf => unary(self, Unary::GeluErf),
+            Act::GeluTanh => unary(self, Unary::GeluTanh),
+            Act::LeakyRelu { alpha } | Act::Elu { alpha } => {
+                let zero = constant(self, 0.0)?;
+                let negative = self.push(Inst::Binary(Binary::Lt, x, zero))?;
+                let below = if matches!(act, Act::Elu { .. }) { unary(self, Unary::Expm1)? } else { x };
+                let alpha = constant(self, alpha)?;
+                let scaled = self.push(Inst::Binary(Binary::Mul, below, alpha))?;
+                self.push(Inst::Select(negative, scaled, x))
+            }
+            Act::Clip { lo, hi } => {
+                let (lo, hi) = (constant(self, lo)?, constant(self, hi)?);
+                let above = self.push(Inst::Binary(Binary::Max, x, lo))?;
+                self.push(Inst::Binary(Binary::Min, above, hi))
             }
         }
     }

@@ -7,6 +7,7 @@ mod epilogue;
 mod fuse_map;
 mod groups;
 mod layout;
+mod linear;
 mod linear_form;
 mod map_algebra;
 mod pattern;
@@ -38,6 +39,7 @@ pub const PASSES: &[Pass] = &[
     pass("cse after layout", cse::cse),
     pass("affine", affine::affine),
     pass("simplify after affine", simplify::simplify),
+    pass("linear", linear::linear),
     pass("epilogue", epilogue::epilogue),
     pass("fuse_map", fuse_map::fuse_map),
     pass("epilogue of fused maps", epilogue::epilogue),

@@ -12,12 +12,23 @@ use crate::simd::Scalar;
 /// `x` must be valid for reading and `y` for writing `n` elements, without overlap.
 #[inline(always)]
 unsafe fn copy<E: Copy>(n: usize, x: *const E, y: *mut E) {
-    // SAFETY: the caller's promise.
+    let bytes = n * size_of::<E>();
+    let (x, y) = (x.cast::<u8>(), y.cast::<u8>());
+    // SAFETY: every access lies within the first `bytes` bytes of either side.
     unsafe {
-        match n * size_of::<E>() {
-            bytes @ 0..64 => copy_row(Scalar::new(), y.cast(), x.cast(), bytes),
-            bytes => core::ptr::copy_nonoverlapping(x.cast::<u8>(), y.cast(), bytes),
+        if bytes < 64 {
+            return copy_row(Scalar::new(), y, x, bytes);
         }
+        // The last piece ends where the run ends. (`memcpy` took three times as long for rows of 32 floats.)
+        let last = bytes - 64;
+        let mut at = 0;
+        while at < last {
+            let piece = x.add(at).cast::<[u128; 4]>().read_unaligned();
+            y.add(at).cast::<[u128; 4]>().write_unaligned(piece);
+            at += 64;
+        }
+        let piece = x.add(last).cast::<[u128; 4]>().read_unaligned();
+        y.add(last).cast::<[u128; 4]>().write_unaligned(piece);
     }
 }
 

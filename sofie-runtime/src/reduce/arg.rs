@@ -1,6 +1,6 @@
 //! The position of the largest or smallest element along an axis.
 
-use super::for_each;
+use super::Walk;
 use crate::copy::{Axes, RANK, Space, Strided, reach};
 use crate::{DType, Element, bf16, f16};
 
@@ -100,7 +100,8 @@ impl ArgReduce {
     #[allow(clippy::eq_op, reason = "NaN alone differs from itself")]
     unsafe fn typed<T: Copy, K: PartialOrd + Copy>(&self, y: *mut i64, x: *const T, key: impl Fn(T) -> K) {
         let start = (self.y_offset as isize, self.x_offset as isize);
-        for_each(&self.dims[..self.rank], &self.y, &self.x, start, |py, px| {
+        let mut walk = Walk::new(&self.dims[..self.rank], &self.y, &self.x, start);
+        while let Some((py, px)) = walk.step() {
             // SAFETY: both walks are inside their memory.
             unsafe {
                 let mut p = x.offset(px);
@@ -117,6 +118,6 @@ impl ArgReduce {
                 }
                 *y.offset(py) = best.0 as i64;
             }
-        });
+        }
     }
 }

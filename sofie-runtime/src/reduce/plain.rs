@@ -1,6 +1,6 @@
 //! Reductions of the other element types: one result at a time, in the order of the reduced axes.
 
-use super::{Reduce, ReduceKind, for_each};
+use super::{Reduce, ReduceKind, Walk};
 use crate::copy::RANK;
 use crate::{DType, bf16, f16};
 
@@ -165,7 +165,8 @@ pub(super) unsafe fn reduce(r: &Reduce, dtype: DType, y: *mut u8, x: *const u8) 
 unsafe fn typed<T: Folded>(r: &Reduce, y: *mut T, x: *const T) {
     let start = (r.y_offset as isize, r.x_offset as isize);
     let real = matches!(r.kind, ReduceKind::L2 | ReduceKind::LogSum | ReduceKind::LogSumExp);
-    for_each(&r.dims[..r.rank], &r.y, &r.x, start, |py, px| {
+    let mut walk = Walk::new(&r.dims[..r.rank], &r.y, &r.x, start);
+    while let Some((py, px)) = walk.step() {
         let value = if T::INTEGER && real {
             T::narrow(fold_one(r.kind, r.count(), |from, f| fold(r, px, x, T::widen, from, f)))
         } else {
@@ -173,7 +174,7 @@ unsafe fn typed<T: Folded>(r: &Reduce, y: *mut T, x: *const T) {
         };
         // SAFETY: the walk is inside `y`.
         unsafe { *y.offset(py) = value };
-    });
+    }
 }
 
 /// Folds the elements of one result, which `typed` promises to be inside `x`.
@@ -186,10 +187,11 @@ fn fold<T: Copy, A: Copy>(
     f: &dyn Fn(A, A) -> A,
 ) -> A {
     let mut acc = from;
-    for_each(&r.folded_dims[..r.folded], &[0; RANK], &r.folded_x, (0, px), |_, p| {
+    let mut walk = Walk::new(&r.folded_dims[..r.folded], &[0; RANK], &r.folded_x, (0, px));
+    while let Some((_, p)) = walk.step() {
         // SAFETY: the walk is inside `x`.
         acc = f(acc, load(unsafe { *x.offset(p) }));
-    });
+    }
     acc
 }
 

@@ -2,7 +2,7 @@
 //! lanes along a contiguous reduced run, one element at a time when neither is.
 
 use super::fold::{Fold, Max, with_fold};
-use super::{Reduce, ReduceKind, for_each};
+use super::{Reduce, ReduceKind, Walk};
 use crate::copy::RANK;
 use crate::simd::{LANES, Op, Simd, dispatch};
 
@@ -60,7 +60,8 @@ unsafe fn walk<S: Simd, F: Fold>(s: S, r: &Reduce, y: *mut f32, x: *const f32) {
     let along = folded > 0 && r.folded_x[folded - 1] == 1;
     if side_by_side && !(along && r.folded_dims[folded - 1] > 1) {
         let n = r.dims[rank - 1];
-        for_each(&r.dims[..rank - 1], &r.y, &r.x, start, |py, px| {
+        let mut walk = Walk::new(&r.dims[..rank - 1], &r.y, &r.x, start);
+        while let Some((py, px)) = walk.step() {
             let mut c = 0;
             while c < n {
                 let width = (n - c).min(4 * LANES);
@@ -76,12 +77,13 @@ unsafe fn walk<S: Simd, F: Fold>(s: S, r: &Reduce, y: *mut f32, x: *const f32) {
                 }
                 c += width;
             }
-        });
+        }
     } else {
-        for_each(&r.dims[..rank], &r.y, &r.x, start, |py, px| {
+        let mut walk = Walk::new(&r.dims[..rank], &r.y, &r.x, start);
+        while let Some((py, px)) = walk.step() {
             // SAFETY: one result and all its elements are inside both walks.
             unsafe { one::<S, F>(s, r, y.offset(py), x.offset(px), along, shifted, count) }
-        });
+        }
     }
 }
 
@@ -93,10 +95,11 @@ unsafe fn walk<S: Simd, F: Fold>(s: S, r: &Reduce, y: *mut f32, x: *const f32) {
 unsafe fn walk_plain<S: Simd, F: Fold>(s: S, r: &Reduce, y: *mut f32, x: *const f32) {
     let along = r.folded > 0 && r.folded_x[r.folded - 1] == 1;
     let start = (r.y_offset as isize, r.x_offset as isize);
-    for_each(&r.dims[..r.rank], &r.y, &r.x, start, |py, px| {
+    let mut walk = Walk::new(&r.dims[..r.rank], &r.y, &r.x, start);
+    while let Some((py, px)) = walk.step() {
         // SAFETY: one result and all its elements are inside both walks.
         unsafe { one::<S, F>(s, r, y.offset(py), x.offset(px), along, false, 0.0) }
-    });
+    }
 }
 
 /// What [`ReduceKind::LogSumExp`] subtracts: the largest element, unless that is not finite.
@@ -131,7 +134,8 @@ unsafe fn columns<S: Simd, F: Fold, const V: usize>(
         let folded = r.folded.max(1);
         let (inner, step) =
             if r.folded == 0 { (1, 0) } else { (r.folded_dims[folded - 1], r.folded_x[folded - 1]) };
-        for_each(&r.folded_dims[..folded - 1], &[0; RANK], &r.folded_x, (0, 0), |_, px| {
+        let mut walk = Walk::new(&r.folded_dims[..folded - 1], &[0; RANK], &r.folded_x, (0, 0));
+        while let Some((_, px)) = walk.step() {
             let mut p = x.offset(px);
             for _ in 0..inner {
                 for v in 0..V {
@@ -144,7 +148,7 @@ unsafe fn columns<S: Simd, F: Fold, const V: usize>(
                 }
                 p = p.wrapping_offset(step);
             }
-        });
+        }
         for v in 0..V {
             let out = F::finish(s, acc[v], shift[v], count);
             s.store_masked_ptr(out, y.add(v * LANES), mask[v]);
@@ -174,7 +178,8 @@ unsafe fn one<S: Simd, F: Fold>(
     // SAFETY: the walk of the reduced axes is inside `x`; lanes past a run's end are masked.
     unsafe {
         let shift = if shifted { shift_of(s, s.splat(*y)) } else { s.zero() };
-        for_each(&r.folded_dims[..folded - 1], &[0; RANK], &r.folded_x, (0, 0), |_, px| {
+        let mut walk = Walk::new(&r.folded_dims[..folded - 1], &[0; RANK], &r.folded_x, (0, 0));
+        while let Some((_, px)) = walk.step() {
             let p = x.offset(px);
             let mut i = 0;
             while i + LANES <= inner {
@@ -198,7 +203,7 @@ unsafe fn one<S: Simd, F: Fold>(
                 };
                 acc = s.select(mask, F::step(s, acc, e, shift), acc);
             }
-        });
+        }
         let total = F::combine(s, acc);
         let out = F::finish(s, s.splat(total), shift, count);
         let mut lane = [0.0; LANES];

@@ -325,41 +325,13 @@ pub fn epilogue(p: &mut Planner<'_>, node: &Node, e: &Epilogue, home: &Home) -> 
         let x = expr.push(Inst::Input(i))?;
         at = expr.push(Inst::Binary(Binary::Add, at, x))?;
     }
-    let at = apply(&mut expr, e.act, at, home.dtype)?;
+    let at = expr.activation(e.act, at, home.dtype)?;
     let expr = expr.finish(at);
     let to: Vec<Option<usize>> = (0..types.len()).map(Some).collect();
     let kernel = build(&expr, &to, &vec![None; types.len()], &mut operands, &dims, &out)?;
     let reads = operands.reads.into_iter().map(Some).collect();
     p.push(Kernel::Map(kernel), vec![write], reads);
     Ok(())
-}
-
-/// An activation as instructions.
-fn apply(e: &mut MapExpr, act: Act, x: Reg, t: DType) -> Result<Reg, Invalid> {
-    let constant = |e: &mut MapExpr, v: f32| e.push(Inst::Const(Scalar::from_f64(t, f64::from(v))));
-    let unary = |e: &mut MapExpr, op: Unary| e.push(Inst::Unary(op, x));
-    match act {
-        Act::None => Ok(x),
-        Act::Relu => unary(e, Unary::Relu),
-        Act::Sigmoid => unary(e, Unary::Sigmoid),
-        Act::Tanh => unary(e, Unary::Tanh),
-        Act::Silu => unary(e, Unary::Silu),
-        Act::GeluErf => unary(e, Unary::GeluErf),
-        Act::GeluTanh => unary(e, Unary::GeluTanh),
-        Act::LeakyRelu { alpha } | Act::Elu { alpha } => {
-            let zero = constant(e, 0.0)?;
-            let negative = e.push(Inst::Binary(Binary::Lt, x, zero))?;
-            let below = if matches!(act, Act::Elu { .. }) { unary(e, Unary::Expm1)? } else { x };
-            let alpha = constant(e, alpha)?;
-            let scaled = e.push(Inst::Binary(Binary::Mul, below, alpha))?;
-            e.push(Inst::Select(negative, scaled, x))
-        }
-        Act::Clip { lo, hi } => {
-            let (lo, hi) = (constant(e, lo)?, constant(e, hi)?);
-            let above = e.push(Inst::Binary(Binary::Max, x, lo))?;
-            e.push(Inst::Binary(Binary::Min, above, hi))
-        }
-    }
 }
 
 /// Gathers that are read through their index by the one map that needs them, with the position of that map.
