@@ -1,11 +1,13 @@
 //! Products of which neither side is known ahead of time: attention scores and values, batched `MatMul`.
 //!
-//! A is read where it lies, at any strides. Sixteen columns of B at a time are read where they lie when its rows are
-//! contiguous, else gathered into scratch first; eight rows of A share them.
+//! A is read where it lies, at any strides. A block of B is packed into panels in scratch and meets the tiles of the
+//! packed product; where few rows would share the packing, B's rows are read where they lie, if they are contiguous.
 
-use super::pack::NR;
+use super::drive::{Lines, Problem, Strided};
+use super::finish::Finish;
+use super::pack::{NR, PackPanels, packed_len};
+use super::{StridedProduct, drive};
 use crate::Act;
-use crate::act;
 use crate::simd::{Op, Simd, dispatch};
 
 /// `C = act(alpha * A B)` for every index of a batch.
@@ -68,7 +70,18 @@ impl BatchedGemm {
     /// Floats of scratch that [`BatchedGemm::run`] needs.
     #[must_use]
     pub const fn scratch(&self) -> usize {
-        if self.b_column == 1 { 0 } else { self.k * NR }
+        if self.reads_in_place() { 0 } else { packed_len(self.k, self.block()) }
+    }
+
+    /// Whether B is multiplied where it lies: one tile's rows are too few to pay for packing it.
+    const fn reads_in_place(&self) -> bool {
+        self.b_column == 1 && self.m <= IN_PLACE_ROWS
+    }
+
+    /// Columns of B that are packed at a time.
+    const fn block(&self) -> usize {
+        let block = drive::columns_of_block(self.k);
+        if self.n < block { self.n } else { block }
     }
 
     /// Runs the products.
@@ -111,6 +124,9 @@ impl BatchedGemm {
     }
 }
 
+/// Rows of A that read B in place.
+const IN_PLACE_ROWS: usize = 8;
+
 /// Checked operands.
 struct Batch<'a> {
     g: &'a BatchedGemm,
@@ -126,15 +142,24 @@ impl Op for Batch<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let g = self.g;
+        let in_place = g.reads_in_place();
         let mut at = [0usize; 6];
+        // The columns of B that the scratch holds: their first element, and how many.
+        let mut packed = (core::ptr::null(), 0);
         loop {
-            let start = |strides: &[usize; 6]| -> usize {
-                at.iter().zip(strides).take(g.batch_rank).map(|(i, stride)| i * stride).sum()
-            };
+            let (mut a, mut b, mut c) = (self.a, self.b, self.c);
+            for (axis, &i) in at.iter().enumerate().take(g.batch_rank) {
+                a = a.wrapping_add(i * g.a_batch[axis]);
+                b = b.wrapping_add(i * g.b_batch[axis]);
+                c = c.wrapping_add(i * g.c_batch[axis]);
+            }
             // SAFETY: `BatchedGemm::run` checked the whole walk; C is borrowed mutably, so nothing overlaps it.
             unsafe {
-                let (c, a) = (self.c.add(start(&g.c_batch)), self.a.add(start(&g.a_batch)));
-                matrix(s, g, c, a, self.b.add(start(&g.b_batch)), self.scratch);
+                if in_place {
+                    matrix_in_place(s, g, c, a, b);
+                } else {
+                    self.matrix(s, c, a, b, &mut packed);
+                }
             }
             let mut axis = g.batch_rank;
             loop {
@@ -152,77 +177,124 @@ impl Op for Batch<'_> {
     }
 }
 
-/// One product of the batch.
+impl Batch<'_> {
+    /// One product of the batch, over packed columns.
+    ///
+    /// # Safety
+    /// The pointers lead to the matrices that the descriptor says, `scratch` to [`BatchedGemm::scratch`] floats.
+    #[inline(always)]
+    unsafe fn matrix<S: Simd>(
+        &self,
+        s: S,
+        c: *mut f32,
+        a: *const f32,
+        b: *const f32,
+        packed: &mut (*const f32, usize),
+    ) {
+        let (g, block) = (self.g, self.g.block());
+        let mut column = 0;
+        while column < g.n {
+            let n = block.min(g.n - column);
+            let from = b.wrapping_add(column * g.b_column);
+            if *packed != (from, n) {
+                let (row, column) = (g.b_row, g.b_column);
+                s.outline(PackPanels { to: self.scratch, from, k: g.k, n, row, column });
+                *packed = (from, n);
+            }
+            let problem = Problem {
+                m: g.m,
+                k: g.k,
+                n,
+                ldc: g.c_row,
+                ldr: 0,
+                lines: Lines::ONE,
+                alpha: g.alpha,
+                act: g.act,
+                from_c: false,
+                c: c.wrapping_add(column),
+                w: self.scratch,
+                bias: core::ptr::null(),
+                residual: core::ptr::null(),
+            };
+            let a = Strided { a, row: g.a_row, step: g.a_column };
+            s.outline(StridedProduct { problem: &problem, a });
+            column += n;
+        }
+    }
+}
+
+/// One product of few rows.
 ///
 /// # Safety
-/// The pointers lead to the matrices that the descriptor says, `scratch` to [`BatchedGemm::scratch`] floats.
+/// The pointers lead to the matrices that the descriptor says; the columns of B are contiguous.
 #[inline(always)]
-unsafe fn matrix<S: Simd>(
+unsafe fn matrix_in_place<S: Simd>(s: S, g: &BatchedGemm, c: *mut f32, a: *const f32, b: *const f32) {
+    let mut column = 0;
+    while column < g.n {
+        let left = g.n - column;
+        // Rows that share a vector of B; few of them take several vectors, so that enough chains run at once.
+        let wide = if g.m == 1 && left >= 4 * NR { 4 } else { 1 };
+        let mut row = 0;
+        // SAFETY: rows and columns are inside the matrices.
+        unsafe {
+            let b = b.add(column);
+            while row < g.m {
+                let (c, a) = (c.add(row * g.c_row + column), a.add(row * g.a_row));
+                row += match (g.m - row, wide) {
+                    (8.., _) => tile::<S, 8, 1>(s, g, c, a, b, left),
+                    (4.., _) => tile::<S, 4, 1>(s, g, c, a, b, left),
+                    (2.., _) => tile::<S, 2, 1>(s, g, c, a, b, left),
+                    (_, 4) => tile::<S, 1, 4>(s, g, c, a, b, left),
+                    _ => tile::<S, 1, 1>(s, g, c, a, b, left),
+                };
+            }
+        }
+        column += wide * NR;
+    }
+    if g.alpha != 1.0 || g.act != Act::None {
+        s.outline(Finish { c, ldc: g.c_row, rows: g.m, columns: g.n, alpha: g.alpha, act: g.act });
+    }
+}
+
+/// `R` rows against `P` vectors of columns, the last of which may go past the `left` columns; gives `R`.
+///
+/// # Safety
+/// `R` rows of A and C and `k` rows of B are there.
+#[inline(always)]
+unsafe fn tile<S: Simd, const R: usize, const P: usize>(
     s: S,
     g: &BatchedGemm,
     c: *mut f32,
     a: *const f32,
     b: *const f32,
-    scratch: *mut f32,
-) {
-    let mut column = 0;
-    while column < g.n {
-        let width = (g.n - column).min(NR);
-        // SAFETY: rows and columns are inside the matrices; the panel has `k` rows of 16.
-        unsafe {
-            let mut panel = (b.add(column * g.b_column), g.b_row, width);
-            if g.b_column != 1 {
-                for p in 0..g.k {
-                    for j in 0..NR {
-                        let from = b.add(p * g.b_row + (column + j.min(width - 1)) * g.b_column);
-                        *scratch.add(p * NR + j) = *from;
-                    }
-                }
-                panel = (scratch.cast_const(), NR, NR);
-            }
-            let mut row = 0;
-            while row < g.m {
-                let (c, a) = (c.add(row * g.c_row + column), a.add(row * g.a_row));
-                row += match g.m - row {
-                    8.. => tile::<S, 8>(s, g, c, a, panel, width),
-                    4.. => tile::<S, 4>(s, g, c, a, panel, width),
-                    2.. => tile::<S, 2>(s, g, c, a, panel, width),
-                    _ => tile::<S, 1>(s, g, c, a, panel, width),
-                };
-            }
-        }
-        column += NR;
-    }
-}
-
-/// `R` rows against up to 16 columns; gives `R`. The panel is its start, its row stride and the columns it holds.
-///
-/// # Safety
-/// `R` rows of A and C and `k` rows of the panel are there.
-#[inline(always)]
-unsafe fn tile<S: Simd, const R: usize>(
-    s: S,
-    g: &BatchedGemm,
-    c: *mut f32,
-    a: *const f32,
-    (b, ldb, held): (*const f32, usize, usize),
-    width: usize,
+    left: usize,
 ) -> usize {
-    let (zero, mask, whole) = (s.zero(), s.mask_first(width), held == NR);
-    let mut acc = [zero; R];
-    // SAFETY: the caller's promise; columns past `held` are masked.
+    let (zero, whole, edge) = (s.zero(), left >= P * NR, s.mask_first(left.wrapping_sub((P - 1) * NR)));
+    let mut acc = [[zero; P]; R];
+    // SAFETY: the caller's promise; columns past the last are masked.
     unsafe {
         for p in 0..g.k {
-            let row = b.add(p * ldb);
-            let y = if whole { s.load_ptr(row) } else { s.load_masked_ptr(row, mask, zero) };
+            let row = b.add(p * g.b_row);
+            let mut y = [zero; P];
+            for (q, y) in y.iter_mut().enumerate() {
+                *y = if whole || q + 1 < P {
+                    s.load_ptr(row.add(q * NR))
+                } else {
+                    s.load_masked_ptr(row.add(q * NR), edge, zero)
+                };
+            }
             for (r, acc) in acc.iter_mut().enumerate() {
-                *acc = s.mul_add(s.splat(*a.add(r * g.a_row + p * g.a_column)), y, *acc);
+                let x = s.splat(*a.add(r * g.a_row + p * g.a_column));
+                for (acc, y) in acc.iter_mut().zip(y) {
+                    *acc = s.mul_add(x, y, *acc);
+                }
             }
         }
-        let alpha = s.splat(g.alpha);
         for (r, acc) in acc.iter().enumerate() {
-            let v = if g.alpha == 1.0 { *acc } else { s.mul(*acc, alpha) };
-            s.store_masked_ptr(act::apply(s, g.act, v), c.add(r * g.c_row), mask);
+            for (q, acc) in acc.iter().enumerate() {
+                let to = c.add(r * g.c_row + q * NR);
+                if whole || q + 1 < P { s.store_ptr(*acc, to) } else { s.store_masked_ptr(*acc, to, edge) }
+            }
         }
     }
     R
@@ -238,6 +310,8 @@ mod tests {
     #[test]
     fn products_agree_with_plain_loops() {
         for (m, k, n) in [(1, 1, 1), (3, 5, 2), (8, 16, 16), (9, 7, 17), (13, 0, 5), (0, 3, 4), (20, 33, 40)]
+            .into_iter()
+            .chain([(1, 20, 70), (3, 9, 80), (30, 700, 131), (17, 20, 3)])
         {
             for transposed in [false, true] {
                 let (b_row, b_column) = if transposed { (1, k) } else { (n, 1) };

@@ -7,6 +7,7 @@
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
+use super::finish::Finish;
 use super::narrow::{self, Narrow};
 use super::pack::NR;
 use super::tile::{self, A, Block, Mode, Place, StridedRows};
@@ -26,6 +27,8 @@ pub(super) struct Problem {
     pub ldc: usize,
     pub ldr: usize,
     pub lines: Lines,
+    /// Multiplies the finished sums, residual and all.
+    pub alpha: f32,
     pub act: Act,
     pub from_c: bool,
     pub c: *mut f32,
@@ -34,6 +37,21 @@ pub(super) struct Problem {
     pub bias: *const f32,
     /// Null: none.
     pub residual: *const f32,
+}
+
+impl Problem {
+    /// What tiles do to finished sums in registers.
+    #[inline(always)]
+    pub(super) fn in_tile(&self) -> Act {
+        if self.alpha == 1.0 && tile::in_registers(self.act) { self.act } else { Act::None }
+    }
+
+    /// What is done to finished sums after they have been stored.
+    #[inline(always)]
+    pub(super) fn later(&self) -> Option<(f32, Act)> {
+        let all_done = self.alpha == 1.0 && tile::in_registers(self.act);
+        (!all_done).then_some((self.alpha, self.act))
+    }
 }
 
 /// Rows of C and the residual at two strides: equally many rows a line, lines at a stride of their own. Tiles do
@@ -166,10 +184,11 @@ pub(super) unsafe fn drive<S: Simd, Src: Source>(s: S, problem: &Problem, n: usi
             ldc: p.ldc,
             ldr: p.ldr,
             from_c: p.from_c || !first,
-            act: if last { p.act } else { Act::None },
+            act: if last { p.in_tile() } else { Act::None },
         };
         source.describe(&mut block);
         let (bias, residual) = (p.bias, if last { p.residual } else { core::ptr::null() });
+        let later = if last { p.later() } else { None };
         // With one tile of rows nothing of B is read twice.
         let columns = if tiles == 1 { n } else { columns_of_block(block.k) };
         let mut column = 0;
@@ -201,7 +220,7 @@ pub(super) unsafe fn drive<S: Simd, Src: Source>(s: S, problem: &Problem, n: usi
                     columns: n - column,
                 };
                 // SAFETY: the caller's promise.
-                unsafe { tile_row::<S, Src>(s, rows, columns, &block, place) };
+                unsafe { tile_row::<S, Src>(s, rows, columns, &block, place, later) };
                 (row, row_of_line) = (row + rows, row_of_line + rows);
                 if row_of_line * p.lines.count == p.m {
                     (line, row_of_line) = (line + 1, 0);
@@ -223,7 +242,7 @@ pub(super) unsafe fn drive<S: Simd, Src: Source>(s: S, problem: &Problem, n: usi
 #[inline(always)]
 pub(super) unsafe fn drive_strided<S: Simd>(s: S, problem: &Problem, mut a: Strided) {
     let mut n = problem.n;
-    if narrow::pays(problem.m, n, problem.k) {
+    if a.step == 1 && narrow::pays(problem.m, n, problem.k) {
         let (p, a) = (problem, &a);
         match n % NR {
             1 => s.outline(Narrow::<1> { problem: p, a }),
@@ -260,8 +279,9 @@ pub(super) unsafe fn drive_row<S: Simd>(s: S, p: &Problem, a: &Strided) {
         ldc: 0,
         ldr: 0,
         from_c: p.from_c,
-        act: p.act,
+        act: p.in_tile(),
     };
+    let later = p.later();
     let a = A { strided: a.a };
     let mut place = Place { a, w: p.w, ahead: p.w, bias: p.bias, residual: p.residual, c: p.c, columns: p.n };
     let mut left = p.n.div_ceil(NR);
@@ -269,6 +289,9 @@ pub(super) unsafe fn drive_row<S: Simd>(s: S, p: &Problem, a: &Strided) {
         let panels = share_of(left, tile::max_panels(S::LEVEL, 1));
         // SAFETY: the caller's promise.
         unsafe { tile::run_row(s, panels, &block, place) };
+        if let Some(later) = later {
+            finish(s, 1, panels, &block, &place, later);
+        }
         left -= panels;
         place.advance(panels, &block);
     }
@@ -276,16 +299,33 @@ pub(super) unsafe fn drive_row<S: Simd>(s: S, p: &Problem, a: &Strided) {
 
 /// One tile's rows against the panels of a block, `columns` wide.
 #[inline(always)]
-unsafe fn tile_row<S: Simd, Src: Source>(s: S, rows: usize, columns: usize, block: &Block, mut place: Place) {
+unsafe fn tile_row<S: Simd, Src: Source>(
+    s: S,
+    rows: usize,
+    columns: usize,
+    block: &Block,
+    mut place: Place,
+    later: Option<(f32, Act)>,
+) {
     let most = tile::max_panels(S::LEVEL, rows);
     let mut left = columns.div_ceil(NR);
     while left != 0 {
         let panels = share_of(left, most);
         // SAFETY: the caller's promise; `panels` is at most `most`.
         unsafe { tile::run::<S, Src::Mode>(s, rows, panels, block, place) };
+        if let Some(later) = later {
+            finish(s, rows, panels, block, &place, later);
+        }
         left -= panels;
         place.advance(panels, block);
     }
+}
+
+/// The rest of the way for the sums that a tile has stored.
+#[inline(always)]
+fn finish<S: Simd>(s: S, rows: usize, panels: usize, block: &Block, place: &Place, (alpha, act): (f32, Act)) {
+    let columns = (panels * NR).min(place.columns);
+    s.outline(Finish { c: place.c, ldc: block.ldc, rows, columns, alpha, act });
 }
 
 /// How many of the panels left the next tile takes: two tiles of middling width rather than a full one and a
@@ -316,8 +356,10 @@ impl Place {
 }
 
 /// Columns of B in a block of so many steps of k: whole pairs of panels, as many as [`B_BLOCK`] allows.
-fn columns_of_block(k: usize) -> usize {
-    (B_BLOCK / k.max(1) / (2 * NR)).max(1) * (2 * NR)
+pub(super) const fn columns_of_block(k: usize) -> usize {
+    let k = if k == 0 { 1 } else { k };
+    let pairs = B_BLOCK / k / (2 * NR);
+    (if pairs == 0 { 1 } else { pairs }) * (2 * NR)
 }
 
 /// `p + n`, null staying null.

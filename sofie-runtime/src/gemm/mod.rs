@@ -7,6 +7,7 @@
 
 mod batched;
 mod drive;
+mod finish;
 mod narrow;
 mod pack;
 mod rows;
@@ -17,6 +18,7 @@ mod tile;
 pub use self::batched::BatchedGemm;
 pub(crate) use self::drive::Lines;
 use self::drive::{Problem, Strided};
+pub(crate) use self::pack::PackPanels;
 pub use self::pack::{Layout, NR, pack, pack_into, packed_len};
 pub use self::rows::{GemmRows, OffsetTable, RowOffsets, ZEROS};
 use crate::Act;
@@ -98,7 +100,6 @@ impl Problem {
             residual.is_empty() || residual.len() >= reach(g.ldr, lines.ldr),
             "the residual is too short for {g:?}"
         );
-        assert!(tile::in_registers(g.act), "{:?} is a map of its own", g.act);
         Problem {
             m: g.m,
             k: g.k,
@@ -106,6 +107,7 @@ impl Problem {
             ldc: g.ldc,
             ldr: g.ldr,
             lines,
+            alpha: 1.0,
             act: g.act,
             from_c: g.init == Init::C,
             c: c.as_mut_ptr(),
@@ -170,7 +172,7 @@ impl Op for Product {
         let Product { m, k, n, ldc, from_c, c, w, bias, .. } = self;
         let residual = core::ptr::null();
         let (lines, act) = (Lines::ONE, Act::None);
-        let problem = Problem { m, k, n, ldc, ldr: 0, lines, act, from_c, c, w, bias, residual };
+        let problem = Problem { m, k, n, ldc, ldr: 0, lines, alpha: 1.0, act, from_c, c, w, bias, residual };
         let a = Strided { a: self.a, row: self.a_row, step: self.a_step };
         StridedProduct { problem: &problem, a }.run(s);
     }

@@ -6,6 +6,7 @@
 //! edges) end in this shape, and the last columns of widths such as 50 or 20 take it too.
 
 use super::drive::{Problem, Strided};
+use super::finish::Finish;
 use super::pack::NR;
 use super::tile;
 use crate::simd::{Op, Simd};
@@ -80,7 +81,18 @@ impl<const N: usize> Op for Narrow<'_, N> {
                         *acc = s.add(*acc, column(s, at, p.ldr, rows));
                     }
                 }
-                tile::activate(s, &mut acc, p.act);
+                tile::activate(s, &mut acc, p.in_tile());
+                if let Some((alpha, act)) = p.later() {
+                    let mut sums = [[0.0; NR]; N];
+                    for (sums, acc) in sums.iter_mut().zip(acc[0]) {
+                        s.store(acc, sums);
+                    }
+                    let c = sums.as_mut_ptr().cast();
+                    s.outline(Finish { c, ldc: NR, rows: N, columns: NR, alpha, act });
+                    for (acc, sums) in acc[0].iter_mut().zip(&sums) {
+                        *acc = s.load(sums);
+                    }
+                }
                 let c = p.c.add(row * p.ldc + first);
                 for (j, acc) in acc[0].iter().enumerate() {
                     if p.ldc == 1 {

@@ -6,6 +6,8 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::simd::{Op, Simd};
+
 /// Columns of a panel: the lanes of one virtual vector.
 pub const NR: usize = 16;
 
@@ -60,6 +62,72 @@ pub fn pack_into(packed: &mut [f32], b: &[f32], k: usize, n: usize, row_stride: 
             let from = p * row_stride + first * column_stride;
             for (j, to) in to.iter_mut().enumerate() {
                 *to = if j < width { b[from + j * column_stride] } else { 0.0 };
+            }
+        }
+    }
+}
+
+/// Packs a `[k, n]` matrix at strides, inside another kernel's dispatch (run it by [`Simd::outline`]).
+pub(crate) struct PackPanels {
+    pub(crate) to: *mut f32,
+    pub(crate) from: *const f32,
+    pub(crate) k: usize,
+    pub(crate) n: usize,
+    /// Floats from a row (a step of k) to the next.
+    pub(crate) row: usize,
+    /// Floats from a column to the next.
+    pub(crate) column: usize,
+}
+
+impl Op for PackPanels {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let PackPanels { k, row, column, .. } = self;
+        for first in (0..self.n).step_by(NR) {
+            let n = NR.min(self.n - first);
+            let (from, to) = (self.from.wrapping_add(first * column), self.to.wrapping_add(first * k));
+            let columns = s.mask_first(n);
+            // SAFETY: whoever made this promised that the matrix exists and `to` has room for its panels.
+            unsafe {
+                if column == 1 && n == NR {
+                    for p in 0..k {
+                        s.store_ptr(s.load_ptr(from.add(p * row)), to.add(p * NR));
+                    }
+                } else if column == 1 {
+                    for p in 0..k {
+                        let x = s.load_masked_ptr(from.add(p * row), columns, s.zero());
+                        s.store_ptr(x, to.add(p * NR));
+                    }
+                } else if row == 1 {
+                    let mut p = 0;
+                    while p < k {
+                        let left = NR.min(k - p);
+                        let mut block = [s.zero(); NR];
+                        if left == NR {
+                            for (j, x) in block.iter_mut().enumerate().take(n) {
+                                *x = s.load_ptr(from.add(j * column + p));
+                            }
+                        } else {
+                            let steps = s.mask_first(left);
+                            for (j, x) in block.iter_mut().enumerate().take(n) {
+                                *x = s.load_masked_ptr(from.add(j * column + p), steps, s.zero());
+                            }
+                        }
+                        s.transpose(&mut block);
+                        for (i, x) in block.into_iter().enumerate().take(left) {
+                            s.store_ptr(x, to.add((p + i) * NR));
+                        }
+                        p += NR;
+                    }
+                } else {
+                    for p in 0..k {
+                        for j in 0..NR {
+                            *to.add(p * NR + j) = if j < n { *from.add(p * row + j * column) } else { 0.0 };
+                        }
+                    }
+                }
             }
         }
     }

@@ -60,7 +60,8 @@ pub(super) union A {
     pub table: *const *const f32,
 }
 
-/// Whether the tile applies `act` itself; the others are a second pass over the rows while they are hot.
+/// Whether the tile applies `act` itself; the others are a second pass over what it has just stored
+/// ([`Finish`](super::finish::Finish)).
 pub(super) const fn in_registers(act: Act) -> bool {
     matches!(act, Act::None | Act::Relu | Act::LeakyRelu { .. } | Act::Clip { .. })
 }

@@ -1,10 +1,9 @@
-//! The error function and the GELU that it defines.
+//! The error function.
 //! Odd polynomial below 0.9; above, `1 - e^p(x)` with a polynomial for the logarithm of `erfc` (the split is that
 //! of N. Juffa's `erff`, the fits are our own). Largest error: erf 0.98 ulp.
 
 use super::{exp_bounded, horner};
 use crate::simd::Simd;
-use core::f32::consts::FRAC_1_SQRT_2;
 
 /// `erf(x) / x - 1` in `x²` to 2^-30.0 below 0.95.
 const SMALL: [f32; 7] = [
@@ -36,12 +35,4 @@ pub fn erf<S: Simd>(s: S, x: S::F32) -> S::F32 {
     let log_erfc = s.mul_sub(t, horner(s, t, LARGE), t);
     let large = s.sub(s.splat(1.0), exp_bounded(s, log_erfc));
     s.copysign(s.select(s.lt(t, s.splat(0.925)), small, large), x)
-}
-
-/// `x/2 (1 + erf(x / √2))`, in the order that graphs spell it out; NaN at `-inf`.
-/// The error is at most 2^-22 |x|: for negative `x` the sum cancels, as in every runtime that composes it.
-#[inline(always)]
-pub fn gelu_erf<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    let e = erf(s, s.mul(x, s.splat(FRAC_1_SQRT_2)));
-    s.mul(s.mul(x, s.splat(0.5)), s.add(e, s.splat(1.0)))
 }

@@ -8,6 +8,7 @@
 
 mod erf;
 mod exp;
+mod gelu;
 mod hyperbolic;
 mod inverse;
 mod log;
@@ -19,8 +20,9 @@ mod table;
 mod tests;
 mod trig;
 
-pub use erf::{erf, gelu_erf};
+pub use erf::erf;
 pub use exp::{exp, expm1};
+pub use gelu::gelu_erf;
 pub use hyperbolic::{acosh, asinh, atanh, cosh, sinh, tanh};
 pub use inverse::{acos, asin, atan};
 pub use log::{log, log1p, softplus};
@@ -28,7 +30,7 @@ pub use pow::pow;
 pub use sigmoid::{gelu_tanh, sigmoid, silu};
 pub use trig::{cos, sin, tan};
 
-pub(crate) use exp::{exp_bounded, expm1_bounded};
+pub(crate) use exp::{exp_bounded, exp_of_negative, expm1_bounded};
 pub(crate) use table::{Fn1, Fn2, VisitFn1, VisitFn2, visit, visit2};
 
 use crate::simd::Simd;

@@ -2,7 +2,31 @@
 //! one-pass formula loses digits where the mean is large.
 
 use super::{load, store, vectors};
-use crate::simd::Simd;
+use crate::simd::{LANES, Simd};
+
+/// Sums of a row that run side by side, so that one addition need not wait for the other: vector `i` goes to sum
+/// `i % SUMS`, what is left over at the end to the first.
+const SUMS: usize = 4;
+
+/// Runs `$body` for each vector of a row of `$n` with its position, its mask and the sum that it goes to.
+macro_rules! summed {
+    ($s:expr, $n:expr, |$i:ident, $mask:ident, $sum:ident of $sums:ident| $body:expr) => {{
+        let mut at = 0;
+        while at + SUMS * LANES <= $n {
+            for (j, $sum) in $sums.iter_mut().enumerate() {
+                let ($i, $mask) = (at + j * LANES, None::<S::Mask>);
+                $body;
+            }
+            at += SUMS * LANES;
+        }
+        let $sum = &mut $sums[0];
+        let left = $n - at;
+        vectors!($s, left, |j, $mask| {
+            let $i = at + j;
+            $body
+        });
+    }};
+}
 
 /// # Safety
 /// `y` and `x` hold `n` floats and may be the same; `scale` and `bias` hold `n` or are null.
@@ -19,20 +43,18 @@ pub(super) unsafe fn layer_norm<S: Simd>(
     let zero = s.zero();
     // SAFETY: positions are below `n`, tails are masked.
     unsafe {
-        let mut sum = zero;
-        vectors(s, n, |i, mask| sum = s.add(sum, load(s, x.add(i), mask, zero)));
-        let mean = s.splat(s.reduce_add(sum) / n as f32);
-        let mut squares = zero;
-        vectors(s, n, |i, mask| {
+        let mut sums = [zero; SUMS];
+        summed!(s, n, |i, mask, sum of sums| *sum = s.add(*sum, load(s, x.add(i), mask, zero)));
+        let mean = s.splat(total(s, sums) / n as f32);
+        let mut sums = [zero; SUMS];
+        summed!(s, n, |i, mask, sum of sums| {
+            // Lanes behind the row read the mean, and add nothing (NaN where it is NaN anyway).
             let d = s.sub(load(s, x.add(i), mask, mean), mean);
-            squares = match mask {
-                None => s.mul_add(d, d, squares),
-                Some(m) => s.select(m, s.mul_add(d, d, squares), squares),
-            };
+            *sum = s.mul_add(d, d, *sum);
         });
-        let variance = s.splat(s.reduce_add(squares) / n as f32 + epsilon);
+        let variance = s.splat(total(s, sums) / n as f32 + epsilon);
         let factor = s.div(s.splat(1.0), s.sqrt(variance));
-        vectors(s, n, |i, mask| {
+        vectors!(s, n, |i, mask| {
             let d = s.mul(s.sub(load(s, x.add(i), mask, zero), mean), factor);
             store(s, affine(s, d, i, mask, scale, bias), y.add(i), mask);
         });
@@ -54,18 +76,24 @@ pub(super) unsafe fn rms_norm<S: Simd>(
     let zero = s.zero();
     // SAFETY: positions are below `n`, tails are masked.
     unsafe {
-        let mut squares = zero;
-        vectors(s, n, |i, mask| {
+        let mut sums = [zero; SUMS];
+        summed!(s, n, |i, mask, sum of sums| {
             let v = load(s, x.add(i), mask, zero);
-            squares = s.mul_add(v, v, squares);
+            *sum = s.mul_add(v, v, *sum);
         });
-        let mean = s.splat(s.reduce_add(squares) / n as f32 + epsilon);
+        let mean = s.splat(total(s, sums) / n as f32 + epsilon);
         let factor = s.div(s.splat(1.0), s.sqrt(mean));
-        vectors(s, n, |i, mask| {
+        vectors!(s, n, |i, mask| {
             let v = s.mul(load(s, x.add(i), mask, zero), factor);
             store(s, affine(s, v, i, mask, scale, bias), y.add(i), mask);
         });
     }
+}
+
+/// All lanes of all sums.
+#[inline(always)]
+fn total<S: Simd>(s: S, [a, b, c, d]: [S::F32; SUMS]) -> f32 {
+    s.reduce_add(s.add(s.add(a, b), s.add(c, d)))
 }
 
 /// `v · scale + bias` with what is there of both.

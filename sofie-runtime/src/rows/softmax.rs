@@ -15,7 +15,7 @@ pub(super) unsafe fn softmax<S: Simd>(s: S, n: usize, y: *mut f32, x: *const f32
         if n <= LANES {
             let mask = s.mask_first(n);
             let v = s.load_masked_ptr(x, mask, lowest);
-            let e = math::exp(s, s.sub(v, s.splat(s.reduce_max_raw(v))));
+            let e = math::exp_of_negative(s, s.sub(v, s.splat(s.reduce_max_raw(v))));
             let e = s.select(mask, e, s.zero());
             let scale = s.splat(1.0 / s.reduce_add(e));
             s.store_masked_ptr(s.mul(e, scale), y, mask);
@@ -23,8 +23,8 @@ pub(super) unsafe fn softmax<S: Simd>(s: S, n: usize, y: *mut f32, x: *const f32
         }
         let max = s.splat(row_max(s, n, x));
         let mut sum = s.zero();
-        vectors(s, n, |i, mask| {
-            let e = math::exp(s, s.sub(load(s, x.add(i), mask, lowest), max));
+        vectors!(s, n, |i, mask| {
+            let e = math::exp_of_negative(s, s.sub(load(s, x.add(i), mask, lowest), max));
             sum = match mask {
                 None => s.add(sum, e),
                 Some(m) => s.select(m, s.add(sum, e), sum),
@@ -32,7 +32,9 @@ pub(super) unsafe fn softmax<S: Simd>(s: S, n: usize, y: *mut f32, x: *const f32
             store(s, e, y.add(i), mask);
         });
         let scale = s.splat(1.0 / s.reduce_add(sum));
-        vectors(s, n, |i, mask| store(s, s.mul(load(s, y.add(i), mask, s.zero()), scale), y.add(i), mask));
+        vectors!(s, n, |i, mask| {
+            store(s, s.mul(load(s, y.add(i), mask, s.zero()), scale), y.add(i), mask);
+        });
     }
 }
 
@@ -44,15 +46,15 @@ pub(super) unsafe fn log_softmax<S: Simd>(s: S, n: usize, y: *mut f32, x: *const
     unsafe {
         let max = s.splat(row_max(s, n, x));
         let mut sum = s.zero();
-        vectors(s, n, |i, mask| {
-            let e = math::exp(s, s.sub(load(s, x.add(i), mask, s.zero()), max));
+        vectors!(s, n, |i, mask| {
+            let e = math::exp_of_negative(s, s.sub(load(s, x.add(i), mask, s.zero()), max));
             sum = match mask {
                 None => s.add(sum, e),
                 Some(m) => s.select(m, s.add(sum, e), sum),
             };
         });
         let shift = math::log(s, s.splat(s.reduce_add(sum)));
-        vectors(s, n, |i, mask| {
+        vectors!(s, n, |i, mask| {
             let v = s.sub(s.sub(load(s, x.add(i), mask, s.zero()), max), shift);
             store(s, v, y.add(i), mask);
         });
@@ -68,6 +70,6 @@ unsafe fn row_max<S: Simd>(s: S, n: usize, x: *const f32) -> f32 {
     let lowest = s.splat(f32::NEG_INFINITY);
     let mut max = lowest;
     // SAFETY: positions are below `n`, tails are masked.
-    vectors(s, n, |i, mask| max = s.max_raw(max, unsafe { load(s, x.add(i), mask, lowest) }));
+    vectors!(s, n, |i, mask| max = s.max_raw(max, unsafe { load(s, x.add(i), mask, lowest) }));
     s.reduce_max_raw(max)
 }

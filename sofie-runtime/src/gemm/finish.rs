@@ -1,0 +1,65 @@
+//! What takes more than a register or two (sigmoid, GELU, …), applied to what a tile has just stored, while it is in
+//! the first-level cache. Inside the tiles these functions would be compiled a hundred times.
+
+use crate::Act;
+use crate::act;
+use crate::simd::{LANES, Op, Simd};
+
+/// `c = act(alpha * c)` over `rows` rows of `columns` floats.
+pub(super) struct Finish {
+    pub c: *mut f32,
+    pub ldc: usize,
+    pub rows: usize,
+    pub columns: usize,
+    pub alpha: f32,
+    pub act: Act,
+}
+
+/// Replaces each vector `$x` of the rows.
+macro_rules! each {
+    ($f:expr, $s:expr, $x:ident => $y:expr) => {{
+        let whole = $f.columns / LANES * LANES;
+        let edge = $s.mask_first($f.columns - whole);
+        for row in 0..$f.rows {
+            let c = $f.c.wrapping_add(row * $f.ldc);
+            // SAFETY: whoever made this promised that the rows exist and are nobody else's; the tail is masked.
+            unsafe {
+                let mut i = 0;
+                while i < whole {
+                    let $x = $s.load_ptr(c.add(i));
+                    $s.store_ptr($y, c.add(i));
+                    i += LANES;
+                }
+                if whole < $f.columns {
+                    let $x = $s.load_masked_ptr(c.add(whole), edge, $s.zero());
+                    $s.store_masked_ptr($y, c.add(whole), edge);
+                }
+            }
+        }
+    }};
+}
+
+impl Op for Finish {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        if self.alpha != 1.0 {
+            let alpha = s.splat(self.alpha);
+            each!(self, s, x => s.mul(x, alpha));
+        }
+        // One loop for each function, so that none asks at every vector which it is.
+        match self.act {
+            Act::None => {}
+            Act::Relu => each!(self, s, x => act::apply(s, Act::Relu, x)),
+            Act::LeakyRelu { alpha } => each!(self, s, x => act::apply(s, Act::LeakyRelu { alpha }, x)),
+            Act::Clip { lo, hi } => each!(self, s, x => act::apply(s, Act::Clip { lo, hi }, x)),
+            Act::Elu { alpha } => each!(self, s, x => act::apply(s, Act::Elu { alpha }, x)),
+            Act::Sigmoid => each!(self, s, x => act::apply(s, Act::Sigmoid, x)),
+            Act::Tanh => each!(self, s, x => act::apply(s, Act::Tanh, x)),
+            Act::Silu => each!(self, s, x => act::apply(s, Act::Silu, x)),
+            Act::GeluErf => each!(self, s, x => act::apply(s, Act::GeluErf, x)),
+            Act::GeluTanh => each!(self, s, x => act::apply(s, Act::GeluTanh, x)),
+        }
+    }
+}
