@@ -20,6 +20,7 @@ pub mod math;
 mod memory;
 #[cfg(feature = "npz")]
 pub mod npz;
+pub mod plain;
 pub mod pool;
 pub mod recurrent;
 pub mod reduce;

@@ -24,6 +24,18 @@ impl Literal for isize {
     }
 }
 
+impl Literal for i64 {
+    fn literal(&self) -> TokenStream {
+        // A negative literal panics when it meets other tokens; the lowest has no positive counterpart.
+        let n = Lit::u64_unsuffixed(self.unsigned_abs());
+        match *self {
+            i64::MIN => quote!(i64::MIN),
+            ..0 => quote!(-#n),
+            _ => quote!(#n),
+        }
+    }
+}
+
 impl Literal for u64 {
     fn literal(&self) -> TokenStream {
         Lit::u64_unsuffixed(*self).into_token_stream()
@@ -138,6 +150,47 @@ variants!(rt::pool::PoolKind { Max, Average, AverageWithPads });
 variants!(rt::reduce::ReduceKind { Sum, Mean, Prod, Max, Min, L1, L2, SumSquare, LogSum, LogSumExp });
 variants!(rt::rows::RowKind { Softmax, LogSoftmax, LayerNorm { epsilon }, RmsNorm { epsilon } });
 variants!(rt::scatter::Combine { Set, Add, Mul, Max, Min });
+
+variants!(rt::plain::Sampling { Nearest, Linear, Cubic });
+variants!(rt::plain::Outside { Zeros, Border, Reflection });
+variants!(rt::plain::Aggregate { Sum, Average, Min, Max });
+
+/// A plain kernel is written as its own descriptor.
+macro_rules! plain {
+    ($($name:ident { $($field:ident),* $(,)? })*) => {
+        structs! { $(plain::$name { $($field),* })* }
+
+        impl Literal for rt::plain::Plain {
+            fn literal(&self) -> TokenStream {
+                match self {
+                    $(rt::plain::Plain::$name(k) => k.literal(),)*
+                }
+            }
+        }
+    };
+}
+
+plain! {
+    BitCast { len }
+    Col2Im { outer, image, kernel, windows, strides, dilations, pads }
+    DeformConv {
+        batch, channels, image, filters, kernel, result, strides, dilations, pads, group, offset_group, bias, mask,
+    }
+    Det { matrices, n }
+    Dft { outer, extent, n, kept, inner, complex_in, complex_out, half, inverse }
+    GridSample { batch, channels, axes, image, points, sampling, outside, align_corners }
+    LinearAttention {
+        batch, steps, heads, groups, keys, values, scale, past, decay, decay_by_key, beta, beta_shared,
+    }
+    PoolMax { outer, image, kernel, windows, strides, dilations, pads, column_major }
+    Product { batch, a_batch, b_batch, m, k, n, a_row, a_column, b_row, b_column }
+    RecurrentPlain { cell, steps, batch, input, hidden, reverse, clip, lens, h0, c0, peepholes }
+    RoiAlign { rois, batch, channels, image, result, sampling, scale, half_pixel, max }
+    RoiPool { rois, batch, channels, image, result, scale }
+    Scan { product, exclusive, reverse, outer, n, inner }
+    TfIdf { rows, extent, columns, pool, grams, skips }
+    Trees { rows, features, targets, aggregate }
+}
 
 /// Enums without fields whose variants print as they are called.
 macro_rules! plain_variants {

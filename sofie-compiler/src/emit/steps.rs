@@ -167,6 +167,17 @@ fn call(step: &Step, name: &Ident, writes: Vec<TokenStream>, reads: Vec<TokenStr
             });
             quote! { #name.run(#y, &[#(#slices),*]); }
         }
+        Kernel::Plain(_) => {
+            let writes = step.writes.iter().zip(writes).map(|(o, y)| match o.dtype {
+                DType::Bool => quote!(rt::map::Dst::bools(#y)),
+                _ => quote!(#y.into()),
+            });
+            let reads = step.reads.iter().flatten().zip(reads).map(|(o, x)| match o.dtype {
+                DType::Bool => quote!(rt::map::Src::bools(#x)),
+                _ => quote!(#x.into()),
+            });
+            quote! { rt::plain::Algorithm::run(&#name, &mut [#(#writes),*], &[#(#reads),*]); }
+        }
         Kernel::Recurrent(_) => {
             let ([y, h, c, scratch], [x, w, r, bias, peepholes, lens, h0, c0]) = (&writes[..], &reads[..])
             else {
@@ -199,7 +210,12 @@ fn descriptor(kernel: &Kernel) -> (TokenStream, TokenStream) {
             }
         };
     }
+    if let Kernel::Plain(k) = kernel {
+        let ty = Ident::new(k.name(), Span::call_site());
+        return (quote!(rt::plain::#ty), k.literal());
+    }
     table! {
+        Plain => plain::Plain,
         Copy => copy::Copy,
         Pad => copy::Pad,
         Gather => gather::Gather,

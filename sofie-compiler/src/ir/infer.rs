@@ -115,6 +115,12 @@ pub fn infer(op: &Op, x: &[(DType, &Shape)]) -> Result<Vec<Info>, Invalid> {
         Op::Rows(kind) => rows(kind, x),
         Op::Recurrent(r) => recurrent(r, x),
         Op::Attention(a) => attention(a, x),
+        Op::Plain(p) => {
+            if let Some((_, s)) = x.iter().find(|(_, s)| s.fixed().is_none()) {
+                return bad(format!("{} of {s}, whose extents are not fixed", p.kernel.name()));
+            }
+            Ok(p.results.iter().map(|(t, dims)| (*t, Shape::of(dims))).collect())
+        }
     }
 }
 
@@ -125,7 +131,7 @@ fn arity(op: &Op) -> Option<usize> {
         Op::Const(_) => 0,
         Op::Map(e) => e.inputs().len(),
         Op::MatMul(e) | Op::Conv(_, e) | Op::ConvTranspose(_, e) => 2 + extra(e),
-        Op::Concat(_) => return None,
+        Op::Concat(_) | Op::Plain(_) => return None,
         Op::Gather { .. } | Op::GatherElements(_) | Op::GatherNd { .. } => 2,
         Op::ScatterElements(..) | Op::ScatterNd(_) => 3,
         Op::Rows(RowKind::LayerNorm { scale, bias, .. }) => 1 + usize::from(*scale) + usize::from(*bias),

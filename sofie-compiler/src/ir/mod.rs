@@ -39,7 +39,7 @@ pub use invalid::Invalid;
 pub use map::{Inst, MapExpr, Reg};
 pub use op::{
     Attention, Cell, Conv, ConvTranspose, Epilogue, Interpolate, Op, Pool, PoolKind, Recurrent, ReduceKind,
-    RowKind, ScatterKind, Window,
+    Plain, RowKind, ScatterKind, Window,
 };
 pub use shape::{Shape, axis_in};
 pub use tensor::{Tensor, Value};

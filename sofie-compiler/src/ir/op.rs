@@ -2,7 +2,9 @@
 
 use super::{Dim, MapExpr, Shape, Tensor};
 use sofie_infer_runtime::Act;
+use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::Scalar;
+use sofie_infer_runtime::plain;
 
 /// A core operation. Operands and results are listed in order; a `?` marks one that may be missing,
 /// said by a flag of the operation, never by an empty name.
@@ -106,6 +108,17 @@ pub enum Op {
     /// `q [B, H, L, D], k [B, G, S, D], v [B, G, S, E], mask? [b, h, L, S] → y [B, H, L, E]`:
     /// `softmax(scale · q·kᵀ + mask) · v`, H a multiple of G.
     Attention(Attention),
+    /// One of the runtime's plain kernels, over dense operands of fixed shapes.
+    Plain(Box<Plain>),
+}
+
+/// An algorithm that no other operation expresses: a descriptor of the runtime, and what it gives.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plain {
+    /// The descriptor, which says what the operands are.
+    pub kernel: plain::Plain,
+    /// Types and extents of the results.
+    pub results: Vec<(DType, Vec<usize>)>,
 }
 
 /// How a reduction combines elements.
@@ -363,6 +376,7 @@ impl Op {
             Op::Rows(_) => "rows",
             Op::Recurrent(_) => "recurrent",
             Op::Attention(_) => "attention",
+            Op::Plain(p) => p.kernel.name(),
         }
     }
 

@@ -73,6 +73,7 @@ impl fmt::Display for Op {
             Op::Rows(kind) => write!(f, " {kind:?}"),
             Op::Recurrent(r) => write!(f, " {r:?}"),
             Op::Attention(a) => write!(f, " {a:?}"),
+            Op::Plain(p) => write!(f, " {:?}", p.kernel),
         }
     }
 }

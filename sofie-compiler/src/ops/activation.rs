@@ -104,6 +104,19 @@ pub(super) fn swish(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     }
 }
 
+/// `SwiGLU`: the Swish of one operand times the other.
+pub(super) fn swiglu(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+    let (a, b) = (c.required(0, "A")?, c.required(1, "B")?);
+    if c.shape(a) != c.shape(b) {
+        return Err(Error::new(format!("A is {} and B {}; they must be equal", c.shape(a), c.shape(b))));
+    }
+    let gate = match c.attrs.float_or("alpha", 1.0)? {
+        1.0 => x().unary(Unary::Silu),
+        alpha => x() * (num(alpha) * x()).unary(Unary::Sigmoid),
+    };
+    Ok(vec![c.map(gate * y(), &[a, b])?])
+}
+
 /// `x` above `alpha`, else 0.
 pub(super) fn thresholded_relu(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let alpha = alpha(c, "alpha", 1.0)?;

@@ -51,6 +51,22 @@ pub(super) fn cast_like(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     Ok(vec![c.b.cast(x, to)?])
 }
 
+/// `BitCast`: the same bits as a type of the same size.
+pub(super) fn bit_cast(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+    let x = c.required(0, "input")?;
+    let to = target(c)?;
+    let from = c.dtype(x);
+    if from.size() != to.size() {
+        return Err(Error::new(format!("the bits of {from} as {to}, which has another size")));
+    }
+    if from == to {
+        return Ok(vec![x]);
+    }
+    let dims = c.fixed(x, "a bit cast")?;
+    let len = dims.iter().product();
+    c.plain(sofie_infer_runtime::plain::BitCast { len }, &[x], vec![(to, dims)])
+}
+
 #[cfg(test)]
 mod tests {
     use crate::ir::Tensor;

@@ -31,6 +31,16 @@ fn epilogue(bias: Option<ValueId>) -> Epilogue {
 /// `Conv`: `x [N, C, S…], w [M, C/g, K…], bias [M]`.
 pub(super) fn conv(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let (v, w, bias) = (c.required(0, "X")?, c.required(1, "W")?, c.optional(2)?);
+    Ok(vec![convolution(c, v, w, bias)?])
+}
+
+/// A convolution with the node's window: `x [N, C, S…], w [M, C/g, K…], bias [M]`.
+pub(super) fn convolution(
+    c: &mut Ctx<'_, '_>,
+    v: ValueId,
+    w: ValueId,
+    bias: Option<ValueId>,
+) -> Result<ValueId> {
     let (kernel, group) = weights(c, v, w)?;
     let window = window::window(c, v, kernel)?;
     let v = window::channels_last(c, v)?;
@@ -38,7 +48,7 @@ pub(super) fn conv(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let w = c.b.transpose(w, &perm)?;
     let operands: Vec<_> = [v, w].into_iter().chain(bias).collect();
     let y = c.b.one(Op::Conv(ir::Conv { window, group }, epilogue(bias)), &operands)?;
-    Ok(vec![window::channels_first(c, y)?])
+    window::channels_first(c, y)
 }
 
 /// `ConvTranspose`: `x [N, C, S…], w [C, M/g, K…], bias [M]`.

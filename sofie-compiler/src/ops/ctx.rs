@@ -248,4 +248,52 @@ impl Ctx<'_, '_> {
         let left = shape.dims().iter().enumerate().filter(|(i, _)| !axes.contains(i));
         Ok(self.b.reshape(v, left.map(|(_, d)| d.clone()).collect())?)
     }
+
+    /// A plain kernel of the runtime over `inputs`, with the types and extents of its results.
+    ///
+    /// # Errors
+    /// An operand has extents that are not fixed.
+    pub fn plain(
+        &mut self,
+        kernel: impl Into<sofie_infer_runtime::plain::Plain>,
+        inputs: &[ValueId],
+        results: Vec<(DType, Vec<usize>)>,
+    ) -> Result<Vec<ValueId>> {
+        for (i, v) in inputs.iter().enumerate() {
+            self.fixed(*v, &format!("operand {i}"))?;
+        }
+        let op = crate::ir::Plain { kernel: kernel.into(), results };
+        Ok(self.b.push(crate::ir::Op::Plain(Box::new(op)), inputs)?)
+    }
+
+    /// The product of the matrices of two values of one rank.
+    ///
+    /// # Errors
+    /// Their extents do not fit.
+    pub fn matmul(&mut self, a: ValueId, b: ValueId) -> Result<ValueId> {
+        Ok(self.b.one(crate::ir::Op::MatMul(crate::ir::Epilogue::NONE), &[a, b])?)
+    }
+
+    /// A value under other extents.
+    ///
+    /// # Errors
+    /// Their product differs.
+    pub fn reshape(&mut self, v: ValueId, dims: &[Dim]) -> Result<ValueId> {
+        Ok(self.b.reshape(v, Shape::new(dims.to_vec()))?)
+    }
+
+    /// An attribute that is an element type's number.
+    ///
+    /// # Errors
+    /// It is no int, or a type that nothing is computed in.
+    pub fn dtype_attr(&self, name: &str) -> Result<Option<DType>> {
+        // 0 is undefined: as if the attribute were left out.
+        match self.attrs.int(name)?.filter(|&code| code != 0) {
+            None => Ok(None),
+            Some(code) => {
+                let code = i32::try_from(code).unwrap_or(0);
+                crate::onnx::ElementType::from_onnx(code)?.dtype().map(Some)
+            }
+        }
+    }
 }

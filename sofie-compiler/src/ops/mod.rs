@@ -18,6 +18,7 @@ mod symbolic;
 mod testing;
 
 mod activation;
+mod attention;
 mod binary;
 mod cast;
 mod concat;
@@ -26,18 +27,24 @@ mod conv;
 mod einsum;
 mod gather;
 mod gemm;
+mod loss;
 mod matmul;
+mod misc;
 mod norm;
 mod one_hot;
 mod pad;
 mod pool;
+mod quantize;
 mod recurrent;
 mod reduce;
 mod resample;
 mod reshape;
 mod resize;
+mod sample;
+mod signal;
 mod slice;
 mod softmax;
+mod state_space;
 mod top_k;
 mod transpose;
 mod unary;
@@ -173,12 +180,23 @@ pub static OPERATORS: &[Operator] = &[
     op("Selu", 1, activation::selu),
     op("Shrink", 9, activation::shrink),
     op("Softsign", 1, activation::softsign),
+    op("SwiGLU", 28, activation::swiglu),
     op("Swish", 24, activation::swish),
     op("ThresholdedRelu", 10, activation::thresholded_relu),
     // Element types.
+    op("BitCast", 26, cast::bit_cast),
     op("Cast", 1, cast::cast),
     op("CastLike", 15, cast::cast_like),
+    // Numbers as small integers.
+    op("ConvInteger", 10, quantize::conv_integer),
+    op("DequantizeLinear", 10, quantize::dequantize),
+    op("DynamicQuantizeLinear", 11, quantize::dynamic_quantize),
+    op("MatMulInteger", 10, quantize::matmul_integer),
+    op("QLinearConv", 10, quantize::qlinear_conv),
+    op("QLinearMatMul", 10, quantize::qlinear_matmul),
+    op("QuantizeLinear", 10, quantize::quantize),
     // Products.
+    op("Det", 11, misc::det),
     op("Einsum", 12, einsum::einsum),
     op("Gemm", 1, gemm::gemm),
     op("MatMul", 1, matmul::matmul),
@@ -192,6 +210,29 @@ pub static OPERATORS: &[Operator] = &[
     op("LpPool", 1, pool::lp),
     op("LRN", 1, pool::local_response),
     op("MaxPool", 1, pool::max),
+    op("MaxUnpool", 9, pool::max_unpool),
+    // Images at places, and spectra.
+    op("AffineGrid", 20, sample::affine_grid),
+    op("BlackmanWindow", 17, |c| signal::window(c, [0.42, 0.5, 0.08])),
+    op("Col2Im", 18, sample::col2im),
+    op("DFT", 17, signal::dft),
+    op("DeformConv", 19, sample::deform_conv),
+    op("GridSample", 16, sample::grid_sample),
+    op("HammingWindow", 17, |c| signal::window(c, [25.0 / 46.0, 21.0 / 46.0, 0.0])),
+    op("HannWindow", 17, |c| signal::window(c, [0.5, 0.5, 0.0])),
+    op("MaxRoiPool", 1, sample::max_roi_pool),
+    op("MelWeightMatrix", 17, signal::mel_weights),
+    op("RoiAlign", 10, sample::roi_align),
+    op("STFT", 17, signal::stft),
+    // Attention, and layers with a state.
+    op("Attention", 23, attention::attention),
+    op("CausalConvWithState", 27, state_space::causal_conv),
+    op("LinearAttention", 27, state_space::linear_attention),
+    op("RotaryEmbedding", 23, attention::rotary),
+    op("TensorScatter", 24, attention::tensor_scatter),
+    // Losses.
+    op("NegativeLogLikelihoodLoss", 12, loss::negative_log_likelihood),
+    op("SoftmaxCrossEntropyLoss", 12, loss::softmax_cross_entropy),
     // Normalisations and rows.
     op("BatchNormalization", 1, norm::batch_norm),
     op("GroupNormalization", 18, norm::group_norm),
@@ -243,6 +284,7 @@ pub static OPERATORS: &[Operator] = &[
     op("Transpose", 1, transpose::transpose),
     op("Unsqueeze", 1, reshape::unsqueeze),
     op("Upsample", 7, resize::upsample).until(9),
+    op("TfIdfVectorizer", 9, misc::tf_idf),
     // Values from nothing.
     op("Constant", 1, constant::constant),
     op("ConstantOfShape", 9, constant::constant_of_shape),

@@ -20,8 +20,11 @@ pub(super) fn batch_norm(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "X")?;
     let names = ["scale", "B", "input_mean", "input_var"];
     let epsilon = num(c.attrs.float_or("epsilon", 1e-5)?);
-    c.attrs.ignore(&["momentum"]);
+    let momentum = c.attrs.float_or("momentum", 0.9)?;
     let training = c.attrs.flag_or("training_mode", false)?;
+    if training && c.version() >= 14 {
+        return batch_statistics(c, v, momentum);
+    }
     if c.version() < 7 {
         c.attrs.ignore(&["is_test"]);
     }
@@ -57,6 +60,37 @@ pub(super) fn batch_norm(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let dtype = c.dtype(v);
     let e = x().cast(wide).mul_add(y(), z()).cast(dtype);
     Ok(vec![c.map(e, &[v, factor, offset])?])
+}
+
+/// `BatchNormalization` in training mode: by the batch's own statistics, and the running ones moved towards them.
+fn batch_statistics(c: &mut Ctx<'_, '_>, v: ValueId, momentum: f32) -> Result<Vec<ValueId>> {
+    let rank = c.rank(v);
+    if rank < 2 {
+        return Err(Error::new(format!("X has shape {}; [N, C, ..] is needed", c.shape(v))));
+    }
+    let epsilon = c.attrs.float_or("epsilon", 1e-5)?;
+    let dtype = c.dtype(v);
+    let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
+    let full = c.b.cast(v, wide)?;
+    let axes: Vec<usize> = (0..rank).filter(|&a| a != 1).collect();
+    let mean = c.b.one(Op::Reduce(ReduceKind::Mean, axes.clone()), &[full])?;
+    let centred = c.map(x() - y(), &[full, mean])?;
+    let square = c.map(x() * x(), &[centred])?;
+    let variance = c.b.one(Op::Reduce(ReduceKind::Mean, axes), &[square])?;
+    let (scale, bias) = (c.required(1, "scale")?, c.required(2, "B")?);
+    let (scale, bias) = (per_channel(c, scale, rank)?, per_channel(c, bias, rank)?);
+    let factor = c.map(y().cast(wide) / (x() + num(epsilon)).unary(Unary::Sqrt), &[variance, scale])?;
+    let result = c.map(x().mul_add(y(), z().cast(wide)), &[centred, factor, bias])?;
+    let mut outputs = vec![c.b.cast(result, dtype)?];
+    for (i, now) in [(3, mean), (4, variance)] {
+        let before = c.required(i, if i == 3 { "input_mean" } else { "input_var" })?;
+        let shape = c.shape(before);
+        let now = c.b.reshape(now, shape)?;
+        let e = x() * num(momentum) + y() * num(1.0 - momentum);
+        let now = c.b.cast(now, c.dtype(before))?;
+        outputs.push(c.map(e, &[before, now])?);
+    }
+    Ok(outputs)
 }
 
 /// `v` as rows, the axes before `axis` the rows' number.

@@ -5,7 +5,9 @@ use super::expr::{num, x, y};
 use super::window;
 use crate::error::{Error, Result};
 use crate::ir::{self, Dim, Epilogue, Op, PoolKind, ReduceKind, Shape, Tensor, ValueId, Window};
+use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::{Binary, Unary};
+use sofie_infer_runtime::plain;
 
 fn pool(c: &mut Ctx<'_, '_>, kind: PoolKind) -> Result<ValueId> {
     let v = c.required(0, "X")?;
@@ -18,11 +20,83 @@ fn pool(c: &mut Ctx<'_, '_>, kind: PoolKind) -> Result<ValueId> {
     window::channels_first(c, y)
 }
 
-/// `MaxPool`, without the positions.
+/// `MaxPool`.
 pub(super) fn max(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
-    // The order of positions, which only the second output shows.
-    c.attrs.ignore(&["storage_order"]);
+    let column_major = c.attrs.flag_or("storage_order", false)?;
+    if c.wants(1) {
+        return max_with_positions(c, column_major);
+    }
     Ok(vec![pool(c, PoolKind::Max)?])
+}
+
+/// `MaxPool` and the positions of the largest elements in the whole of `X`.
+fn max_with_positions(c: &mut Ctx<'_, '_>, column_major: bool) -> Result<Vec<ValueId>> {
+    let v = c.required(0, "X")?;
+    let n = window::spatial(c, v)?;
+    if n > 3 {
+        return Err(Error::new(format!("positions over {n} spatial axes; up to 3 are supported")));
+    }
+    let kernel = window::kernel_shape(c, n)?;
+    let w = window::window(c, v, kernel)?;
+    let overhang = window::overhang(c, v, &w)?;
+    let dims = c.fixed(v, "the positions of a pool")?;
+    let mut windows = Vec::new();
+    for i in 0..n {
+        let padded = dims[i + 2] + w.pads_begin[i] + w.pads_end[i] + overhang[i];
+        let room = padded.checked_sub(window::reach(&w, i));
+        let room = room.ok_or_else(|| Error::new(format!("a window does not fit axis {} of {dims:?}", i + 2)))?;
+        windows.push(room / w.strides[i] + 1);
+    }
+    let kernel = plain::PoolMax {
+        outer: dims[0] * dims[1],
+        image: window::three(&dims[2..], 1),
+        kernel: window::three(&w.kernel, 1),
+        windows: window::three(&windows, 1),
+        strides: window::three(&w.strides, 1),
+        dilations: window::three(&w.dilations, 1),
+        pads: window::three(&w.pads_begin, 0),
+        column_major,
+    };
+    let to = [&dims[..2], &windows].concat();
+    let dtype = c.dtype(v);
+    c.plain(kernel, &[v], vec![(dtype, to.clone()), (DType::I64, to)])
+}
+
+/// `MaxUnpool`: elements back where `MaxPool` found them, zeros elsewhere.
+pub(super) fn max_unpool(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+    let (v, index) = (c.required(0, "X")?, c.required(1, "I")?);
+    let n = window::spatial(c, v)?;
+    let kernel = window::kernel_shape(c, n)?;
+    let mut w = window::unpadded(c, kernel)?;
+    (w.pads_begin, w.pads_end) = window::pads(c, n)?;
+    let dims = c.fixed(v, "an unpooling")?;
+    // Positions count in the tensor that the pooling saw, as far as its windows tell.
+    let mut seen = dims[..2].to_vec();
+    for i in 0..n {
+        let full = dims[i + 2].saturating_sub(1) * w.strides[i] + w.kernel[i];
+        let cut = full.checked_sub(w.pads_begin[i] + w.pads_end[i]);
+        seen.push(cut.ok_or_else(|| Error::new(format!("the pads cut all of axis {}", i + 2)))?);
+    }
+    let (flat, from): (usize, usize) = (seen.iter().product(), dims.iter().product());
+    let zero = sofie_infer_runtime::map::Scalar::from_f64(c.dtype(v), 0.0);
+    let zeros = super::constant::filled(c, zero, vec![flat.into()])?;
+    let (updates, index) = (c.reshape(v, &[from.into()])?, c.reshape(index, &[from.into(), Dim::ONE])?);
+    let set = Op::ScatterNd(ir::ScatterKind::Set);
+    let y = c.b.one(set, &[zeros, index, updates])?;
+    let y = c.b.reshape(y, Shape::of(&seen))?;
+    let Some(to) = c.extents(2, "output_shape")? else { return Ok(vec![y]) };
+    let (before, mut after) = (vec![Dim::Fixed(0); n + 2], Vec::new());
+    for (to, seen) in to.iter().zip(&seen) {
+        let more = to.sub(&Dim::from(*seen))?;
+        if Dim::Fixed(0).le(&more) != Some(true) {
+            return Err(Error::new(format!("output_shape {to} is below the {seen} that the windows span")));
+        }
+        after.push(more);
+    }
+    if after.len() != n + 2 {
+        return Err(Error::new(format!("output_shape has {} extents for {} axes", after.len(), n + 2)));
+    }
+    Ok(vec![c.b.one(Op::Pad { before, after, value: zero }, &[y])?])
 }
 
 /// `AveragePool`.

@@ -71,6 +71,14 @@ pub(super) fn unpadded(c: &Ctx<'_, '_>, kernel: Vec<usize>) -> Result<Window> {
     })
 }
 
+/// At most three numbers, with `rest` before them.
+pub(super) fn three(values: &[usize], rest: usize) -> [usize; 3] {
+    let mut three = [rest; 3];
+    let start = 3usize.saturating_sub(values.len());
+    three.iter_mut().skip(start).zip(values).for_each(|(t, v)| *t = *v);
+    three
+}
+
 /// The elements that a window spans along axis `i`.
 pub(super) fn reach(w: &Window, i: usize) -> usize {
     w.kernel[i].saturating_sub(1) * w.dilations[i] + 1

@@ -3,6 +3,7 @@
 
 use super::kernel::Kernel;
 use super::{Operand, Plan, Root, Step};
+use crate::ir::eval::plain::Elements;
 use crate::ir::{Invalid, Tensor, Value};
 use sofie_infer_runtime::{DType, bf16, f16, map, recurrent};
 use std::time::{Duration, Instant};
@@ -137,25 +138,25 @@ macro_rules! other_floats {
     }};
 }
 
-/// An operand of a map, out of the arena.
-macro_rules! loaded {
-    ($($d:ident $t:ty;)*) => {
-        enum Loaded {
-            Bool(Vec<u8>),
-            $($d(Vec<$t>),)*
+/// The types of plain convolutions.
+macro_rules! convolved {
+    ($dtype:expr, $t:ident => $body:expr) => {{
+        macro_rules! with {
+            ($ty:ty) => {{
+                type $t = $ty;
+                $body
+            }};
         }
-
-        impl Loaded {
-            fn src(&self) -> map::Src<'_> {
-                match self {
-                    Loaded::Bool(x) => map::Src::bools(x),
-                    $(Loaded::$d(x) => x.as_slice().into(),)*
-                }
-            }
+        match $dtype {
+            DType::F64 => with!(f64),
+            DType::F16 => with!(f16),
+            DType::BF16 => with!(bf16),
+            DType::I32 => with!(i32),
+            DType::I64 => with!(i64),
+            other => return Err(Invalid::new(format!("a plain convolution over {other}"))),
         }
-    };
+    }};
 }
-loaded!(F32 f32; F64 f64; F16 f16; BF16 bf16; I8 i8; I16 i16; I32 i32; I64 i64; U8 u8; U16 u16; U32 u32; U64 u64;);
 
 struct Memory<'a> {
     plan: &'a Plan,
@@ -202,16 +203,8 @@ impl Memory<'_> {
         self.arena[range].copy_from_slice(&bytes);
     }
 
-    fn loaded(&self, o: &Operand) -> Loaded {
-        macro_rules! load {
-            ($($d:ident)*) => {
-                match o.dtype {
-                    DType::Bool => Loaded::Bool(self.load(Some(o))),
-                    $(DType::$d => Loaded::$d(self.load(Some(o))),)*
-                }
-            };
-        }
-        load!(F32 F64 F16 BF16 I8 I16 I32 I64 U8 U16 U32 U64)
+    fn elements(&self, o: &Operand) -> Elements {
+        Elements::from_le(o.dtype, self.bytes(o))
     }
 
     fn step(&mut self, s: &Step) -> Result<(), Invalid> {
@@ -263,12 +256,24 @@ impl Memory<'_> {
                 self.write::<f32>(y, |c| k.run(c, &a, &b, &mut scratch));
             }
             Kernel::Map(k) => {
-                let slices: Vec<Loaded> = s.reads.iter().flatten().map(|o| self.loaded(o)).collect();
-                let slices: Vec<map::Src<'_>> = slices.iter().map(Loaded::src).collect();
+                let slices: Vec<Elements> = s.reads.iter().flatten().map(|o| self.elements(o)).collect();
+                let slices: Vec<map::Src<'_>> = slices.iter().map(Elements::src).collect();
                 if dtype == DType::Bool {
                     self.write::<u8>(y, |y| k.run(map::Dst::bools(y), &slices));
                 } else {
                     typed!(dtype, T => self.write::<T>(y, |y| k.run(y.into(), &slices)));
+                }
+            }
+            Kernel::Plain(k) => {
+                let reads: Vec<Elements> = s.reads.iter().flatten().map(|o| self.elements(o)).collect();
+                let reads: Vec<map::Src<'_>> = reads.iter().map(Elements::src).collect();
+                let mut writes: Vec<Elements> = s.writes.iter().map(|o| self.elements(o)).collect();
+                let start = Instant::now();
+                k.algorithm().run(&mut writes.iter_mut().map(Elements::dst).collect::<Vec<_>>(), &reads);
+                self.spent += start.elapsed();
+                for (o, y) in s.writes.iter().zip(&writes) {
+                    let range = self.range(o);
+                    self.arena[range].copy_from_slice(&y.to_le());
                 }
             }
             Kernel::Recurrent(k) => {
@@ -303,7 +308,7 @@ impl Memory<'_> {
                 let w = self.read::<f32>(s, 0);
                 self.write::<f32>(y, |y| k.pack_into(y, &w));
             }
-            Kernel::ConvPlain(k) => other_floats!(dtype, T => {
+            Kernel::ConvPlain(k) => convolved!(dtype, T => {
                 let [x, w, bias, residual] = [0, 1, 2, 3].map(|i| self.read::<T>(s, i));
                 self.write::<T>(y, |y| k.run_plain(y, &x, &w, &bias, &residual));
             }),
@@ -312,7 +317,7 @@ impl Memory<'_> {
                 let mut scratch = vec![f32::NAN; k.scratch()];
                 self.write::<f32>(y, |y| k.run(y, &x, &w, &bias, &residual, &mut scratch));
             }
-            Kernel::ConvTransposePlain(k) => other_floats!(dtype, T => {
+            Kernel::ConvTransposePlain(k) => convolved!(dtype, T => {
                 let [x, w, bias, residual] = [0, 1, 2, 3].map(|i| self.read::<T>(s, i));
                 self.write::<T>(y, |y| k.run_plain(y, &x, &w, &bias, &residual));
             }),

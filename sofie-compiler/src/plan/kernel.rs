@@ -6,6 +6,7 @@ use sofie_infer_runtime::gather::Gather;
 use sofie_infer_runtime::gemm::{BatchedGemm, Gemm};
 use sofie_infer_runtime::interpolate::Interpolate;
 use sofie_infer_runtime::map::Map;
+use sofie_infer_runtime::plain::Plain;
 use sofie_infer_runtime::pool::Pool;
 use sofie_infer_runtime::recurrent::Recurrent;
 use sofie_infer_runtime::reduce::{ArgReduce, Reduce};
@@ -104,6 +105,8 @@ kernels! {
     Map: Map.run;
     /// `y, h, c, scratch ← x, w, r, bias, peepholes?, lens?, h0?, c0?`.
     Recurrent: Recurrent.run;
+    /// `results…, scratch? ← operands…`, all dense.
+    Plain: Plain.run;
     /// `y ← x, scale?, bias?`.
     Rows: Rows.run;
     /// `y ← scale?, bias?`, over what `y` holds.

@@ -26,7 +26,7 @@ pub trait Arithmetic: Copy {
 }
 
 /// `act` of one `f64`.
-fn activate64(act: Act, x: f64) -> f64 {
+pub(crate) fn activate64(act: Act, x: f64) -> f64 {
     match act {
         Act::None => x,
         Act::Relu if x < 0.0 => 0.0,

@@ -55,6 +55,27 @@ impl<'a> Src<'a> {
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
+
+    /// The elements. Bools are read as `u8`.
+    ///
+    /// # Panics
+    /// When they are of another type.
+    pub fn slice<T: Element>(&self) -> &'a [T] {
+        assert!(T::DTYPE as u8 == stored(self.dtype) as u8, "{} read as {}", self.dtype, T::DTYPE);
+        // SAFETY: made of a slice of `T` (of bytes, for bools) that is borrowed for `'a`.
+        unsafe { core::slice::from_raw_parts(self.ptr.cast(), self.len) }
+    }
+
+    /// The elements' bytes.
+    pub fn bytes(&self) -> &'a [u8] {
+        // SAFETY: elements have no padding, and the slice is borrowed for `'a`.
+        unsafe { core::slice::from_raw_parts(self.ptr, self.len * self.dtype.size()) }
+    }
+}
+
+/// The type as which an element lies in memory.
+const fn stored(dtype: DType) -> DType {
+    if matches!(dtype, DType::Bool) { DType::U8 } else { dtype }
 }
 
 impl<'a> Dst<'a> {
@@ -76,5 +97,36 @@ impl<'a> Dst<'a> {
     /// Whether there are no elements.
     pub const fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// The elements.
+    ///
+    /// # Panics
+    /// When they are of another type, or bools.
+    pub fn slice<T: Element>(&mut self) -> &mut [T] {
+        assert!(T::DTYPE as u8 == self.dtype as u8, "{} written as {}", self.dtype, T::DTYPE);
+        assert!(!matches!(self.dtype, DType::Bool), "bools are written as what they are");
+        // SAFETY: made of a unique slice of `T`, which this borrows.
+        unsafe { core::slice::from_raw_parts_mut(self.ptr.cast(), self.len) }
+    }
+
+    /// The bytes of elements that are no bools: every bit pattern is one.
+    ///
+    /// # Panics
+    /// When they are bools.
+    pub fn bytes(&mut self) -> &mut [u8] {
+        assert!(!matches!(self.dtype, DType::Bool), "bools are written as what they are");
+        // SAFETY: elements have no padding, and the slice is unique.
+        unsafe { core::slice::from_raw_parts_mut(self.ptr, self.len * self.dtype.size()) }
+    }
+
+    /// Writes bools.
+    ///
+    /// # Panics
+    /// When the elements are no bools, or there is no element `i`.
+    pub fn set_bool(&mut self, i: usize, x: bool) {
+        assert!(matches!(self.dtype, DType::Bool) && i < self.len, "a bool that is not there");
+        // SAFETY: inside the slice, and 0 or 1, which is a `bool` and a `u8`.
+        unsafe { *self.ptr.add(i) = x.into() }
     }
 }

@@ -19,6 +19,7 @@ mod index;
 mod interpolate;
 mod map;
 mod matmul;
+pub mod plain;
 mod pool;
 mod product;
 mod recurrent;
@@ -90,6 +91,7 @@ pub fn apply(op: &Op, operands: &[&Tensor], results: &[(DType, Vec<usize>)]) -> 
         Op::Rows(kind) => rows::rows(*kind, x, dims)?,
         Op::Recurrent(r) => return recurrent::recurrent(r, x, results),
         Op::Attention(a) => attention::attention(a, x, dims)?,
+        Op::Plain(p) => return plain::plain(p, x),
     };
     Ok(vec![y])
 }

@@ -7,6 +7,7 @@ use super::super::planner::Planner;
 use super::{is_own_rows, is_rows, rows_of};
 use crate::ir::{Epilogue, Invalid, Node, ValueId};
 use sofie_infer_runtime::gemm::{self, BatchedGemm, Gemm, Init};
+use sofie_infer_runtime::plain::Product;
 use sofie_infer_runtime::{Act, DType};
 
 /// Plans a product.
@@ -129,8 +130,38 @@ fn batched(p: &mut Planner<'_>, node: &Node, e: &Epilogue) -> Result<(), Invalid
 
 /// Products of other types, at any strides.
 fn any_type(p: &mut Planner<'_>, node: &Node, e: &Epilogue) -> Result<(), Invalid> {
-    let _ = e;
-    Err(Invalid::new(format!("a product of {}", p.graph.dtype(node.inputs[0]))))
+    let (a, b, y) = (node.inputs[0], node.inputs[1], node.outputs[0]);
+    let dims = p.dims(y).to_vec();
+    let Some((batch, [m, n])) = dims.split_last_chunk::<2>() else {
+        return Err(Invalid::new("a product without two axes"));
+    };
+    if batch.len() > 6 {
+        return Err(Invalid::new(format!("a product over {} batch axes; up to 6 are supported", batch.len())));
+    }
+    let (read_a, al) = p.fitting(a, forwards)?;
+    let (read_b, bl) = p.fitting(b, forwards)?;
+    let home = p.target(y, Layout::is_dense);
+    let (write, _) = home.operand()?;
+    let (of_a, of_b) = (matrices(&al, batch)?, matrices(&bl, batch)?);
+    let mut extents = [1; 6];
+    extents[..batch.len()].copy_from_slice(batch);
+    let product = Product {
+        batch: extents,
+        a_batch: of_a.batch,
+        b_batch: of_b.batch,
+        m: *m,
+        k: al.dims.last().copied().unwrap_or(0),
+        n: *n,
+        a_row: of_a.row,
+        a_column: of_a.column,
+        b_row: of_b.row,
+        b_column: of_b.column,
+    };
+    p.push(Kernel::Plain(product.into()), vec![write], vec![Some(read_a), Some(read_b)]);
+    if e.bias || e.residual || e.act != Act::None {
+        super::map::epilogue(p, node, e, &home)?;
+    }
+    p.written(y, home)
 }
 
 /// Whether products apply the activation where they store.

@@ -5,6 +5,7 @@ mod conv;
 mod map;
 mod matmul;
 mod movement;
+mod plain;
 mod recurrent;
 mod reduce;
 mod views;
@@ -55,6 +56,10 @@ pub fn node(p: &mut Planner<'_>, node: &Node) -> Result<(), Invalid> {
             movement::scatter(p, node, |y, i, u| Scatter::nd(y, i, u, combine))
         }
         Op::TopK { largest, .. } => movement::top_k(p, node, *largest),
+        Op::Plain(op) => plain::plain(p, node, op),
+        Op::Scan { product, axis, exclusive, reverse } => {
+            plain::scan(p, node, *product, *axis, *exclusive, *reverse)
+        }
         other => Err(Invalid::new(format!("no kernel for {}", other.name()))),
     }
 }

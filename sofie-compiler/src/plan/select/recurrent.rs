@@ -7,6 +7,7 @@ use super::super::layout::Layout;
 use super::super::planner::Planner;
 use crate::ir::{self, Invalid, Node, ValueId};
 use sofie_infer_runtime::DType;
+use sofie_infer_runtime::plain::RecurrentPlain;
 use sofie_infer_runtime::recurrent::{Cell, Recurrent, pack_bias, pack_input, pack_state};
 
 /// The runtime's name of a cell.
@@ -39,8 +40,9 @@ pub fn recurrent(p: &mut Planner<'_>, node: &Node, r: &ir::Recurrent) -> Result<
     let [x, w, state, bias, ref rest @ ..] = node.inputs[..] else {
         return Err(Invalid::new("a recurrent layer of at least four values"));
     };
-    if p.graph.dtype(x) != DType::F32 {
-        return Err(Invalid::new(format!("a recurrent layer over {}; f32 is supported", p.graph.dtype(x))));
+    let known = [w, state, bias].iter().all(|v| p.constant(*v).is_some());
+    if p.graph.dtype(x) != DType::F32 || !known {
+        return as_it_is(p, node, r);
     }
     let constant = |p: &Planner<'_>, v: ValueId, what: &str| {
         let values = p.constant(v).and_then(|t| t.to_vec::<f32>());
@@ -106,4 +108,27 @@ pub fn recurrent(p: &mut Planner<'_>, node: &Node, r: &ir::Recurrent) -> Result<
         p.written(v, home)?;
     }
     Ok(())
+}
+
+/// Weights that are computed at run time, or are no `f32`.
+fn as_it_is(p: &mut Planner<'_>, node: &Node, r: &ir::Recurrent) -> Result<(), Invalid> {
+    let (steps, batch, input) = match p.dims(node.inputs[0]) {
+        [t, b, i] => (*t, *b, *i),
+        _ => return Err(Invalid::new("a recurrent layer's input without three axes")),
+    };
+    let hidden = p.dims(node.inputs[2]).last().copied().unwrap_or(0);
+    let kernel = RecurrentPlain {
+        cell: cell(r.cell),
+        steps,
+        batch,
+        input,
+        hidden,
+        reverse: r.reverse,
+        clip: r.clip,
+        lens: r.lens,
+        h0: r.h0,
+        c0: r.c0,
+        peepholes: r.peepholes,
+    };
+    super::plain::run(p, node, kernel.into())
 }

@@ -1,0 +1,256 @@
+//! Numbers as small integers with a scale and a zero point: quantisation, and products and convolutions of what was
+//! quantised, which are exact in `i32`.
+
+use super::Ctx;
+use super::expr::{Expr, num, x, y, z};
+use crate::error::{Error, Result};
+use crate::ir::{Dim, Op, ReduceKind, Shape, ValueId};
+use sofie_infer_runtime::DType;
+use sofie_infer_runtime::map::Unary;
+
+/// A scale or zero point shaped to broadcast to `shape`: one for all, one an index of `axis`, or one a block along it.
+fn spread(c: &mut Ctx<'_, '_>, p: ValueId, shape: &Shape, axis: usize, block: i64) -> Result<ValueId> {
+    let of_p = c.shape(p);
+    let rank = shape.rank();
+    if of_p.numel()?.is(1) && of_p.rank() <= 1 {
+        return c.reshape(p, &vec![Dim::ONE; rank]);
+    }
+    if of_p.rank() == 1 && block == 0 {
+        let mut dims = vec![Dim::ONE; rank];
+        dims[axis] = of_p[0].clone();
+        if of_p[0] != shape[axis] {
+            return Err(Error::new(format!("{of_p} scales or zero points for axis {axis} of {shape}")));
+        }
+        return c.reshape(p, &dims);
+    }
+    if of_p.rank() != rank || block <= 0 {
+        return Err(Error::new(format!("scales or zero points {of_p} do not fit {shape}")));
+    }
+    let mut apart = of_p.dims().to_vec();
+    apart.insert(axis + 1, Dim::ONE);
+    let v = c.reshape(p, &apart)?;
+    apart[axis + 1] = Dim::Fixed(block);
+    let v = c.b.broadcast(v, &Shape::new(apart))?;
+    let mut together = of_p.dims().to_vec();
+    together[axis] = of_p[axis].mul(&Dim::Fixed(block))?;
+    let v = c.reshape(v, &together)?;
+    if shape[axis].le(&together[axis]) != Some(true) {
+        return Err(Error::new(format!("blocks of {block} at {of_p} do not cover {shape}")));
+    }
+    Ok(c.b.slice_axis(v, axis, Dim::Fixed(0), shape[axis].clone())?)
+}
+
+/// The attributes `axis` and `block_size`.
+fn granularity(c: &Ctx<'_, '_>, v: ValueId) -> Result<(usize, i64)> {
+    let rank = c.rank(v);
+    let axis = c.attrs.int_or("axis", 1)?;
+    // A vector or scalar has one scale, whatever the axis says.
+    let axis = if rank < 2 { 0 } else { crate::ir::axis_in(axis, rank)? };
+    Ok((axis, c.attrs.int_or("block_size", 0)?))
+}
+
+/// `saturate(round(value) + zero)` as an integer type: the cast saturates.
+fn saturated(value: Expr, zero: Option<Expr>, to: DType) -> Expr {
+    let rounded = value.unary(Unary::Round);
+    match zero {
+        Some(zero) => (rounded + zero.cast(DType::F32)).cast(to),
+        None => rounded.cast(to),
+    }
+}
+
+/// `QuantizeLinear`.
+pub(super) fn quantize(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+    let (v, scale) = (c.required(0, "x")?, c.required(1, "y_scale")?);
+    let zero = c.optional(2)?;
+    let (axis, block) = granularity(c, v)?;
+    // Speaks of types of 8 bits and less alone; and the division is in f32 at least.
+    c.attrs.ignore(&["saturate", "precision"]);
+    let asked = c.dtype_attr("output_dtype")?;
+    let to = zero.map(|z| c.dtype(z)).or(asked).unwrap_or(DType::U8);
+    if !to.is_int() || asked.is_some_and(|t| t != to) {
+        return Err(Error::new(format!("quantisation to {to}, the attribute says {asked:?}")));
+    }
+    let shape = c.shape(v);
+    let scale = spread(c, scale, &shape, axis, block)?;
+    let value = x().cast(DType::F32) / y().cast(DType::F32);
+    Ok(vec![match zero {
+        Some(zero) => {
+            let zero = spread(c, zero, &shape, axis, block)?;
+            c.map(saturated(value, Some(z()), to), &[v, scale, zero])?
+        }
+        None => c.map(saturated(value, None, to), &[v, scale])?,
+    }])
+}
+
+/// `DequantizeLinear`.
+pub(super) fn dequantize(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+    let (v, scale) = (c.required(0, "x")?, c.required(1, "x_scale")?);
+    let zero = c.optional(2)?;
+    let (axis, block) = granularity(c, v)?;
+    let to = c.dtype_attr("output_dtype")?.unwrap_or(c.dtype(scale));
+    let shape = c.shape(v);
+    let scale = spread(c, scale, &shape, axis, block)?;
+    let wide = if to == DType::F64 { DType::F64 } else { DType::F32 };
+    Ok(vec![match zero {
+        Some(zero) => {
+            let zero = spread(c, zero, &shape, axis, block)?;
+            let e = (x().cast(DType::I32) - z().cast(DType::I32)).cast(wide) * y().cast(wide);
+            c.map(e.cast(to), &[v, scale, zero])?
+        }
+        None => c.map((x().cast(wide) * y().cast(wide)).cast(to), &[v, scale])?,
+    }])
+}
+
+/// `DynamicQuantizeLinear`: to u8 over the whole range of the tensor.
+pub(super) fn dynamic_quantize(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+    let v = c.required(0, "x")?;
+    let axes: Vec<usize> = (0..c.rank(v)).collect();
+    let mut extreme = |kind: ReduceKind| -> Result<ValueId> {
+        let m = c.b.one(Op::Reduce(kind, axes.clone()), &[v])?;
+        Ok(c.b.reshape(m, Shape::default())?)
+    };
+    let (low, high) = (extreme(ReduceKind::Min)?, extreme(ReduceKind::Max)?);
+    let range = y().max(num(0.0)) - x().min(num(0.0));
+    let scale = c.map(range / num(255.0), &[low, high])?;
+    let zero = c.map((-(x().min(num(0.0))) / y()).unary(Unary::Round).cast(DType::U8), &[low, scale])?;
+    let e = saturated(x() / y(), Some(z()), DType::U8);
+    Ok(vec![c.map(e, &[v, scale, zero])?, scale, zero])
+}
+
+/// A quantised operand as `i32` without its zero point, which broadcasts to it.
+fn centred(c: &mut Ctx<'_, '_>, v: ValueId, zero: Option<ValueId>) -> Result<ValueId> {
+    match zero {
+        Some(zero) => c.map(x().cast(DType::I32) - y().cast(DType::I32), &[v, zero]),
+        None => Ok(c.b.cast(v, DType::I32)?),
+    }
+}
+
+/// A zero point or scale of a left operand: one a row.
+fn by_row(c: &mut Ctx<'_, '_>, p: ValueId) -> Result<ValueId> {
+    match c.shape(p).dims() {
+        [n] => {
+            let n = n.clone();
+            c.reshape(p, &[n, Dim::ONE])
+        }
+        _ => Ok(p),
+    }
+}
+
+/// `MatMulInteger`: an exact product.
+pub(super) fn matmul_integer(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+    let (a, b) = (c.required(0, "A")?, c.required(1, "B")?);
+    let za = match c.optional(2)? {
+        Some(z) if c.rank(a) > 1 => Some(by_row(c, z)?),
+        z => z,
+    };
+    let zb = c.optional(3)?;
+    let (a, b) = (centred(c, a, za)?, centred(c, b, zb)?);
+    Ok(vec![super::matmul::product(c, a, b)?])
+}
+
+/// The exact result `v`, scaled by `a·b/y` and quantised.
+fn requantised(
+    c: &mut Ctx<'_, '_>,
+    v: ValueId,
+    scales: [ValueId; 3],
+    zero: ValueId,
+) -> Result<ValueId> {
+    let [a, b, to] = scales;
+    let (f, t) = (DType::F32, c.dtype(zero));
+    let factor = c.map(x().cast(f) * y().cast(f) / z().cast(f), &[a, b, to])?;
+    let e = saturated(x().cast(f) * y().cast(f), Some(z()), t);
+    c.map(e, &[v, factor, zero])
+}
+
+/// `QLinearMatMul`.
+pub(super) fn qlinear_matmul(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+    let names = ["a", "a_scale", "a_zero_point", "b", "b_scale", "b_zero_point", "y_scale", "y_zero_point"];
+    let operands = names.iter().enumerate().map(|(i, n)| c.required(i, n)).collect::<Result<Vec<_>>>()?;
+    let [a, sa, za, b, sb, zb, sy, zy] = operands[..] else { return Err(Error::new("eight operands")) };
+    let (sa, za) = if c.rank(a) > 1 { (by_row(c, sa)?, by_row(c, za)?) } else { (sa, za) };
+    let (a, b) = (centred(c, a, Some(za))?, centred(c, b, Some(zb))?);
+    let product = super::matmul::product(c, a, b)?;
+    Ok(vec![requantised(c, product, [sa, sb, sy], zy)?])
+}
+
+/// A zero point or scale of weights `[M, …]`: one a filter.
+fn by_filter(c: &mut Ctx<'_, '_>, p: ValueId, rank: usize) -> Result<ValueId> {
+    match c.shape(p).dims() {
+        [n] if !n.is(1) => {
+            let mut dims = vec![Dim::ONE; rank];
+            dims[0] = n.clone();
+            c.reshape(p, &dims)
+        }
+        _ => c.reshape(p, &vec![Dim::ONE; rank]),
+    }
+}
+
+/// `ConvInteger`: an exact convolution.
+pub(super) fn conv_integer(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+    let (v, w) = (c.required(0, "x")?, c.required(1, "w")?);
+    let (zx, zw) = (c.optional(2)?, c.optional(3)?);
+    let zx = match zx {
+        Some(z) => Some(c.reshape(z, &[])?),
+        None => None,
+    };
+    let rank = c.rank(w);
+    let zw = match zw {
+        Some(z) => Some(by_filter(c, z, rank)?),
+        None => None,
+    };
+    let (v, w) = (centred(c, v, zx)?, centred(c, w, zw)?);
+    Ok(vec![super::conv::convolution(c, v, w, None)?])
+}
+
+/// `QLinearConv`.
+pub(super) fn qlinear_conv(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+    let names = ["x", "x_scale", "x_zero_point", "w", "w_scale", "w_zero_point", "y_scale", "y_zero_point"];
+    let operands = names.iter().enumerate().map(|(i, n)| c.required(i, n)).collect::<Result<Vec<_>>>()?;
+    let [v, sx, zx, w, sw, zw, sy, zy] = operands[..] else { return Err(Error::new("eight operands")) };
+    let bias = c.optional(8)?;
+    let rank = c.rank(w);
+    let zw = by_filter(c, zw, rank)?;
+    let [sx, zx, sy, zy] = [sx, zx, sy, zy].map(|p| c.reshape(p, &[]));
+    let (v, w) = (centred(c, v, Some(zx?))?, centred(c, w, Some(zw))?);
+    let sum = super::conv::convolution(c, v, w, bias)?;
+    // One scale a filter stands along the channels.
+    let sw = match c.shape(sw).dims() {
+        [n] if !n.is(1) => super::norm::per_channel(c, sw, rank)?,
+        _ => c.reshape(sw, &[])?,
+    };
+    Ok(vec![requantised(c, sum, [sx?, sw, sy?], zy?)?])
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ir::Tensor;
+    use crate::onnx::Attribute;
+    use crate::ops::testing::*;
+
+    #[test]
+    fn rounding_is_to_even_and_saturates() {
+        let x = f32s(&[5], &[0.0, 2.0, 3.0, 1000.0, -254.0]);
+        let (scale, zero) = (f32s(&[], &[2.0]), Arg::In(Tensor::of(&[], &[128u8])));
+        let y = run("QuantizeLinear", 13, &[], &[x, scale.clone(), zero.clone()]);
+        assert_eq!(y, Tensor::of(&[5], &[128u8, 129, 130, 255, 1]));
+        let back = run("DequantizeLinear", 13, &[], &[Arg::In(y), scale, zero]);
+        assert_eq!(back, Tensor::of(&[5], &[0.0f32, 2.0, 4.0, 254.0, -254.0]));
+    }
+
+    #[test]
+    fn blocks_along_an_axis() {
+        let x = Arg::In(Tensor::of(&[1, 3], &[1i8, 2, 3]));
+        let attrs = [("block_size", Attribute::Int(2)), ("axis", Attribute::Int(1))];
+        let y = run("DequantizeLinear", 21, &attrs, &[x, f32s(&[1, 2], &[10.0, 100.0])]);
+        assert_eq!(y, Tensor::of(&[1, 3], &[10.0f32, 20.0, 300.0]));
+    }
+
+    #[test]
+    fn products_are_exact() {
+        let a = Arg::In(Tensor::of(&[1, 2], &[200u8, 3]));
+        let b = Arg::In(Tensor::of(&[2, 1], &[250u8, 1]));
+        let zero = Arg::In(Tensor::of(&[], &[1u8]));
+        let y = run("MatMulInteger", 10, &[], &[a, b, zero.clone(), zero]);
+        assert_eq!(y, Tensor::of(&[1, 1], &[199 * 249i32]));
+    }
+}

@@ -1,0 +1,204 @@
+//! Spectra: `DFT`, `STFT`, the windows, and `MelWeightMatrix`.
+
+use super::Ctx;
+use super::expr::{x, y};
+use crate::error::{Error, Result};
+use crate::ir::{Op, Tensor, ValueId, axis_in};
+use sofie_infer_runtime::DType;
+use sofie_infer_runtime::map::{Binary, Scalar, Unary, binary, cast, unary};
+use sofie_infer_runtime::plain;
+
+/// A function of one number, by the runtime's mathematics: a constant does not depend on the host.
+fn function(op: Unary, x: f64) -> f64 {
+    unary(op, Scalar::from(x)).to_f64()
+}
+
+/// What a transform is asked for.
+struct Transform {
+    axis: usize,
+    /// The length; by default all of the axis.
+    length: Option<i64>,
+    inverse: bool,
+    onesided: bool,
+}
+
+/// The transform of `v [.., 1 or 2]` along an axis.
+fn transform(c: &mut Ctx<'_, '_>, v: ValueId, t: &Transform) -> Result<ValueId> {
+    let dims = c.fixed(v, "a Fourier transform")?;
+    let rank = dims.len();
+    if rank < 2 || t.axis + 1 >= rank || !matches!(dims[rank - 1], 1 | 2) {
+        return Err(Error::new(format!("{dims:?} along axis {}; real and imaginary parts are the last axis", t.axis)));
+    }
+    let complex_in = dims[rank - 1] == 2;
+    let (inverse, onesided) = (t.inverse, t.onesided);
+    if onesided && !inverse && complex_in {
+        return Err(Error::new("onesided spectra are of real signals, and this one is complex"));
+    }
+    let extent = dims[t.axis];
+    let default = if inverse && onesided { 2 * extent.saturating_sub(1) } else { extent };
+    let n = match t.length {
+        None => default,
+        Some(n) => usize::try_from(n).map_err(|_| Error::new(format!("dft_length is {n}")))?,
+    };
+    if n == 0 {
+        return Err(Error::new("a transform of no points"));
+    }
+    let kept = if onesided && !inverse { n / 2 + 1 } else { n };
+    let complex_out = !(inverse && onesided);
+    let mut to = dims.clone();
+    to[t.axis] = kept;
+    to[rank - 1] = 1 + usize::from(complex_out);
+    let kernel = plain::Dft {
+        outer: dims[..t.axis].iter().product(),
+        extent,
+        n,
+        kept,
+        inner: dims[t.axis + 1..rank - 1].iter().product(),
+        complex_in,
+        complex_out,
+        half: inverse && onesided,
+        inverse,
+    };
+    let dtype = c.dtype(v);
+    Ok(c.plain(kernel, &[v], vec![(dtype, to)])?.remove(0))
+}
+
+/// `DFT`: the axis is an attribute in opset 17 (default 1) and an operand since 20 (default -2).
+pub(super) fn dft(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+    let v = c.required(0, "input")?;
+    let rank = c.rank(v);
+    let axis = if c.version() < 20 { c.attrs.int_or("axis", 1)? } else { c.const_int(2, "axis")?.unwrap_or(-2) };
+    let t = Transform {
+        axis: axis_in(axis, rank)?,
+        length: c.const_int(1, "dft_length")?,
+        inverse: c.attrs.flag_or("inverse", false)?,
+        onesided: c.attrs.flag_or("onesided", false)?,
+    };
+    Ok(vec![transform(c, v, &t)?])
+}
+
+/// `STFT`: the transforms of frames, each weighted by a window.
+pub(super) fn stft(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+    let v = c.required(0, "signal")?;
+    let dims = c.fixed(v, "a Fourier transform")?;
+    let [_, length, _] = dims[..] else {
+        return Err(Error::new(format!("signal has shape {dims:?}; three axes are needed")));
+    };
+    let step = c.const_int(1, "frame_step")?.ok_or_else(|| Error::new("input 1 (frame_step) is missing"))?;
+    let window = c.optional(2)?;
+    let frame = match (c.const_int(3, "frame_length")?, window) {
+        (Some(n), _) => n,
+        (None, Some(w)) => c.fixed(w, "a window")?.first().map_or(0, |&n| n as i64),
+        (None, None) => length as i64,
+    };
+    let (step, frame) = match (usize::try_from(step), usize::try_from(frame)) {
+        (Ok(step), Ok(frame)) if step > 0 && frame > 0 && frame <= length => (step, frame),
+        _ => return Err(Error::new(format!("frames of {frame} every {step} elements of {length}"))),
+    };
+    let frames = (length - frame) / step + 1;
+    let index: Vec<i64> = (0..frames).flat_map(|f| (0..frame).map(move |i| (f * step + i) as i64)).collect();
+    let index = c.b.tensor(Tensor::of(&[frames, frame], &index));
+    let mut cut = c.b.one(Op::Gather { axis: 1, batch: 0 }, &[v, index])?;
+    if let Some(w) = window {
+        if c.fixed(w, "a window")? != [frame] {
+            return Err(Error::new(format!("a window {} for frames of {frame}", c.shape(w))));
+        }
+        let w = c.reshape(w, &[frame.into(), crate::ir::Dim::ONE])?;
+        cut = c.map(x() * y(), &[cut, w])?;
+    }
+    let onesided = c.attrs.flag_or("onesided", true)?;
+    let t = Transform { axis: 2, length: None, inverse: false, onesided };
+    Ok(vec![transform(c, cut, &t)?])
+}
+
+/// A constant of numbers in a type.
+fn constant(c: &mut Ctx<'_, '_>, dtype: DType, dims: &[usize], values: &[f64]) -> Result<ValueId> {
+    let bytes: Vec<u8> = values
+        .iter()
+        .flat_map(|x| cast(Scalar::from(*x), dtype).bits.to_le_bytes()[..dtype.size()].to_vec())
+        .collect();
+    let tensor = Tensor::from_bytes(dtype, dims.to_vec(), bytes);
+    Ok(c.b.tensor(tensor.ok_or_else(|| Error::new("a constant of another size than its shape"))?))
+}
+
+/// `a0 - a1·cos(2πi/n) + a2·cos(4πi/n)`: `HannWindow`, `HammingWindow`, `BlackmanWindow`.
+pub(super) fn window(c: &mut Ctx<'_, '_>, [a0, a1, a2]: [f64; 3]) -> Result<Vec<ValueId>> {
+    let size = c.const_int(0, "size")?.ok_or_else(|| Error::new("input 0 (size) is missing"))?;
+    let size = usize::try_from(size).map_err(|_| Error::new(format!("size is {size}")))?;
+    let periodic = c.attrs.flag_or("periodic", true)?;
+    let dtype = c.dtype_attr("output_datatype")?.unwrap_or(DType::F32);
+    let n = if periodic { size } else { size.saturating_sub(1).max(1) } as f64;
+    let value = |i: usize| {
+        let angle = 2.0 * std::f64::consts::PI * i as f64 / n;
+        a0 - a1 * function(Unary::Cos, angle) + a2 * function(Unary::Cos, 2.0 * angle)
+    };
+    let values: Vec<f64> = (0..size).map(value).collect();
+    Ok(vec![constant(c, dtype, &[size], &values)?])
+}
+
+/// `MelWeightMatrix`: triangles over the bins of a spectrum, as ONNX's text has them.
+pub(super) fn mel_weights(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+    let names = ["num_mel_bins", "dft_length", "sample_rate", "lower_edge_hertz", "upper_edge_hertz"];
+    let mut operands = Vec::new();
+    for (i, name) in names.iter().enumerate() {
+        match c.const_floats(i, name)?.as_deref() {
+            Some([n]) => operands.push(*n),
+            other => return Err(Error::new(format!("{name} is {other:?}; one number is needed"))),
+        }
+    }
+    let [bands, length, rate, low, high] = operands[..] else { return Err(Error::new("five operands")) };
+    let dtype = c.dtype_attr("output_datatype")?.unwrap_or(DType::F32);
+    if !(bands >= 1.0 && length >= 1.0 && rate > 0.0 && bands < 1e6 && length < 1e9) {
+        return Err(Error::new(format!("{bands} bands over {length} points at {rate} Hz")));
+    }
+    let (bands, bins) = (bands as usize, length as usize / 2 + 1);
+    let mel = |f: f64| 2595.0 * function(Unary::Log, 1.0 + f / 700.0) / std::f64::consts::LN_10;
+    let (low, high) = (mel(low), mel(high));
+    let step = (high - low) / (bands + 2) as f64;
+    let edge = |i: usize| {
+        let exponent = (i as f64 * step + low) / 2595.0;
+        let hertz = 700.0 * (binary(Binary::Pow, Scalar::from(10.0), Scalar::from(exponent)).to_f64() - 1.0);
+        ((length + 1.0) * hertz / rate).floor() as i64
+    };
+    let mut weights = vec![0.0; bins * bands];
+    for band in 0..bands {
+        let (lower, centre, upper) = (edge(band), edge(band + 1), edge(band + 2));
+        let mut set = |bin: i64, w: f64| {
+            if let Some(at) = usize::try_from(bin).ok().filter(|&b| b < bins) {
+                weights[at * bands + band] = w;
+            }
+        };
+        if lower == centre {
+            set(centre, 1.0);
+        } else {
+            (lower..=centre).for_each(|j| set(j, (j - lower) as f64 / (centre - lower) as f64));
+        }
+        (centre..upper).for_each(|j| set(j, (upper - j) as f64 / (upper - centre) as f64));
+    }
+    Ok(vec![constant(c, dtype, &[bins, bands], &weights)?])
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ir::Tensor;
+    use crate::onnx::Attribute;
+    use crate::ops::testing::*;
+
+    #[test]
+    fn spectra_of_an_impulse() {
+        let x = f32s(&[1, 4, 1], &[1.0, 0.0, 0.0, 0.0]);
+        let y = run("DFT", 17, &[("onesided", Attribute::Int(1))], std::slice::from_ref(&x));
+        assert_eq!(y, Tensor::of(&[1, 3, 2], &[1.0f32, 0.0, 1.0, 0.0, 1.0, 0.0]));
+        let y = run("STFT", 17, &[], &[x, Arg::Const(Tensor::of(&[], &[2i64])), f32s(&[2], &[0.5, 1.0])]);
+        assert_eq!(y, Tensor::of(&[1, 2, 2, 2], &[0.5f32, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0]));
+    }
+
+    #[test]
+    fn windows_begin_at_their_lowest() {
+        let size = Arg::Const(Tensor::of(&[], &[4i64]));
+        let y = run("HannWindow", 17, &[], std::slice::from_ref(&size));
+        assert_close(&y, &Tensor::of(&[4], &[0.0f32, 0.5, 1.0, 0.5]), 1e-7);
+        let y = run("HannWindow", 17, &[("periodic", Attribute::Int(0))], &[size]);
+        assert_close(&y, &Tensor::of(&[4], &[0.0f32, 0.75, 0.75, 0.0]), 1e-6);
+    }
+}

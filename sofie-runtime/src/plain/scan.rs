@@ -1,0 +1,107 @@
+//! Running sums and products along an axis: floats in `f64`, integers wrapping.
+
+use super::Algorithm;
+use super::number::Real;
+use crate::DType;
+use crate::conv::number::Arithmetic;
+use crate::map::{Dst, Src};
+
+/// `y ← x`, both `[outer, n, inner]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scan {
+    /// Product rather than sum.
+    pub product: bool,
+    /// Element i holds what stands before i.
+    pub exclusive: bool,
+    /// From the end.
+    pub reverse: bool,
+    /// Extents before the axis, multiplied.
+    pub outer: usize,
+    /// The extent of the axis.
+    pub n: usize,
+    /// Extents behind the axis, multiplied.
+    pub inner: usize,
+}
+
+impl Scan {
+    fn walk<T: Copy, W: Copy>(
+        &self,
+        (y, x): (&mut [T], &[T]),
+        start: W,
+        step: impl Fn(W, T) -> W,
+        narrow: impl Fn(W) -> T,
+    ) {
+        let len = self.outer * self.n * self.inner;
+        let (y, x) = (&mut y[..len], &x[..len]);
+        for o in 0..self.outer {
+            for i in 0..self.inner {
+                let mut so_far = start;
+                for j in 0..self.n {
+                    let j = if self.reverse { self.n - 1 - j } else { j };
+                    let at = (o * self.n + j) * self.inner + i;
+                    let next = step(so_far, x[at]);
+                    y[at] = narrow(if self.exclusive { so_far } else { next });
+                    so_far = next;
+                }
+            }
+        }
+    }
+
+    fn reals<T: Real>(&self, y: &mut [T], x: &[T]) {
+        let product = self.product;
+        let step = |a: f64, x: T| if product { a * x.get() } else { a + x.get() };
+        self.walk((y, x), if product { 1.0 } else { 0.0 }, step, T::put);
+    }
+
+    fn integers<T: Arithmetic>(&self, y: &mut [T], x: &[T], one: T) {
+        let (product, one) = (self.product, one.widen());
+        let step =
+            |a: T::Sum, x: T| if product { T::mul_add(a, x.widen(), T::ZERO) } else { T::add(a, x.widen()) };
+        self.walk((y, x), if product { one } else { T::ZERO }, step, T::narrow);
+    }
+}
+
+impl Algorithm for Scan {
+    fn run(&self, ys: &mut [Dst<'_>], xs: &[Src<'_>]) {
+        let (y, x) = (&mut ys[0], xs[0]);
+        macro_rules! integer {
+            ($t:ty) => {
+                self.integers::<$t>(y.slice(), x.slice(), 1)
+            };
+        }
+        match x.dtype() {
+            DType::I8 => integer!(i8),
+            DType::I16 => integer!(i16),
+            DType::I32 => integer!(i32),
+            DType::I64 => integer!(i64),
+            DType::U8 => integer!(u8),
+            DType::U16 => integer!(u16),
+            DType::U32 => integer!(u32),
+            DType::U64 => integer!(u64),
+            float => reals!(float, T => self.reals::<T>(y.slice(), x.slice())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_and_products_from_either_end() {
+        let x = [1f32, 2.0, 3.0, 4.0];
+        let run = |product, exclusive, reverse| {
+            let mut y = [0f32; 4];
+            let scan = Scan { product, exclusive, reverse, outer: 1, n: 2, inner: 2 };
+            scan.run(&mut [y[..].as_mut().into()], &[(&x[..]).into()]);
+            y
+        };
+        assert_eq!(run(false, false, false), [1.0, 2.0, 4.0, 6.0]);
+        assert_eq!(run(false, true, true), [3.0, 4.0, 0.0, 0.0]);
+        assert_eq!(run(true, false, true), [3.0, 8.0, 3.0, 4.0]);
+        let (mut y, x) = ([0i8; 3], [100i8, 100, 1]);
+        let scan = Scan { product: false, exclusive: false, reverse: false, outer: 1, n: 3, inner: 1 };
+        scan.run(&mut [y[..].as_mut().into()], &[(&x[..]).into()]);
+        assert_eq!(y, [100, -56, -55]);
+    }
+}

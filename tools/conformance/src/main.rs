@@ -1,0 +1,104 @@
+//! `conformance SUITE` runs a directory of ONNX backend test cases (`KIND/NAME/model.onnx` with
+//! `test_data_set_K/{input,output}_I.pb`) through the compiler and says which pass.
+//!
+//! This file holds the command line; `case` finds and reads cases, `engine` runs them, `compare` judges, `report`
+//! counts. A case that panics hides no other.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use regex::Regex;
+
+mod case;
+mod compare;
+mod engine;
+mod report;
+mod table;
+
+#[derive(Parser)]
+#[command(about = "Runs ONNX's backend tests through the compiler", version)]
+struct Cli {
+    /// Holds KIND/NAME/model.onnx
+    suite: PathBuf,
+    /// The table of cases, with their tiers; tests.csv of the suite's folder by default
+    #[arg(long, value_name = "TESTS.CSV")]
+    tests: Option<PathBuf>,
+    /// Cases of these tiers alone
+    #[arg(long, value_delimiter = ',', value_name = "T1,...")]
+    tier: Vec<String>,
+    /// Cases of these kinds alone: node, simple, light, ...
+    #[arg(long, value_delimiter = ',', value_name = "KIND,...")]
+    kind: Vec<String>,
+    /// Cases whose name matches alone
+    #[arg(long, value_name = "REGEX")]
+    filter: Option<Regex>,
+    /// What runs them
+    #[arg(long, value_enum, default_value = "evaluator")]
+    engine: Engine,
+    /// Do not try again, with its small integer inputs made constants, a case that is refused because they decide shapes
+    #[arg(long)]
+    strict: bool,
+    /// A row a case
+    #[arg(long, value_name = "OUT.CSV")]
+    out: Option<PathBuf>,
+    /// Cases that have to pass, one a line, and that this run has to add to where it passes others
+    #[arg(long, value_name = "PASS.TXT")]
+    holds: Option<PathBuf>,
+    /// Print every case that does not pass
+    #[arg(long)]
+    list: bool,
+}
+
+/// What runs a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// The lowered graph, in the reference evaluator
+    Evaluator,
+    /// The optimised graph's plan, with the runtime's kernels, in this process
+    Planned,
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether all went as it should.
+fn run(cli: &Cli) -> Result<bool, String> {
+    let table = match &cli.tests {
+        Some(path) => table::read(path)?,
+        None => table::read(&cli.suite.join("tests.csv")).unwrap_or_default(),
+    };
+    let wanted = |c: &case::Case| {
+        (cli.tier.is_empty() || cli.tier.contains(&c.tier))
+            && (cli.kind.is_empty() || cli.kind.contains(&c.kind))
+            && cli.filter.as_ref().is_none_or(|f| f.is_match(&c.name))
+    };
+    let cases: Vec<_> = case::cases(&cli.suite, &table)?.into_iter().filter(wanted).collect();
+    if cases.is_empty() {
+        return Err(format!("no case in {} is wanted", cli.suite.display()));
+    }
+    // A panic is a verdict, not a message.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut rows = Vec::new();
+    for case in &cases {
+        let verdict = engine::run(case, cli.engine, cli.strict);
+        if cli.list && !verdict.passes() {
+            println!("{}", report::line(case, &verdict));
+        }
+        rows.push((case, verdict));
+    }
+    if let Some(out) = &cli.out {
+        report::write(out, cli.engine, &rows)?;
+    }
+    report::print(&rows);
+    let holds = cli.holds.as_ref().map_or(Ok(true), |path| report::holds(path, &rows))?;
+    Ok(holds && !rows.iter().any(|(_, v)| v.is_wrong()))
+}
