@@ -27,7 +27,10 @@ fn transform(c: &mut Ctx<'_, '_>, v: ValueId, t: &Transform) -> Result<ValueId> 
     let dims = c.fixed(v, "a Fourier transform")?;
     let rank = dims.len();
     if rank < 2 || t.axis + 1 >= rank || !matches!(dims[rank - 1], 1 | 2) {
-        return Err(Error::new(format!("{dims:?} along axis {}; real and imaginary parts are the last axis", t.axis)));
+        return Err(Error::new(format!(
+            "{dims:?} along axis {}; real and imaginary parts are the last axis",
+            t.axis
+        )));
     }
     let complex_in = dims[rank - 1] == 2;
     let (inverse, onesided) = (t.inverse, t.onesided);
@@ -67,7 +70,8 @@ fn transform(c: &mut Ctx<'_, '_>, v: ValueId, t: &Transform) -> Result<ValueId> 
 pub(super) fn dft(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "input")?;
     let rank = c.rank(v);
-    let axis = if c.version() < 20 { c.attrs.int_or("axis", 1)? } else { c.const_int(2, "axis")?.unwrap_or(-2) };
+    let axis =
+        if c.version() < 20 { c.attrs.int_or("axis", 1)? } else { c.const_int(2, "axis")?.unwrap_or(-2) };
     let t = Transform {
         axis: axis_in(axis, rank)?,
         length: c.const_int(1, "dft_length")?,
