@@ -2,7 +2,7 @@
 //! the lanes with nothing to reduce or to mask at its edges, and is itself the packed right side of the product with
 //! the values, `yᵀ = vᵀ pᵀ`. Keys and values are read where they lie; only queries and results change sides.
 
-use super::{Heads, columns};
+use super::{Attention, Heads, columns};
 use crate::gemm::{PackPanels, Product};
 use crate::simd::{LANES, Op, Simd};
 
@@ -64,15 +64,7 @@ impl Op for Blocks<'_> {
                     ..products
                 });
                 let y = place.y.wrapping_add(first * at.y[2]);
-                s.outline(Divide {
-                    y,
-                    row: at.y[2],
-                    n,
-                    sums,
-                    width: at.width,
-                    sum: &sum,
-                    none: at.keys == 0,
-                });
+                s.outline(Divide { y, row: at.y[2], n, sums, width: at.width, sum: &sum, at });
             }
         }
     }
@@ -97,7 +89,7 @@ struct Divide<'a> {
     sums: *const f32,
     width: usize,
     sum: &'a [f32; LANES],
-    none: bool,
+    at: &'a Attention,
 }
 
 impl Op for Divide<'_> {
@@ -105,7 +97,10 @@ impl Op for Divide<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let factor = if self.none { s.zero() } else { s.div(s.splat(1.0), s.load(self.sum)) };
+        let sum = s.load(self.sum);
+        let factor = if self.at.keys == 0 { s.zero() } else { s.div(s.splat(1.0), sum) };
+        // What sees no key in a causal block has the sum 0, what a mask hides them from NaN.
+        let nothing = s.mask_or(s.is_nan(sum), s.eq(sum, s.zero()));
         let mut e = 0;
         while e < self.width {
             let columns = LANES.min(self.width - e);
@@ -116,9 +111,12 @@ impl Op for Divide<'_> {
             unsafe {
                 for (i, x) in block.iter_mut().enumerate().take(columns) {
                     *x = s.mul(s.load_ptr(self.sums.add((e + i) * LANES)), factor);
+                    if self.at.guarded {
+                        *x = s.select(nothing, s.zero(), *x);
+                    }
                 }
                 s.transpose(&mut block);
-                for (i, x) in block.into_iter().enumerate().take(self.n) {
+                for (i, &x) in block.iter().enumerate().take(self.n) {
                     let y = self.y.add(i * self.row + e);
                     if columns == LANES { s.store_ptr(x, y) } else { s.store_masked_ptr(x, y, mask) }
                 }
