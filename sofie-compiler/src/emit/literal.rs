@@ -174,6 +174,9 @@ impl Literal for rt::map::Map {
 }
 
 structs! {
+    attention::Attention {
+        batch, heads, groups, queries, keys, depth, width, scale, causal, guarded, q, k, v, mask, replace, y,
+    }
     map::Inst { code, dtype, dst, args }
     map::MapSpec { rank, dims, out_strides, out_offset, operands, program }
     map::Operand { source, strides, offset }

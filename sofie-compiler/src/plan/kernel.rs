@@ -1,5 +1,6 @@
 //! The kernels that a plan can call: the runtime's own descriptors, nothing else.
 
+use sofie_infer_runtime::attention::Attention;
 use sofie_infer_runtime::conv::{Conv, ConvTranspose};
 use sofie_infer_runtime::copy::{Copy, Pad};
 use sofie_infer_runtime::gather::Gather;
@@ -40,7 +41,10 @@ macro_rules! kernels {
 
             /// Whether the last operand that it writes is scratch, of no elements where it needs none.
             pub fn takes_scratch(&self) -> bool {
-                matches!(self, Kernel::BatchedGemm(_) | Kernel::Conv(_) | Kernel::Recurrent(_))
+                matches!(
+                    self,
+                    Kernel::BatchedGemm(_) | Kernel::Attention(_) | Kernel::Conv(_) | Kernel::Recurrent(_)
+                )
             }
 
             /// The descriptor's method that runs it.
@@ -68,6 +72,8 @@ kernels! {
     Gemm: Gemm.run;
     /// `c, scratch ← a, b`.
     BatchedGemm: BatchedGemm.run;
+    /// `y, scratch ← q, k, v, mask?`.
+    Attention: Attention.run;
     /// `y, scratch ← x, w, prepared?, bias?, residual?`.
     Conv: Conv.run;
     /// `packed ← w`: weights that are not known before the session runs.
