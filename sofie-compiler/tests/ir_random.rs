@@ -6,7 +6,7 @@ use sofie_infer_compiler::ir::random::{
     cases, compare, inputs, keeps_meaning, passes_keep_meaning, special_inputs,
 };
 use sofie_infer_compiler::ir::{
-    Dim, Graph, Inst, Invalid, MapExpr, Op, Rewriter, Shape, Tensor, Window, eval, verify,
+    Dim, Graph, Inst, Invalid, MapExpr, Masking, Op, Rewriter, Shape, Tensor, Window, eval, verify,
 };
 use sofie_infer_runtime::map::{Binary, Scalar};
 use sofie_infer_runtime::{DType, f16};
@@ -230,7 +230,7 @@ fn mutant(op: &Op, u: &mut Unstructured) -> Op {
         Op::GatherNd { batch } => odd_each(u, [batch]),
         Op::TopK { k, .. } => odd_dims(u, std::slice::from_mut(k)),
         Op::Recurrent(r) => [&mut r.lens, &mut r.h0, &mut r.c0, &mut r.peepholes].map(|f| flip(u, f))[0],
-        Op::Attention(a) => flip(u, &mut a.mask),
+        Op::Attention(a) => a.mask = if a.mask.is_some() { None } else { Some(Masking::Add) },
         Op::MatMul(e) => [&mut e.bias, &mut e.residual].map(|f| flip(u, f))[0],
         Op::Map(_) | Op::ScatterNd(_) | Op::Rows(_) | Op::Const(_) => {}
     }

@@ -259,6 +259,9 @@ fn operand(o: &rt::map::Operand, rank: usize) -> TokenStream {
 }
 
 structs! {
+    attention::Attention {
+        batch, heads, groups, queries, keys, depth, width, scale, causal, guarded, q, k, v, mask, replace, y,
+    }
     recurrent::Recurrent {
         cell, steps, batch, input, hidden, reverse, clip, x_step, x_row, y_step, y_row,
     }

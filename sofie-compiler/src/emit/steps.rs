@@ -223,6 +223,7 @@ fn descriptor(kernel: &Kernel) -> (TokenStream, TokenStream) {
         TopK => topk::TopK,
         Gemm => gemm::Gemm,
         BatchedGemm => gemm::BatchedGemm,
+        Attention => attention::Attention,
         Map => map::Map,
         Recurrent => recurrent::Recurrent,
         Conv => conv::Conv,

@@ -137,7 +137,7 @@ fn arity(op: &Op) -> Option<usize> {
         Op::Rows(RowKind::LayerNorm { scale, bias, .. }) => 1 + usize::from(*scale) + usize::from(*bias),
         Op::Rows(RowKind::RmsNorm { scale, .. }) => 1 + usize::from(*scale),
         Op::Recurrent(r) => 4 + [r.lens, r.h0, r.c0, r.peepholes].into_iter().filter(|&p| p).count(),
-        Op::Attention(a) => 3 + usize::from(a.mask),
+        Op::Attention(a) => 3 + usize::from(a.mask.is_some()),
         _ => 1,
     })
 }
@@ -484,7 +484,7 @@ fn attention(a: &super::Attention, x: &[(DType, &Shape)]) -> Result<Vec<Info>, I
     if !t.is_float() {
         return bad(format!("attention over {t}"));
     }
-    if a.mask {
+    if a.mask.is_some() {
         same_type(DType::F32, x[3].0)?;
     }
     x[1..3].iter().try_for_each(|(u, _)| same_type(t, *u))?;
@@ -496,7 +496,7 @@ fn attention(a: &super::Attention, x: &[(DType, &Shape)]) -> Result<Vec<Info>, I
     if q[1].exact_div(&k[1]).is_none() {
         return bad(format!("{} query heads over {} key heads", q[1], k[1]));
     }
-    if a.mask {
+    if a.mask.is_some() {
         let full: Shape = [&q[0], &q[1], &q[2], &k[2]].into_iter().cloned().collect();
         let m = x[3].1;
         if m.rank() != 4 || m.broadcast(&full)? != full {

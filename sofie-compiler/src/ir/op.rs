@@ -106,7 +106,7 @@ pub enum Op {
     /// y [T, B, H], yh [B, H], yc [B, H] (LSTM alone)`: one direction of ONNX's RNN, GRU or LSTM.
     Recurrent(Recurrent),
     /// `q [B, H, L, D], k [B, G, S, D], v [B, G, S, E], mask? [b, h, L, S] → y [B, H, L, E]`:
-    /// `softmax(scale · q·kᵀ + mask) · v`, H a multiple of G.
+    /// `softmax(scale · q·kᵀ + mask) · v`, H a multiple of G; a mask may also replace scores.
     Attention(Attention),
     /// One of the runtime's plain kernels, over dense operands of fixed shapes.
     Plain(Box<Plain>),
@@ -341,10 +341,21 @@ pub struct Recurrent {
 pub struct Attention {
     /// Factor of the products before the mask.
     pub scale: f32,
-    /// The operand `mask` (added, f32) is there.
-    pub mask: bool,
+    /// How the operand `mask` (f32) meets the scaled products, if it is there.
+    pub mask: Option<Masking>,
     /// Query i sees keys up to `i + S - L` alone.
     pub causal: bool,
+    /// A query whose softmax is NaN (it sees no key) gives zeros.
+    pub guarded: bool,
+}
+
+/// What a mask does to the scores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Masking {
+    /// It is added.
+    Add,
+    /// Where it is not 0, it stands in place of the score.
+    Replace,
 }
 
 impl Op {

@@ -2,9 +2,11 @@
 //! One file a rewrite; each is idempotent, and the verifier runs behind each in debug builds.
 
 mod affine;
+mod attention;
 mod cse;
 mod epilogue;
 mod fuse_map;
+mod gelu;
 mod groups;
 mod layout;
 mod linear;
@@ -13,6 +15,7 @@ mod map_algebra;
 mod pattern;
 mod pointwise;
 mod simplify;
+mod term;
 mod views;
 
 use crate::ir::{Graph, Invalid, verify};
@@ -34,12 +37,14 @@ const fn pass(name: &'static str, run: fn(&Graph) -> Result<Graph, Invalid>) -> 
 pub const PASSES: &[Pass] = &[
     pass("simplify", simplify::simplify),
     pass("cse", cse::cse),
+    pass("gelu", gelu::gelu),
     pass("pointwise", pointwise::pointwise),
     pass("layout", layout::layout),
     pass("cse after layout", cse::cse),
     pass("affine", affine::affine),
     pass("simplify after affine", simplify::simplify),
     pass("linear", linear::linear),
+    pass("attention", attention::attention),
     pass("epilogue", epilogue::epilogue),
     pass("fuse_map", fuse_map::fuse_map),
     pass("epilogue of fused maps", epilogue::epilogue),

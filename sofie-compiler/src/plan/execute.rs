@@ -255,6 +255,11 @@ impl Memory<'_> {
                 let mut scratch = vec![f32::NAN; k.scratch()];
                 self.write::<f32>(y, |c| k.run(c, &a, &b, &mut scratch));
             }
+            Kernel::Attention(k) => {
+                let [q, keys, v, mask] = [0, 1, 2, 3].map(|i| self.read::<f32>(s, i));
+                let mut scratch = vec![f32::NAN; k.scratch()];
+                self.write::<f32>(y, |y| k.run(y, &q, &keys, &v, &mask, &mut scratch));
+            }
             Kernel::Map(k) => {
                 let slices: Vec<Elements> = s.reads.iter().flatten().map(|o| self.elements(o)).collect();
                 let slices: Vec<map::Src<'_>> = slices.iter().map(Elements::src).collect();

@@ -1,5 +1,6 @@
 //! The kernels that a plan can call: the runtime's own descriptors, nothing else.
 
+use sofie_infer_runtime::attention::Attention;
 use sofie_infer_runtime::conv::{Conv, ConvTranspose};
 use sofie_infer_runtime::copy::{Copy, Pad};
 use sofie_infer_runtime::gather::Gather;
@@ -47,6 +48,7 @@ macro_rules! kernels {
                         | Kernel::Conv(_)
                         | Kernel::ConvTranspose(_)
                         | Kernel::Recurrent(_)
+                        | Kernel::Attention(_)
                 )
             }
 
@@ -75,6 +77,8 @@ kernels! {
     Gemm: Gemm.run;
     /// `c, scratch ← a, b`.
     BatchedGemm: BatchedGemm.run;
+    /// `y, scratch ← q, k, v, mask?`.
+    Attention: Attention.run;
     /// `y, scratch ← x, w, prepared?, bias?, residual?`.
     Conv: Conv.run;
     /// `packed ← w`: weights that are not known before the session runs.

@@ -1,7 +1,7 @@
 //! Row programs, recurrent layers and attention. The recurrent figures are ONNX Runtime's.
 
 use super::*;
-use sofie_infer_compiler::ir::{Attention, Cell, Recurrent, RowKind};
+use sofie_infer_compiler::ir::{Attention, Cell, Masking, Recurrent, RowKind};
 use sofie_infer_runtime::Act;
 
 fn close(y: &Tensor, expected: &[f32], tolerance: f32) {
@@ -168,7 +168,9 @@ fn a_sequence_of_no_steps_leaves_zeros_and_one_too_long_is_an_error() {
 
 #[test]
 fn attention_by_hand() {
-    let op = |mask, causal| Op::Attention(Attention { scale: 1.0, mask, causal });
+    let op = |mask: bool, causal| {
+        Op::Attention(Attention { scale: 1.0, mask: mask.then_some(Masking::Add), causal, guarded: false })
+    };
     // One head, two queries, two keys; the scores of query 0 are 0 and ln 3, those of query 1 are 0 and 0.
     let q = f(&[1, 1, 2, 1], &[1.0, 0.0]);
     let k = f(&[1, 1, 2, 1], &[0.0, 3f32.ln()]);
@@ -184,7 +186,7 @@ fn attention_by_hand() {
 
 #[test]
 fn query_heads_share_keys() {
-    let op = Op::Attention(Attention { scale: 1.0, mask: true, causal: false });
+    let op = Op::Attention(Attention { scale: 1.0, mask: Some(Masking::Add), causal: false, guarded: false });
     let (q, k) = (f(&[2, 4, 1, 1], &[0.0; 8]), f(&[2, 2, 1, 1], &[0.0; 4]));
     let v = iota(&[2, 2, 1, 1]);
     let mask = f(&[1, 4, 1, 1], &[0.0, 0.0, 0.0, f32::NAN]);

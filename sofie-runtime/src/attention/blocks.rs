@@ -1,8 +1,9 @@
-//! Many queries: keys and values are packed into the panels of a GEMM once a head, then blocks of queries take
-//! two products with a softmax between them.
+//! Many queries: sixteen at a time, one a lane. Their scores are a panel `[keys, 16]`, so that the softmax runs down
+//! the lanes with nothing to reduce or to mask at its edges, and is itself the packed right side of the product with
+//! the values, `yᵀ = vᵀ pᵀ`. Keys and values are read where they lie; only queries and results change sides.
 
-use super::{Heads, ROWS, softmax::softmax};
-use crate::gemm::{NR, Product, packed_len};
+use super::{Attention, Heads, columns};
+use crate::gemm::{PackPanels, Product};
 use crate::simd::{LANES, Op, Simd};
 
 pub(super) struct Blocks<'a>(pub(super) Heads<'a>);
@@ -14,136 +15,113 @@ impl Op for Blocks<'_> {
     fn run<S: Simd>(self, s: S) {
         let heads = self.0;
         let at = heads.at;
-        let keys = heads.scratch;
-        let values = keys.wrapping_add(packed_len(at.depth, at.keys));
-        let scores = values.wrapping_add(packed_len(at.keys, at.width));
+        let queries = heads.scratch;
+        let scores = queries.wrapping_add(at.depth * LANES);
+        let sums = scores.wrapping_add(at.keys * LANES);
+        let rows = sums.wrapping_add(at.width.next_multiple_of(LANES) * LANES);
         let shared = at.heads / at.groups;
         for head in 0..at.batch * at.heads {
             let (b, h) = (head / at.heads, head % at.heads);
             let place = heads.head(b, h);
-            // SAFETY: `Attention::run` checked all strides; the scratch has these three parts.
-            unsafe {
+            let (mut keys, mut key_row) = (place.k, at.k[2]);
+            if at.copies_keys() {
                 if h % shared == 0 {
-                    let (from, to) = (place.k, keys);
-                    s.outline(Pack { to, from, k: at.depth, n: at.keys, row: at.k[3], column: at.k[2] });
-                    let (from, to) = (place.v, values);
-                    s.outline(Pack { to, from, k: at.keys, n: at.width, row: at.v[2], column: at.v[3] });
+                    // SAFETY: `Attention::run` checked the strides; the scratch has this part.
+                    unsafe { copy_rows(rows, at.depth, place.k, at.k[2], at.keys) };
                 }
-                for first in (0..at.queries).step_by(ROWS) {
-                    let m = ROWS.min(at.queries - first);
-                    let products = Product {
-                        m,
-                        k: at.depth,
-                        // The last query sees most.
-                        n: at.visible(first + m - 1),
-                        a: place.q.wrapping_add(first * at.q[2]),
-                        a_row: at.q[2],
-                        a_step: at.q[3],
-                        w: keys,
-                        bias: core::ptr::null(),
-                        c: scores,
-                        ldc: at.row(),
-                        from_c: false,
-                    };
-                    s.outline(products);
-                    let mut sums = [0.0; ROWS];
-                    for (i, sum) in sums.iter_mut().enumerate().take(m) {
-                        let mask = place.mask.wrapping_add((first + i) * at.mask.unwrap_or([0; 4])[2]);
-                        *sum = softmax(s, at, scores.add(i * at.row()), mask, at.visible(first + i));
-                    }
-                    let y = place.y.wrapping_add(first * at.y[2]);
-                    s.outline(Product {
-                        k: at.keys,
-                        n: at.width,
-                        a: scores,
-                        a_row: at.row(),
-                        a_step: 1,
-                        w: values,
-                        c: y,
-                        ldc: at.y[2],
-                        ..products
-                    });
-                    for (i, &sum) in sums.iter().enumerate().take(m) {
-                        divide(s, y.wrapping_add(i * at.y[2]), at.width, sum, at.keys == 0);
-                    }
-                }
+                (keys, key_row) = (rows, at.depth);
+            }
+            for first in (0..at.queries).step_by(LANES) {
+                let n = LANES.min(at.queries - first);
+                // The last query sees most.
+                let visible = at.visible(first + n - 1);
+                let (from, row, column) = (place.q.wrapping_add(first * at.q[2]), at.q[3], at.q[2]);
+                s.outline(PackPanels { to: queries, from, k: at.depth, n, row, column });
+                let products = Product {
+                    m: visible,
+                    k: at.depth,
+                    n: LANES,
+                    a: keys,
+                    a_row: key_row,
+                    a_step: at.k[3],
+                    w: queries,
+                    bias: core::ptr::null(),
+                    c: scores,
+                    ldc: LANES,
+                    from_c: false,
+                };
+                s.outline(products);
+                let mask = place.mask.wrapping_add(first * at.mask.unwrap_or([0; 4])[2]);
+                let sum = s.outline(columns::Softmax { at, scores, mask, keys: visible, first, n });
+                s.outline(Product {
+                    m: at.width,
+                    k: visible,
+                    a: place.v,
+                    a_row: at.v[3],
+                    a_step: at.v[2],
+                    w: scores,
+                    c: sums,
+                    ..products
+                });
+                let y = place.y.wrapping_add(first * at.y[2]);
+                s.outline(Divide { y, row: at.y[2], n, sums, width: at.width, sum: &sum, at });
             }
         }
     }
 }
 
-/// Divides a row of sums by that of the softmax; no keys leave zeros.
+/// Copies `n` rows of `len` floats, `stride` apart, so that they lie side by side.
+///
 /// # Safety
-/// `y` must be valid for `n` floats.
-#[inline(always)]
-unsafe fn divide<S: Simd>(s: S, y: *mut f32, n: usize, sum: f32, no_keys: bool) {
-    if no_keys {
-        return;
-    }
-    let sum = s.splat(sum);
-    for i in (0..n).step_by(LANES) {
+/// The rows exist, and `to` has room for them.
+unsafe fn copy_rows(to: *mut f32, len: usize, from: *const f32, stride: usize, n: usize) {
+    for row in 0..n {
         // SAFETY: the caller's promise.
-        unsafe {
-            if n - i >= LANES {
-                s.store_ptr(s.div(s.load_ptr(y.add(i)), sum), y.add(i));
-            } else {
-                let lanes = s.mask_first(n - i);
-                let x = s.load_masked_ptr(y.add(i), lanes, s.zero());
-                s.store_masked_ptr(s.div(x, sum), y.add(i), lanes);
-            }
-        }
+        unsafe { core::ptr::copy_nonoverlapping(from.add(row * stride), to.add(row * len), len) };
     }
 }
 
-/// Packs a `[k, n]` matrix at strides into panels of 16 columns.
-struct Pack {
-    to: *mut f32,
-    from: *const f32,
-    k: usize,
-    n: usize,
-    /// Floats from a row (a step of k) to the next.
+/// Writes rows of y from sums whose lanes are queries, divided by the sums of the softmax; no keys leave zeros.
+struct Divide<'a> {
+    y: *mut f32,
     row: usize,
-    /// Floats from a column to the next.
-    column: usize,
+    n: usize,
+    sums: *const f32,
+    width: usize,
+    sum: &'a [f32; LANES],
+    at: &'a Attention,
 }
 
-impl Op for Pack {
+impl Op for Divide<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Pack { k, row, column, .. } = self;
-        for first in (0..self.n).step_by(NR) {
-            let n = NR.min(self.n - first);
-            let (from, to) = (self.from.wrapping_add(first * column), self.to.wrapping_add(first * k));
-            let columns = s.mask_first(n);
-            // SAFETY: whoever made this promised that the matrix exists and `to` has room for its panels.
+        let sum = s.load(self.sum);
+        let factor = if self.at.keys == 0 { s.zero() } else { s.div(s.splat(1.0), sum) };
+        // What sees no key in a causal block has the sum 0, what a mask hides them from NaN.
+        let nothing = s.mask_or(s.is_nan(sum), s.eq(sum, s.zero()));
+        let mut e = 0;
+        while e < self.width {
+            let columns = LANES.min(self.width - e);
+            let mask = s.mask_first(columns);
+            let mut block = [s.zero(); LANES];
+            // SAFETY: the sums have whole blocks of rows, of which those behind the width are never stored; y has
+            // `n` rows of `width` floats.
             unsafe {
-                if column == 1 {
-                    for p in 0..k {
-                        let x = s.load_masked_ptr(from.add(p * row), columns, s.zero());
-                        s.store_ptr(x, to.add(p * NR));
-                    }
-                } else if row == 1 {
-                    for p in (0..k).step_by(NR) {
-                        let steps = s.mask_first(k - p);
-                        let mut block = [s.zero(); NR];
-                        for (j, x) in block.iter_mut().enumerate().take(n) {
-                            *x = s.load_masked_ptr(from.add(j * column + p), steps, s.zero());
-                        }
-                        s.transpose(&mut block);
-                        for (i, x) in block.into_iter().enumerate().take(k - p) {
-                            s.store_ptr(x, to.add((p + i) * NR));
-                        }
-                    }
-                } else {
-                    for p in 0..k {
-                        for j in 0..NR {
-                            *to.add(p * NR + j) = if j < n { *from.add(p * row + j * column) } else { 0.0 };
-                        }
+                for (i, x) in block.iter_mut().enumerate().take(columns) {
+                    *x = s.mul(s.load_ptr(self.sums.add((e + i) * LANES)), factor);
+                    if self.at.guarded {
+                        *x = s.select(nothing, s.zero(), *x);
                     }
                 }
+                s.transpose(&mut block);
+                for (i, &x) in block.iter().enumerate().take(self.n) {
+                    let y = self.y.add(i * self.row + e);
+                    if columns == LANES { s.store_ptr(x, y) } else { s.store_masked_ptr(x, y, mask) }
+                }
             }
+            e += LANES;
         }
     }
 }

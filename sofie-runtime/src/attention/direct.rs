@@ -29,7 +29,8 @@ impl Op for Direct<'_> {
                         s.store_ptr(dots, heads.scratch.add(first));
                     }
                     let sum = softmax(s, at, heads.scratch, mask, n);
-                    let sum = if at.keys == 0 { 1.0 } else { sum };
+                    let nothing = at.guarded && (sum.is_nan() || sum == 0.0);
+                    let (n, sum) = if at.keys == 0 || nothing { (0, 1.0) } else { (n, sum) };
                     weighted(s, y, heads.scratch, place.v, at.v[2], n, at.width, sum);
                 }
             }
@@ -110,7 +111,7 @@ unsafe fn weighted<S: Simd>(
                         *acc = s.mul_add(p, s.load_ptr(v.add(i * LANES)), *acc);
                     }
                 }
-                for (i, acc) in acc.into_iter().enumerate() {
+                for (i, &acc) in acc.iter().enumerate() {
                     s.store_ptr(s.div(acc, sum), y.add(first + i * LANES));
                 }
                 first += 4 * LANES;

@@ -1,17 +1,16 @@
 //! Scaled dot-product attention, `softmax(scale · q·kᵀ + mask) · v`, head by head, without ever holding more
 //! scores than a block of rows has.
 //!
-//! Every tensor has a stride for each of its axes, so heads are read where a projection `[B, L, H·D]` left them.
-//! Keys and values of a head are packed once into panels (in scratch) and shared by all its queries; a few
-//! queries alone, as when a language model makes its next token, read them where they lie.
+//! Every tensor has a stride for each of its axes, so heads are read where a projection `[B, L, H·D]` left them,
+//! sixteen queries at a time; a few queries alone, as when a language model makes its next token, go one by one.
 
 mod blocks;
+mod columns;
 mod direct;
 mod softmax;
 #[cfg(test)]
 mod tests;
 
-use crate::gemm::packed_len;
 use crate::simd::{self, LANES};
 
 /// `q [B, H, L, D], k [B, G, S, D], v [B, G, S, E], mask [b, h, L, S] → y [B, H, L, E]`; H is a multiple of G,
@@ -39,6 +38,8 @@ pub struct Attention {
     pub scale: f32,
     /// Query i sees keys up to `i + S - L` alone.
     pub causal: bool,
+    /// A query whose softmax is NaN, as where it sees no key, gives zeros.
+    pub guarded: bool,
     /// Strides of q along B, H, L, D.
     pub q: [usize; 4],
     /// Strides of k along B, G, S, D.
@@ -47,13 +48,13 @@ pub struct Attention {
     pub v: [usize; 4],
     /// Strides of the mask along B, H, L, S, 0 where it is broadcast; none where there is no mask.
     pub mask: Option<[usize; 4]>,
+    /// The mask is not added: where it is not 0, it stands in place of the score.
+    pub replace: bool,
     /// Strides of y along B, H, L; along E it is dense.
     pub y: [usize; 3],
 }
 
-/// Queries whose scores are held at once: two tiles of a product.
-const ROWS: usize = 24;
-/// Up to so many queries do without packed keys and values.
+/// Up to so many queries go one by one: sixteen lanes would be mostly empty.
 const FEW: usize = 3;
 
 impl Attention {
@@ -97,8 +98,14 @@ impl Attention {
         if self.is_direct() {
             return self.row();
         }
-        let rows = if self.queries < ROWS { self.queries } else { ROWS };
-        packed_len(self.depth, self.keys) + packed_len(self.keys, self.width) + rows * self.row()
+        let copied = if self.copies_keys() { self.keys * self.depth } else { 0 };
+        (self.depth + self.keys + self.width.next_multiple_of(LANES)) * LANES + copied
+    }
+
+    /// Whether keys are copied side by side first: at a stride that is a multiple of 4 KiB the rows of a tile fall
+    /// into one set of L1 and evict each other.
+    const fn copies_keys(&self) -> bool {
+        self.k[3] == 1 && self.k[2] != 0 && self.k[2].is_multiple_of(1024) && self.keys > 8
     }
 
     /// Floats of a row of scores: whole vectors.

@@ -27,7 +27,14 @@ pub(super) unsafe fn softmax<S: Simd>(
             let score = s.load_ptr(scores.add(i));
             let x = match at.mask {
                 None => s.mul(score, scale),
-                Some([.., step]) => s.mul_add(score, scale, mask_at(s, mask, step, i, n - i)),
+                Some([.., step]) => {
+                    let m = mask_at(s, mask, step, i, n - i);
+                    if at.replace {
+                        s.select(s.eq(m, s.zero()), s.mul(score, scale), m)
+                    } else {
+                        s.mul_add(score, scale, m)
+                    }
+                }
             };
             let x = s.select(lanes, x, low);
             s.store_ptr(x, scores.add(i));
@@ -37,9 +44,7 @@ pub(super) unsafe fn softmax<S: Simd>(
         let max = s.splat(s.reduce_max_raw(max));
         let mut sum = s.zero();
         for i in (0..n).step_by(LANES) {
-            let x = s.sub(s.load_ptr(scores.add(i)), max);
-            let e = math::exp_bounded(s, s.max_raw(s.splat(-87.0), x));
-            let e = s.select(s.lt(x, s.splat(-87.0)), s.zero(), e);
+            let e = math::exp_of_negative(s, s.sub(s.load_ptr(scores.add(i)), max));
             // Where all is -∞, the lanes behind the row are NaN like the rest of it.
             let e = s.select(s.mask_first(n - i), e, s.zero());
             s.store_ptr(e, scores.add(i));

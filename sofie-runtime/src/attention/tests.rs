@@ -54,6 +54,8 @@ fn attention(([b, h, l], [g, s, d, e]): Sizes, orders: [Order; 3]) -> Attention 
         k: strides([b, g, s, d], orders[1]),
         v: strides([b, g, s, e], orders[2]),
         mask: None,
+        replace: false,
+        guarded: false,
         y: [y[0], y[1], y[2]],
     }
 }
@@ -71,6 +73,8 @@ fn check(a: &Attention, hide: impl Fn(usize) -> bool) {
     for (i, m) in mask.iter_mut().enumerate() {
         if hide(i) {
             *m = f32::NEG_INFINITY;
+        } else if a.replace {
+            *m = 0.0;
         }
     }
     let mut want = vec![0.0f64; batch * heads * queries * width];
@@ -87,13 +91,20 @@ fn check(a: &Attention, hide: impl Fn(usize) -> bool) {
                             .sum();
                         let hidden = a.causal && s + queries > l + keys;
                         let mask = a.mask.map_or(0.0, |m| mask[at(m, [b, h, l, s])].into());
-                        if hidden { f64::NEG_INFINITY } else { f64::from(a.scale) * dot + mask }
+                        match mask {
+                            _ if hidden => f64::NEG_INFINITY,
+                            m if a.replace && m != 0.0 => m,
+                            m => f64::from(a.scale) * dot + m,
+                        }
                     })
                     .collect();
                 let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 let sum: f64 = scores.iter().map(|x| (x - max).exp()).sum();
                 for e in 0..width {
                     let [yb, yh, yl] = a.y;
+                    if a.guarded && !(sum > 0.0) {
+                        continue;
+                    }
                     want[b * yb + h * yh + l * yl + e] = scores
                         .iter()
                         .enumerate()
@@ -162,6 +173,10 @@ fn masks_that_hide() {
             check(&a, |i| i < s || i % 7 == 0);
             a.causal = true;
             check(&a, |i| i % 5 == 1);
+            a.replace = true;
+            check(&a, |i| i % 5 == 1);
+            a.guarded = true;
+            check(&a, |i| i < 2 * s || i % 5 == 1);
         }
     }
 }

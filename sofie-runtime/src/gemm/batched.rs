@@ -1,7 +1,8 @@
 //! Products of which neither side is known ahead of time: attention scores and values, batched `MatMul`.
 //!
 //! A is read where it lies, at any strides. A block of B is packed into panels in scratch and meets the tiles of the
-//! packed product; where few rows would share the packing, B's rows are read where they lie, if they are contiguous.
+//! packed product; where few rows would share the packing, B's rows are read where they lie, if they are contiguous,
+//! else a panel at a time is packed.
 
 use super::drive::{Lines, Problem, Strided};
 use super::finish::Finish;
@@ -70,12 +71,18 @@ impl BatchedGemm {
     /// Floats of scratch that [`BatchedGemm::run`] needs.
     #[must_use]
     pub const fn scratch(&self) -> usize {
-        if self.reads_in_place() { 0 } else { packed_len(self.k, self.block()) }
+        if !self.has_few_rows() {
+            packed_len(self.k, self.block())
+        } else if self.b_column == 1 {
+            0
+        } else {
+            self.k * NR
+        }
     }
 
     /// Whether B is multiplied where it lies: one tile's rows are too few to pay for packing it.
-    const fn reads_in_place(&self) -> bool {
-        self.b_column == 1 && self.m <= IN_PLACE_ROWS
+    const fn has_few_rows(&self) -> bool {
+        self.m <= FEW_ROWS
     }
 
     /// Columns of B that are packed at a time.
@@ -124,8 +131,8 @@ impl BatchedGemm {
     }
 }
 
-/// Rows of A that read B in place.
-const IN_PLACE_ROWS: usize = 8;
+/// Rows of A that do without packed blocks of B.
+const FEW_ROWS: usize = 8;
 
 /// Checked operands.
 struct Batch<'a> {
@@ -142,7 +149,7 @@ impl Op for Batch<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let g = self.g;
-        let in_place = g.reads_in_place();
+        let few_rows = g.has_few_rows();
         let mut at = [0usize; 6];
         // The columns of B that the scratch holds: their first element, and how many.
         let mut packed = (core::ptr::null(), 0);
@@ -155,8 +162,8 @@ impl Op for Batch<'_> {
             }
             // SAFETY: `BatchedGemm::run` checked the whole walk; C is borrowed mutably, so nothing overlaps it.
             unsafe {
-                if in_place {
-                    matrix_in_place(s, g, c, a, b);
+                if few_rows {
+                    few(s, g, c, a, b, self.scratch);
                 } else {
                     self.matrix(s, c, a, b, &mut packed);
                 }
@@ -226,18 +233,23 @@ impl Batch<'_> {
 /// One product of few rows.
 ///
 /// # Safety
-/// The pointers lead to the matrices that the descriptor says; the columns of B are contiguous.
+/// The pointers lead to the matrices that the descriptor says, `scratch` to [`BatchedGemm::scratch`] floats.
 #[inline(always)]
-unsafe fn matrix_in_place<S: Simd>(s: S, g: &BatchedGemm, c: *mut f32, a: *const f32, b: *const f32) {
+unsafe fn few<S: Simd>(s: S, g: &BatchedGemm, c: *mut f32, a: *const f32, b: *const f32, scratch: *mut f32) {
     let mut column = 0;
     while column < g.n {
         let left = g.n - column;
         // Rows that share a vector of B; few of them take several vectors, so that enough chains run at once.
-        let wide = if g.m == 1 && left >= 4 * NR { 4 } else { 1 };
+        let wide = if g.m == 1 && left >= 4 * NR && g.b_column == 1 { 4 } else { 1 };
         let mut row = 0;
-        // SAFETY: rows and columns are inside the matrices.
+        // SAFETY: rows and columns are inside the matrices; the panel has `k` rows of 16.
         unsafe {
-            let b = b.add(column);
+            let mut b = (b.add(column * g.b_column), g.b_row);
+            if g.b_column != 1 {
+                let (n, row, column) = (left.min(NR), g.b_row, g.b_column);
+                PackPanels { to: scratch, from: b.0, k: g.k, n, row, column }.run(s);
+                b = (scratch.cast_const(), NR);
+            }
             while row < g.m {
                 let (c, a) = (c.add(row * g.c_row + column), a.add(row * g.a_row));
                 row += match (g.m - row, wide) {
@@ -266,7 +278,7 @@ unsafe fn tile<S: Simd, const R: usize, const P: usize>(
     g: &BatchedGemm,
     c: *mut f32,
     a: *const f32,
-    b: *const f32,
+    (b, ldb): (*const f32, usize),
     left: usize,
 ) -> usize {
     let (zero, whole, edge) = (s.zero(), left >= P * NR, s.mask_first(left.wrapping_sub((P - 1) * NR)));
@@ -274,7 +286,7 @@ unsafe fn tile<S: Simd, const R: usize, const P: usize>(
     // SAFETY: the caller's promise; columns past the last are masked.
     unsafe {
         for p in 0..g.k {
-            let row = b.add(p * g.b_row);
+            let row = b.add(p * ldb);
             let mut y = [zero; P];
             for (q, y) in y.iter_mut().enumerate() {
                 *y = if whole || q + 1 < P {

@@ -19,6 +19,9 @@ pub(super) const KC: usize = 512;
 /// Floats of B in a block of k and n: 256 kB, a quarter of L2 on current server cores.
 const B_BLOCK: usize = 64 * 1024;
 
+/// Floats of C that may wait for their activation: 8 kB, a quarter of L1.
+const TOGETHER: usize = 2048;
+
 /// A product whose operands have been checked: every row, panel and column that it describes exists.
 pub(super) struct Problem {
     pub m: usize,
@@ -206,6 +209,11 @@ pub(super) unsafe fn drive<S: Simd, Src: Source>(s: S, problem: &Problem, n: usi
             };
             let wide = tile::max_panels(S::LEVEL, share);
             block.ahead_step = if tiles == 1 { 0 } else { wide * NR / tiles };
+            // Whole rows can wait for each other: what was stored with a mask a moment ago is slow to read, and
+            // short rows make better vectors together.
+            let together = later.filter(|_| columns == n && p.lines.count == 1 && n < TOGETHER);
+            let alone = if together.is_some() { None } else { later };
+            let mut finished = 0;
             let (mut row, mut line, mut row_of_line) = (0, 0, 0);
             for tile in 0..tiles {
                 let rows = share + usize::from(tile - line * line_tiles < taller);
@@ -220,8 +228,15 @@ pub(super) unsafe fn drive<S: Simd, Src: Source>(s: S, problem: &Problem, n: usi
                     columns: n - column,
                 };
                 // SAFETY: the caller's promise.
-                unsafe { tile_row::<S, Src>(s, rows, columns, &block, place, later) };
+                unsafe { tile_row::<S, Src>(s, rows, columns, &block, place, alone) };
                 (row, row_of_line) = (row + rows, row_of_line + rows);
+                if let Some((alpha, act)) = together
+                    && (row == p.m || (row - finished) * n >= TOGETHER)
+                {
+                    let (c, rows) = (p.c.wrapping_add(finished * p.ldc), row - finished);
+                    s.outline(Finish { c, ldc: p.ldc, rows, columns: n, alpha, act });
+                    finished = row;
+                }
                 if row_of_line * p.lines.count == p.m {
                     (line, row_of_line) = (line + 1, 0);
                 }

@@ -43,7 +43,11 @@ impl Op for Finish {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run<S: Simd>(mut self, s: S) {
+        if self.ldc == self.columns {
+            // Rows without gaps are one long row.
+            (self.rows, self.columns) = (1, self.rows * self.columns);
+        }
         if self.alpha != 1.0 {
             let alpha = s.splat(self.alpha);
             each!(self, s, x => s.mul(x, alpha));

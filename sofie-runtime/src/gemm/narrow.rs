@@ -54,19 +54,19 @@ impl<const N: usize> Op for Narrow<'_, N> {
                 }
                 let (mut k, mut block) = (0, [s.zero(); NR]);
                 while k + NR <= p.k {
-                    for (x, at) in block.iter_mut().zip(rows_at) {
+                    for (x, at) in block.iter_mut().zip(&rows_at) {
                         *x = s.load_ptr(at.add(k));
                     }
                     s.transpose(&mut block);
-                    for x in block {
-                        step(s, &mut acc[0], x, w);
+                    for x in &block {
+                        step(s, &mut acc[0], *x, w);
                         w = w.add(NR);
                     }
                     k += NR;
                 }
                 if k < p.k {
                     let mask = s.mask_first(p.k - k);
-                    for (x, at) in block.iter_mut().zip(rows_at) {
+                    for (x, at) in block.iter_mut().zip(&rows_at) {
                         *x = s.load_masked_ptr(at.add(k), mask, s.zero());
                     }
                     s.transpose(&mut block);

@@ -67,6 +67,9 @@ pub fn pack_into(packed: &mut [f32], b: &[f32], k: usize, n: usize, row_stride: 
     }
 }
 
+/// Elements of a panel that are moved one by one sooner than a block of 16 × 16 is transposed.
+const FEW: usize = 48;
+
 /// Packs a `[k, n]` matrix at strides, inside another kernel's dispatch (run it by [`Simd::outline`]).
 pub(crate) struct PackPanels {
     pub(crate) to: *mut f32,
@@ -100,31 +103,41 @@ impl Op for PackPanels {
                         let x = s.load_masked_ptr(from.add(p * row), columns, s.zero());
                         s.store_ptr(x, to.add(p * NR));
                     }
-                } else if row == 1 {
+                } else if row == 1 && n * k > FEW {
                     let mut p = 0;
-                    while p < k {
-                        let left = NR.min(k - p);
+                    while p + NR <= k {
                         let mut block = [s.zero(); NR];
-                        if left == NR {
-                            for (j, x) in block.iter_mut().enumerate().take(n) {
+                        if n == NR {
+                            for (j, x) in block.iter_mut().enumerate() {
                                 *x = s.load_ptr(from.add(j * column + p));
                             }
                         } else {
-                            let steps = s.mask_first(left);
                             for (j, x) in block.iter_mut().enumerate().take(n) {
-                                *x = s.load_masked_ptr(from.add(j * column + p), steps, s.zero());
+                                *x = s.load_ptr(from.add(j * column + p));
                             }
                         }
                         s.transpose(&mut block);
-                        for (i, x) in block.into_iter().enumerate().take(left) {
+                        for (i, &x) in block.iter().enumerate() {
                             s.store_ptr(x, to.add((p + i) * NR));
                         }
                         p += NR;
                     }
+                    if p < k {
+                        let steps = s.mask_first(k - p);
+                        let mut block = [s.zero(); NR];
+                        for (j, x) in block.iter_mut().enumerate().take(n) {
+                            *x = s.load_masked_ptr(from.add(j * column + p), steps, s.zero());
+                        }
+                        s.transpose(&mut block);
+                        for (i, &x) in block.iter().enumerate().take(k - p) {
+                            s.store_ptr(x, to.add((p + i) * NR));
+                        }
+                    }
                 } else {
                     for p in 0..k {
-                        for j in 0..NR {
-                            *to.add(p * NR + j) = if j < n { *from.add(p * row + j * column) } else { 0.0 };
+                        s.store_ptr(s.zero(), to.add(p * NR));
+                        for j in 0..n {
+                            *to.add(p * NR + j) = *from.add(p * row + j * column);
                         }
                     }
                 }

@@ -2,8 +2,8 @@
 
 use super::{Gen, NUMEL};
 use crate::ir::{
-    Attention, Cell, Conv, ConvTranspose, Epilogue, Interpolate, Op, Pool, PoolKind, Recurrent, RowKind,
-    Tensor, ValueId, Window,
+    Attention, Cell, Conv, ConvTranspose, Epilogue, Interpolate, Masking, Op, Pool, PoolKind, Recurrent,
+    RowKind, Tensor, ValueId, Window,
 };
 use sofie_infer_runtime::{Act, DType};
 
@@ -249,9 +249,16 @@ fn attention(g: &mut Gen) -> Option<()> {
     let k = g.of(t, &[batch, groups, keys, depth]);
     let v = g.of(t, &[batch, groups, keys, width]);
     let size = g.fact(v).size;
-    let op = Attention { scale: 0.25, mask: g.rarely(3), causal: keys >= queries && g.flip() };
+    let mask = if !g.rarely(3) {
+        None
+    } else if g.flip() {
+        Some(Masking::Add)
+    } else {
+        Some(Masking::Replace)
+    };
+    let op = Attention { scale: 0.25, mask, causal: keys >= queries && g.flip(), guarded: g.rarely(4) };
     let mut inputs = vec![q, k, v];
-    if op.mask {
+    if op.mask.is_some() {
         let dims = [batch, heads, queries, keys].map(|n| if g.flip() { 1 } else { n });
         inputs.push(g.of(DType::F32, &dims));
     }

@@ -3,12 +3,33 @@
 
 use super::super::kernel::Kernel;
 use super::super::layout::Layout;
-use super::super::planner::Planner;
+use super::super::planner::{Home, Planner};
 use super::{is_own_rows, is_rows, rows_of};
-use crate::ir::{Epilogue, Invalid, Node, ValueId};
+use crate::ir::{Epilogue, Invalid, Node, Op, ValueId};
 use sofie_infer_runtime::gemm::{self, BatchedGemm, Gemm, Init};
 use sofie_infer_runtime::plain::Product;
 use sofie_infer_runtime::{Act, DType};
+
+/// Asks that products of activations whose result is read transposed alone (heads that are put side by side) be
+/// written in the order that their reader wants.
+pub fn request(p: &mut Planner<'_>) {
+    let graph = p.graph;
+    for node in graph.nodes() {
+        let Op::Transpose(perm) = &node.op else { continue };
+        let (x, y) = (node.inputs[0], node.outputs[0]);
+        let writes_strides = match graph.producer(x) {
+            Some(Node { op: Op::Attention(_), .. }) => true,
+            Some(Node { op: Op::MatMul(_), inputs, .. }) => graph.constant(inputs[1]).is_none(),
+            _ => false,
+        };
+        let rows_stay = perm.last().is_some_and(|a| a + 1 == perm.len());
+        if writes_strides && rows_stay && p.uses(x) == 1 && p.wanted(x).is_none() && p.wanted(y).is_none() {
+            let home = p.alloc(graph.dtype(y), &p.dims(y).to_vec(), Some(y));
+            let layout = home.layout.transpose_back(perm);
+            p.want(x, Home { layout, value: Some(x), ..home });
+        }
+    }
+}
 
 /// Plans a product.
 pub fn matmul(p: &mut Planner<'_>, node: &Node, e: &Epilogue) -> Result<(), Invalid> {
@@ -47,10 +68,8 @@ fn packed(p: &mut Planner<'_>, node: &Node, e: &Epilogue) -> Result<(), Invalid>
     let home = p.target(y, is_own_rows);
     let (write, yl) = home.operand()?;
     let (_, ldc) = rows_of(&yl)?;
-    let act = if stored(e.act) { e.act } else { Act::None };
-    let gemm = Gemm { m, k, n, lda, ldc, ldr, act, init: Init::Bias };
+    let gemm = Gemm { m, k, n, lda, ldc, ldr, act: e.act, init: Init::Bias };
     p.push(Kernel::Gemm(gemm), vec![write], vec![Some(read), Some(w), bias, residual.map(|(r, _)| r)]);
-    super::map::activation(p, node, e.act, &home)?;
     p.written(y, home)
 }
 
@@ -102,7 +121,7 @@ fn batched(p: &mut Planner<'_>, node: &Node, e: &Epilogue) -> Result<(), Invalid
     let (of_a, of_b, of_c) = (matrices(&al, batch)?, matrices(&bl, batch)?, matrices(&cl, batch)?);
     let mut extents = [0; 6];
     extents[..batch.len()].copy_from_slice(batch);
-    let later = e.bias || e.residual || !stored(e.act);
+    let later = e.bias || e.residual;
     let gemm = BatchedGemm {
         batch: extents,
         batch_rank: batch.len(),
@@ -167,7 +186,7 @@ fn any_type(p: &mut Planner<'_>, node: &Node, e: &Epilogue) -> Result<(), Invali
     p.written(y, home)
 }
 
-/// Whether products apply the activation where they store.
+/// Whether convolutions apply the activation where they store; matrix products apply any.
 pub fn stored(act: Act) -> bool {
     matches!(act, Act::None | Act::Relu | Act::LeakyRelu { .. } | Act::Clip { .. })
 }

@@ -1,5 +1,6 @@
 //! Instruction selection: one function an operation, each picking a kernel and the layouts it works on.
 
+mod attention;
 mod concat;
 mod conv;
 mod map;
@@ -19,6 +20,7 @@ use sofie_infer_runtime::scatter::Scatter;
 /// Decides, before any node is planned, what is written where it will be needed and what is not made at all.
 pub fn request_places(p: &mut Planner<'_>) {
     concat::request(p);
+    matmul::request(p);
     let gathers = map::fused_gathers(p);
     p.fuse(gathers);
 }
@@ -42,6 +44,7 @@ pub fn node(p: &mut Planner<'_>, node: &Node) -> Result<(), Invalid> {
         Op::Rows(kind) => reduce::rows(p, node, kind),
         Op::Pad { before, after, value } => movement::pad(p, node, before, after, *value),
         Op::Map(e) => map::map(p, node, e),
+        Op::Attention(a) => attention::attention(p, node, a),
         Op::Recurrent(r) => recurrent::recurrent(p, node, r),
         Op::Gather { .. } if p.fused_gather(node.outputs[0]).is_some() => Ok(()),
         Op::Gather { axis, batch } => movement::gather(p, node, *axis, *batch),
