@@ -11,6 +11,7 @@ mod groups;
 mod layout;
 mod linear_form;
 mod map_algebra;
+mod normalise;
 mod pattern;
 mod pointwise;
 mod simplify;
@@ -37,6 +38,7 @@ pub const PASSES: &[Pass] = &[
     pass("simplify", simplify::simplify),
     pass("cse", cse::cse),
     pass("gelu", gelu::gelu),
+    pass("normalise", normalise::normalise),
     pass("pointwise", pointwise::pointwise),
     pass("layout", layout::layout),
     pass("cse after layout", cse::cse),
