@@ -4,6 +4,10 @@ use super::{Builder, Dim, Invalid, Op, Shape};
 use sofie_infer_runtime::DType;
 use std::sync::Arc;
 
+/// The name of an output that is none of the model: a bool of rank 0 that says whether all operands agree with the
+/// shapes that the file declares. Where it is false, the other outputs mean nothing.
+pub const CHECK: &str = "\0check";
+
 /// A value of a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ValueId(pub(super) u32);

@@ -57,7 +57,9 @@ pub(super) fn elu(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
 pub(super) fn selu(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let (a, g) = if c.version() < 6 { (1.6732, 1.0507) } else { (1.673_263_2, 1.050_701) };
     let (alpha, gamma) = (alpha(c, "alpha", a)?, alpha(c, "gamma", g)?);
-    apply(c, gamma * positive_or(alpha * expm1(x())))
+    // Two maps: the first is an activation that products apply, the factor goes into the weights behind it.
+    let elu = apply(c, positive_or(alpha * expm1(x())))?;
+    Ok(vec![c.map(gamma * x(), &elu)?])
 }
 
 /// `max(0, x) + min(0, alpha * (e^(x / alpha) - 1))`.

@@ -46,6 +46,10 @@ pub(super) fn constant_of_shape(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         Some(t) if t.len() == 1 => dense(t)?.get(0),
         Some(t) => return Err(Error::new(format!("value has {} elements; one is needed", t.len()))),
     };
+    let signed = |to: &[usize]| Some(to.iter().map(|&n| n as i64).collect());
+    if let Some(shape) = super::runtime::repeated(c, 0, "the shape", signed)? {
+        return Ok(vec![filled(c, value, shape)?]);
+    }
     let shape = match c.extents(0, "the shape")? {
         Some(shape) => shape,
         None => return Err(Error::new("input 0 (input) is missing")),
@@ -59,6 +63,9 @@ pub(super) fn range(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let names = ["start", "limit", "delta"];
     if c.operands.iter().flatten().any(|o| matches!(o, Operand::Extents(_))) {
         return open_range(c);
+    }
+    if let Some(y) = super::runtime::range(c)? {
+        return Ok(vec![y]);
     }
     let mut parts = Vec::new();
     for (i, name) in names.iter().enumerate() {

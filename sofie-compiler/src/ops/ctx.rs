@@ -17,6 +17,10 @@ pub struct Ctx<'n, 'b> {
     pub attrs: Attrs<'n>,
     /// Its operands; none is [`Operand::Poisoned`].
     pub operands: Vec<Option<Operand>>,
+    /// Bools of rank 0 that have to hold when the network runs.
+    pub checks: &'b mut Vec<ValueId>,
+    /// The extents that the file declares of the node's outputs, as far as it does.
+    pub declared: Vec<Option<Shape>>,
 }
 
 impl From<Invalid> for Error {
@@ -29,6 +33,11 @@ impl Ctx<'_, '_> {
     /// The version of the node's domain that the model imports.
     pub fn version(&self) -> i64 {
         self.node.version
+    }
+
+    /// Makes the run fail where `holds`, a bool of rank 0, is false.
+    pub fn check(&mut self, holds: ValueId) {
+        self.checks.push(holds);
     }
 
     /// Whether somebody reads output `i`.
@@ -92,6 +101,11 @@ impl Ctx<'_, '_> {
         let Some(v) = self.optional(i)? else { return Ok(None) };
         match self.b.constant(v) {
             Some(t) => Ok(Some(t.clone())),
+            // Nothing has no value that could be computed.
+            None if self.shape(v).numel()?.is(0) => {
+                let dims = self.shape(v).fixed().unwrap_or_else(|| vec![0]);
+                Ok(Tensor::from_bytes(self.dtype(v), dims, Vec::new()))
+            }
             None => Err(self.runtime(i, what)),
         }
     }

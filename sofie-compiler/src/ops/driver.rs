@@ -5,7 +5,7 @@ use super::declared::{DimValues, Symbols, check_output, free_symbols};
 use super::operand::Operand;
 use super::{Ctx, Lowering, Operator, symbolic};
 use crate::error::{Error, Errors, Result};
-use crate::ir::{self, Builder, Shape};
+use crate::ir::{self, Builder, Shape, ValueId};
 use crate::onnx::{self, Model, Node, TensorName};
 use sofie_infer_runtime::DType;
 use std::collections::HashMap;
@@ -50,10 +50,12 @@ pub fn input_shapes(model: &Model, dims: &DimValues) -> Result<Vec<(String, DTyp
 pub(super) fn lower_graph(graph: &onnx::Graph, dims: &DimValues) -> Result<ir::Graph, Errors> {
     let mut driver = Driver {
         graph,
+        hints: super::hints::hints(graph, dims),
         constants: graph.initializers.iter().map(|i| (&*i.name, &i.tensor)).collect(),
         b: Builder::new(),
         values: HashMap::new(),
         errors: Errors::new(),
+        checks: Vec::new(),
     };
     driver.inputs(dims);
     for node in &graph.nodes {
@@ -69,12 +71,14 @@ pub(super) fn lower_graph(graph: &onnx::Graph, dims: &DimValues) -> Result<ir::G
     errors.into_result(lowered)
 }
 
-struct Driver<'m> {
+pub(super) struct Driver<'m> {
     graph: &'m onnx::Graph,
+    hints: HashMap<TensorName, Shape>,
     constants: HashMap<&'m str, &'m onnx::Tensor>,
-    b: Builder,
+    pub(super) b: Builder,
     values: HashMap<TensorName, Operand>,
     errors: Errors,
+    checks: Vec<ValueId>,
 }
 
 impl<'m> Driver<'m> {
@@ -134,7 +138,12 @@ impl<'m> Driver<'m> {
             return Ok(Vec::new());
         }
         self.b.set_origin(&[origin(node)]);
-        let mut ctx = Ctx { b: &mut self.b, node, attrs: node.attrs(), operands };
+        if let Lowering::Control(control) = operator.lower {
+            return super::control::lower(self, control, node, operands);
+        }
+        let declared = node.outputs.iter().map(|n| n.as_ref().and_then(|n| self.declared(n))).collect();
+        let (b, checks) = (&mut self.b, &mut self.checks);
+        let mut ctx = Ctx { b, node, attrs: node.attrs(), operands, checks, declared };
         if ctx.version() < 6 {
             // A hint to the memory planners of 2017.
             ctx.attrs.ignore(&["consumed_inputs"]);
@@ -144,6 +153,7 @@ impl<'m> Driver<'m> {
             None => match operator.lower {
                 Lowering::Values(lower) => lower(&mut ctx)?.into_iter().map(Operand::Value).collect(),
                 Lowering::Extents(lower) => lower(&mut ctx)?,
+                Lowering::Control(_) => Vec::new(),
             },
         };
         ctx.attrs.finish()?;
@@ -152,6 +162,65 @@ impl<'m> Driver<'m> {
                 .help("remove what reads it before exporting"));
         }
         Ok(results)
+    }
+
+    /// Makes the run fail where `holds`, a bool of rank 0, is false.
+    pub(super) fn check(&mut self, holds: ValueId) {
+        self.checks.push(holds);
+    }
+
+    /// The rows that the file declares of a loop's scan outputs.
+    pub(super) fn declared_rows(&self, node: &Node, states: usize) -> Option<i64> {
+        let rows = |name: &TensorName| self.declared(name)?.dims().first()?.fixed();
+        node.outputs.iter().skip(states).flatten().find_map(rows)
+    }
+
+    /// Lowers a graph of a node in place; `None` where it was refused, which is recorded.
+    pub(super) fn body(&mut self, graph: &'m onnx::Graph, inputs: Vec<Operand>) -> Result<Option<Vec<Operand>>> {
+        if graph.inputs.len() != inputs.len() {
+            let (n, m) = (graph.inputs.len(), inputs.len());
+            return Err(Error::new(format!("a body of {n} inputs is given {m}")));
+        }
+        for constant in &graph.initializers {
+            self.constants.insert(&constant.name, &constant.tensor);
+        }
+        for (info, operand) in graph.inputs.iter().zip(inputs) {
+            self.values.insert(info.name.clone(), operand);
+        }
+        let before = self.errors.len();
+        for node in &graph.nodes {
+            self.node(node);
+            if self.errors.len() > before {
+                return Ok(None);
+            }
+        }
+        let outputs = graph.outputs.iter().map(|o| self.operand(&o.name)).collect::<Result<Vec<_>>>()?;
+        Ok((!outputs.contains(&Operand::Poisoned)).then_some(outputs))
+    }
+
+    /// The extents that the file declares of a tensor, where all are known.
+    fn declared(&self, name: &str) -> Option<Shape> {
+        self.hints.get(name).cloned()
+    }
+
+    /// What the checks come to: an output of its own, which is no output of the model.
+    fn checks(&mut self) -> Result<()> {
+        let mut all: Option<ValueId> = None;
+        for holds in std::mem::take(&mut self.checks) {
+            match self.b.constant(holds).map(|t| t.get(0).bits != 0) {
+                Some(true) => continue,
+                Some(false) => return Err(Error::new("an operand disagrees with the shapes that the file declares")),
+                None => {}
+            }
+            all = Some(match all {
+                None => holds,
+                Some(so_far) => self.b.binary(sofie_infer_runtime::map::Binary::And, so_far, holds)?,
+            });
+        }
+        if let Some(all) = all {
+            self.b.output(ir::CHECK, all);
+        }
+        Ok(())
     }
 
     fn outputs(&mut self) {
@@ -166,6 +235,8 @@ impl<'m> Driver<'m> {
                 Some(Operand::Poisoned) | None => {}
             }
         }
+        let checks = self.checks();
+        self.errors.keep(checks);
         if self.graph.outputs.is_empty() {
             self.errors.push(Error::new("the graph has no outputs"));
         }

@@ -23,13 +23,16 @@ mod binary;
 mod cast;
 mod concat;
 mod constant;
+mod control;
 mod conv;
 mod einsum;
 mod gather;
 mod gemm;
+mod hints;
 mod loss;
 mod matmul;
 mod misc;
+mod ml;
 mod norm;
 mod one_hot;
 mod pad;
@@ -40,6 +43,7 @@ mod reduce;
 mod resample;
 mod reshape;
 mod resize;
+mod runtime;
 mod sample;
 mod signal;
 mod slice;
@@ -47,9 +51,11 @@ mod softmax;
 mod state_space;
 mod top_k;
 mod transpose;
+mod trees;
 mod unary;
 mod window;
 
+pub use control::Control;
 pub use ctx::Ctx;
 pub use declared::{DimValues, free_symbols};
 pub use driver::{input_shapes, lower};
@@ -64,6 +70,8 @@ use sofie_infer_runtime::map::{Binary, Unary};
 pub enum Lowering {
     /// To the values of the outputs, in order.
     Values(fn(&mut Ctx<'_, '_>) -> Result<Vec<ValueId>>),
+    /// In place, its graphs with it.
+    Control(Control),
     /// To extents, which may be symbolic.
     Extents(fn(&mut Ctx<'_, '_>) -> Result<Vec<Operand>>),
 }
@@ -90,6 +98,10 @@ impl Operator {
         OPERATORS.iter().filter(known).find(|o| (o.since..=o.until).contains(&version))
     }
 
+    const fn of(self, domain: &'static str) -> Operator {
+        Operator { domain, ..self }
+    }
+
     const fn until(self, until: i64) -> Operator {
         Operator { until, ..self }
     }
@@ -100,6 +112,11 @@ const fn op(name: &'static str, since: i64, lower: fn(&mut Ctx<'_, '_>) -> Resul
     Operator { domain: "", name, since, until: i64::MAX, lower: Lowering::Values(lower) }
 }
 
+/// An operator of `ai.onnx.ml`.
+const fn ml(name: &'static str, lower: fn(&mut Ctx<'_, '_>) -> Result<Vec<ValueId>>) -> Operator {
+    Operator { domain: "ai.onnx.ml", name, since: 1, until: i64::MAX, lower: Lowering::Values(lower) }
+}
+
 /// An operator of `ai.onnx` that gives extents.
 const fn extents(
     name: &'static str,
@@ -107,6 +124,11 @@ const fn extents(
     lower: fn(&mut Ctx<'_, '_>) -> Result<Vec<Operand>>,
 ) -> Operator {
     Operator { domain: "", name, since, until: i64::MAX, lower: Lowering::Extents(lower) }
+}
+
+/// An operator with graphs of its own.
+const fn control(name: &'static str, since: i64, control: Control) -> Operator {
+    Operator { domain: "", name, since, until: i64::MAX, lower: Lowering::Control(control) }
 }
 
 /// Every operator that is known.
@@ -230,6 +252,11 @@ pub static OPERATORS: &[Operator] = &[
     op("LinearAttention", 27, state_space::linear_attention),
     op("RotaryEmbedding", 23, attention::rotary),
     op("TensorScatter", 24, attention::tensor_scatter),
+    // With graphs of their own.
+    control("If", 1, Control::If),
+    control("Loop", 1, Control::Loop),
+    control("Scan", 8, Control::Scan),
+    control("FlexAttention", 1, Control::FlexAttention).of("ai.onnx.preview"),
     // Losses.
     op("NegativeLogLikelihoodLoss", 12, loss::negative_log_likelihood),
     op("SoftmaxCrossEntropyLoss", 12, loss::softmax_cross_entropy),
@@ -301,4 +328,19 @@ pub static OPERATORS: &[Operator] = &[
     op("Scatter", 9, gather::scatter_elements).until(10),
     op("ScatterElements", 11, gather::scatter_elements),
     op("ScatterND", 11, gather::scatter_nd),
+    // Models of tables.
+    ml("ArrayFeatureExtractor", ml::array_features),
+    ml("Binarizer", ml::binarizer),
+    ml("FeatureVectorizer", ml::feature_vectorizer),
+    ml("Imputer", ml::imputer),
+    ml("LabelEncoder", ml::label_encoder),
+    ml("LinearClassifier", ml::linear_classifier),
+    ml("LinearRegressor", ml::linear_regressor),
+    ml("Normalizer", ml::normalizer),
+    ml("OneHotEncoder", ml::one_hot_encoder),
+    ml("Scaler", ml::scaler),
+    ml("TreeEnsemble", trees::ensemble),
+    ml("TreeEnsembleClassifier", trees::classifier),
+    ml("TreeEnsembleRegressor", trees::regressor),
+    ml("ZipMap", ml::zip_map),
 ];

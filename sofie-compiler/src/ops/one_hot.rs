@@ -9,13 +9,18 @@ use sofie_infer_runtime::DType;
 /// `OneHot`: `values[1]` where the index (negative ones counted from the end) is, else `values[0]`.
 pub(super) fn one_hot(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let (v, values) = (c.required(0, "indices")?, c.required(2, "values")?);
-    let depth = c.constant(1, "depth")?.ok_or_else(|| Error::new("input 1 (depth) is missing"))?;
-    let depth = match depth.to_f64s().as_slice() {
-        [n] if *n >= 1.0 && *n <= f64::from(i32::MAX) => *n as i64,
-        other => return Err(Error::new(format!("depth is {other:?}"))),
-    };
     let rank = c.rank(v) + 1;
     let axis = c.axis("axis", Some(-1), rank)?;
+    let depth = match super::runtime::extent(c, 1, 0, "depth", |to| to.get(axis).copied())? {
+        Some(depth) => depth,
+        None => {
+            let depth = c.constant(1, "depth")?.ok_or_else(|| Error::new("input 1 (depth) is missing"))?;
+            match depth.to_f64s().as_slice() {
+                [n] if *n >= 1.0 && *n <= f64::from(i32::MAX) => *n as i64,
+                other => return Err(Error::new(format!("depth is {other:?}"))),
+            }
+        }
+    };
     let mut dims = c.shape(v).dims().to_vec();
     dims.insert(axis, Dim::ONE);
     let index = c.b.cast(v, DType::I64)?;

@@ -76,6 +76,13 @@ fn border(c: &Ctx<'_, '_>, v: ValueId) -> Result<Border> {
 /// `Pad`.
 pub(super) fn pad(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "data")?;
+    if c.version() >= 11 {
+        let mode = c.attrs.string_or("mode", "constant")?;
+        let value = c.optional(2)?;
+        if let Some(y) = super::runtime::pad(c, v, mode, value)? {
+            return Ok(vec![y]);
+        }
+    }
     let pads = pads(c, c.rank(v))?;
     let border = border(c, v)?;
     let v = cut(c, v, &pads)?;
@@ -155,10 +162,16 @@ fn repeat(
 /// `CenterCropPad`: the middle of an axis that is too long, zeros around one that is too short.
 pub(super) fn center_crop_pad(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let mut v = c.required(0, "input_data")?;
-    let target = c.extents(1, "the shape")?.ok_or_else(|| Error::new("input 1 (shape) is missing"))?;
     let rank = c.rank(v);
     let axes = c.attrs.ints("axes")?.map_or_else(|| (0..rank as i64).collect(), <[i64]>::to_vec);
     c.axes(&axes, rank)?;
+    let picked = |to: &[usize]| -> Option<Vec<i64>> {
+        axes.iter().map(|&a| Some(*to.get(axis_in(a, rank).ok()?)? as i64)).collect()
+    };
+    let target = match super::runtime::repeated(c, 1, "the shape", picked)? {
+        Some(target) => target,
+        None => c.extents(1, "the shape")?.ok_or_else(|| Error::new("input 1 (shape) is missing"))?,
+    };
     if axes.len() != target.len() {
         return Err(Error::new(format!("{} extents for {} axes", target.len(), axes.len())));
     }

@@ -85,7 +85,12 @@ pub(super) fn max_unpool(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let set = Op::ScatterNd(ir::ScatterKind::Set);
     let y = c.b.one(set, &[zeros, index, updates])?;
     let y = c.b.reshape(y, Shape::of(&seen))?;
-    let Some(to) = c.extents(2, "output_shape")? else { return Ok(vec![y]) };
+    let signed = |to: &[usize]| Some(to.iter().map(|&n| n as i64).collect());
+    let to = match super::runtime::repeated(c, 2, "output_shape", signed)? {
+        Some(to) => Some(to),
+        None => c.extents(2, "output_shape")?,
+    };
+    let Some(to) = to else { return Ok(vec![y]) };
     let (before, mut after) = (vec![Dim::Fixed(0); n + 2], Vec::new());
     for (to, seen) in to.iter().zip(&seen) {
         let more = to.sub(&Dim::from(*seen))?;

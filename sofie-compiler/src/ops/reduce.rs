@@ -9,6 +9,23 @@ use crate::ir::{Op, ReduceKind, ValueId};
 pub(super) fn reduce(c: &mut Ctx<'_, '_>, kind: ReduceKind) -> Result<Vec<ValueId>> {
     let v = c.required(0, "data")?;
     let last_attribute = if c.node.op_type == "ReduceSum" { 12 } else { 17 };
+    if c.version() > last_attribute && c.computed(1)?.is_some() {
+        let keep = c.attrs.flag_or("keepdims", true)?;
+        // The list has elements: what an empty one means does not matter.
+        c.attrs.ignore(&["noop_with_empty_axes"]);
+        let shape = c.shape(v);
+        let computed = super::runtime::by_axes(c, 1, shape.rank(), |c, axes, to| {
+            let reduced_dims = (0..shape.rank()).filter(|a| keep || !axes.contains(a)).map(|a| {
+                if axes.contains(&a) { crate::ir::Dim::ONE } else { shape[a].clone() }
+            });
+            if crate::ir::Shape::new(reduced_dims.collect()) != crate::ir::Shape::of(to) {
+                return Ok(None);
+            }
+            let y = reduced(c, v, kind, axes)?;
+            Ok(Some(if keep { y } else { c.drop_axes(y, axes)? }))
+        })?;
+        return Ok(computed.into_iter().collect());
+    }
     let axes = c.axes_list(last_attribute, 1)?.unwrap_or_default();
     let keep = c.attrs.flag_or("keepdims", true)?;
     let nothing = c.attrs.flag_or("noop_with_empty_axes", false)?;
@@ -54,10 +71,17 @@ pub(super) fn arg_reduce(c: &mut Ctx<'_, '_>, max: bool) -> Result<Vec<ValueId>>
 /// `CumSum` and `CumProd`.
 pub(super) fn scan(c: &mut Ctx<'_, '_>, product: bool) -> Result<Vec<ValueId>> {
     let v = c.required(0, "x")?;
-    let axis = c.const_int(1, "axis")?.ok_or_else(|| Error::new("input 1 (axis) is missing"))?;
-    let axis = crate::ir::axis_in(axis, c.rank(v))?;
     let exclusive = c.attrs.flag_or("exclusive", false)?;
     let reverse = c.attrs.flag_or("reverse", false)?;
+    let rank = c.rank(v);
+    let computed = super::runtime::by_axis(c, 1, rank, |c, axis| {
+        Ok(Some(c.b.one(Op::Scan { product, axis, exclusive, reverse }, &[v])?))
+    })?;
+    if let Some(y) = computed {
+        return Ok(vec![y]);
+    }
+    let axis = c.const_int(1, "axis")?.ok_or_else(|| Error::new("input 1 (axis) is missing"))?;
+    let axis = crate::ir::axis_in(axis, c.rank(v))?;
     Ok(vec![c.b.one(Op::Scan { product, axis, exclusive, reverse }, &[v])?])
 }
 

@@ -8,13 +8,18 @@ use crate::ir::{Dim, Shape, ValueId, axis_in};
 /// `Reshape`: 0 repeats the operand's extent (unless `allowzero`), -1 is what is left.
 pub(super) fn reshape(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "data")?;
+    let zero_copies = !c.attrs.flag_or("allowzero", false)?;
+    if c.version() >= 5
+        && let Some(y) = super::runtime::reshape(c, v, zero_copies)?
+    {
+        return Ok(vec![y]);
+    }
     let target = if c.version() < 5 {
         c.attrs.ints("shape")?.map(|ns| ns.iter().map(|&n| Dim::Fixed(n)).collect())
     } else {
         c.extents(1, "the shape")?
     };
     let Some(mut target) = target else { return Err(Error::new("the shape is missing")) };
-    let zero_copies = !c.attrs.flag_or("allowzero", false)?;
     let from = c.shape(v);
     for (i, d) in target.iter_mut().enumerate().filter(|(_, d)| zero_copies && d.is(0)) {
         let copied = from.dims().get(i);
@@ -64,6 +69,18 @@ pub(super) fn flatten(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
 pub(super) fn squeeze(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "data")?;
     let shape = c.shape(v);
+    if c.version() >= 13 {
+        let computed = super::runtime::by_axes(c, 1, shape.rank(), |c, axes, to| {
+            let left: Vec<&Dim> = (0..c.rank(v)).filter(|a| !axes.contains(a)).map(|a| &shape[a]).collect();
+            let fits = axes.iter().all(|&a| shape[a].is(1))
+                && left.len() == to.len()
+                && left.iter().zip(to).all(|(d, n)| d.is(*n as i64));
+            if fits { c.b.reshape(v, Shape::of(to)).map(Some).map_err(Error::from) } else { Ok(None) }
+        })?;
+        if let Some(y) = computed {
+            return Ok(vec![y]);
+        }
+    }
     let axes = match c.axes_list(12, 1)? {
         Some(axes) => c.axes(&axes, shape.rank())?,
         None => (0..shape.rank()).filter(|&i| shape[i].is(1)).collect(),
@@ -77,8 +94,20 @@ pub(super) fn squeeze(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
 /// `Unsqueeze`: with new axes of extent 1, at positions in the result.
 pub(super) fn unsqueeze(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "data")?;
-    let Some(axes) = c.axes_list(12, 1)? else { return Err(Error::new("axes are missing")) };
     let shape = c.shape(v);
+    if c.version() >= 13
+        && let Some((_, n)) = c.computed(1)?
+    {
+        let computed = super::runtime::by_axes(c, 1, shape.rank() + n, |c, axes, to| {
+            let left: Vec<usize> = (0..to.len()).filter(|a| !axes.contains(a)).map(|a| to[a]).collect();
+            let fits = to.len() == shape.rank() + n
+                && axes.iter().all(|&a| to[a] == 1)
+                && left.iter().zip(shape.dims()).all(|(n, d)| d.is(*n as i64));
+            if fits { c.b.reshape(v, Shape::of(to)).map(Some).map_err(Error::from) } else { Ok(None) }
+        })?;
+        return Ok(computed.into_iter().collect());
+    }
+    let Some(axes) = c.axes_list(12, 1)? else { return Err(Error::new("axes are missing")) };
     let rank = shape.rank() + axes.len();
     let axes = c.axes(&axes, rank)?;
     let mut old = shape.dims().iter();
@@ -97,6 +126,15 @@ pub(super) fn identity(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
 pub(super) fn dropout(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "data")?;
     c.attrs.ignore(&["ratio", "seed"]);
+    if c.version() >= 12
+        && let Some(v) = c.optional(2)?
+        && c.b.constant(v).is_none()
+    {
+        let not = c.map(super::expr::x().unary(sofie_infer_runtime::map::Unary::Not), &[v])?;
+        let not = c.all(not)?;
+        c.check(not);
+        c.operands.truncate(2);
+    }
     let training = if c.version() < 7 {
         !c.attrs.flag_or("is_test", false)?
     } else {
@@ -122,6 +160,9 @@ pub(super) fn dropout(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
 /// `Expand`: numpy's broadcasting between the operand and a shape.
 pub(super) fn expand(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "input")?;
+    if let Some(y) = super::runtime::expand(c, v)? {
+        return Ok(vec![y]);
+    }
     let Some(shape) = c.extents(1, "the shape")? else {
         return Err(Error::new("input 1 (shape) is missing"));
     };
@@ -142,7 +183,10 @@ pub(super) fn tile(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         repeats[axis_in(axis, shape.rank())?] = tiles;
         repeats
     } else {
-        c.extents(1, "repeats")?.ok_or_else(|| Error::new("input 1 (repeats) is missing"))?
+        match super::runtime::repeats(c, v)? {
+            Some(repeats) => repeats,
+            None => c.extents(1, "repeats")?.ok_or_else(|| Error::new("input 1 (repeats) is missing"))?,
+        }
     };
     if repeats.len() != shape.rank() {
         return Err(Error::new(format!("{} repeats for shape {shape}", repeats.len())));

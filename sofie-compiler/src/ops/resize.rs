@@ -114,8 +114,17 @@ pub(super) fn resize(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     };
     let policy = c.attrs.string_or("keep_aspect_ratio_policy", "stretch")?;
     // An empty tensor stands for an operand that is left out, as opset 11 had it.
+    let picked = |to: &[usize]| axes.iter().map(|&a| to.get(a).map(|&n| n as i64)).collect();
+    let computed = match policy {
+        // With these the sizes say more than the shape.
+        "not_larger" | "not_smaller" => None,
+        _ => super::runtime::repeated(c, 3, "sizes", picked)?,
+    };
     let scales = c.const_floats(2, "scales")?.filter(|s| !s.is_empty());
-    let sizes = c.extents(3, "sizes")?.filter(|s| !s.is_empty());
+    let sizes = match computed {
+        Some(sizes) => Some(sizes),
+        None => c.extents(3, "sizes")?.filter(|s| !s.is_empty()),
+    };
     let mut targets = match (scales, sizes) {
         (Some(scales), None) => {
             let scales: Vec<_> = scales.into_iter().map(|s| s as f32).collect();

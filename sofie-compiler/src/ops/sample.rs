@@ -50,7 +50,10 @@ pub(super) fn grid_sample(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
 /// `AffineGrid`: the places of an image's pixels, moved by a matrix.
 pub(super) fn affine_grid(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let theta = c.required(0, "theta")?;
-    let size = c.const_ints(1, "size")?.ok_or_else(|| Error::new("input 1 (size) is missing"))?;
+    let size = match affine_size(c)? {
+        Some(size) => size,
+        None => c.const_ints(1, "size")?.ok_or_else(|| Error::new("input 1 (size) is missing"))?,
+    };
     let align_corners = c.attrs.flag_or("align_corners", false)?;
     let extents: Option<Vec<usize>> = size.iter().map(|&n| usize::try_from(n).ok()).collect();
     let extents = extents.filter(|e| matches!(e.len(), 4 | 5));
@@ -90,6 +93,22 @@ pub(super) fn affine_grid(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     to.extend(image.iter().map(|&n| Dim::from(n)));
     to.push(axes.into());
     Ok(vec![c.reshape(moved, &to)?])
+}
+
+/// The operand `size` of `AffineGrid` where it is computed: the result says all of it but the channels.
+fn affine_size(c: &mut Ctx<'_, '_>) -> Result<Option<Vec<i64>>> {
+    let Some((given, n)) = c.computed(1)? else { return Ok(None) };
+    let to = c.declares(0, 1, "size")?;
+    if to.len() != n || n < 4 {
+        return Err(Error::new(format!("{n} extents for a grid {to:?}")));
+    }
+    let mut size = vec![to[0] as i64, 1];
+    size.extend(to[1..n - 1].iter().map(|&n| n as i64));
+    for (from, len) in [(0, 1), (2, n - 2)] {
+        let part = c.b.slice_axis(given, 0, Dim::from(from), Dim::from(len))?;
+        c.check_list(part, &size[from..from + len])?;
+    }
+    Ok(Some(size))
 }
 
 /// Height and width of a pooled region.
@@ -218,12 +237,69 @@ pub(super) fn deform_conv(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
 /// `Col2Im`.
 pub(super) fn col2im(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "input")?;
+    if c.computed(1)?.is_some() || c.computed(2)?.is_some() {
+        return computed_col2im(c, v);
+    }
     let list = |i: usize, name: &str| -> Result<Vec<usize>> {
         let values =
             c.const_ints(i, name)?.ok_or_else(|| Error::new(format!("input {i} ({name}) is missing")))?;
         window::counts(name, &values, values.len(), 1)
     };
     let (image, kernel) = (list(1, "image_shape")?, list(2, "block_shape")?);
+    Ok(vec![images(c, v, image, kernel)?])
+}
+
+/// `Col2Im` whose extents are computed: those of the image are the result's, those of a block what fits it.
+fn computed_col2im(c: &mut Ctx<'_, '_>, v: ValueId) -> Result<Vec<ValueId>> {
+    let to = c.declares(0, 1, "image_shape")?;
+    let dims = c.fixed(v, "Col2Im")?;
+    if to.len() < 3 || to.len() > 5 || dims.len() != 3 || to[1] == 0 || dims[1] % to[1] != 0 {
+        return Err(Error::new(format!("{dims:?} as an image {to:?}")));
+    }
+    let (image, taps) = (to[2..].to_vec(), dims[1] / to[1]);
+    let signed = |dims: &[usize]| dims.iter().map(|&n| n as i64).collect::<Vec<_>>();
+    match c.computed(1)? {
+        Some((given, _)) => c.check_list(given, &signed(&image))?,
+        None => {
+            if c.const_ints(1, "image_shape")? != Some(signed(&image)) {
+                return Err(Error::new(format!("image_shape is not that of {to:?}")));
+            }
+        }
+    }
+    let mut kernels = vec![Vec::new()];
+    for _ in 0..image.len() {
+        kernels = kernels
+            .into_iter()
+            .flat_map(|k: Vec<usize>| {
+                let rest = taps / k.iter().product::<usize>().max(1);
+                (1..=rest).filter(move |n| rest % n == 0).map(move |n| k.iter().copied().chain([n]).collect())
+            })
+            .collect();
+    }
+    let mut chosen: Option<(ValueId, ValueId)> = None;
+    for kernel in kernels.into_iter().filter(|k: &Vec<usize>| k.iter().product::<usize>() == taps) {
+        let expected = signed(&kernel);
+        let Ok(y) = images(c, v, image.clone(), kernel) else { continue };
+        let is = match c.computed(2)? {
+            Some((given, _)) => c.is_list(given, &expected)?,
+            None if c.const_ints(2, "block_shape")? == Some(expected) => return Ok(vec![y]),
+            None => continue,
+        };
+        chosen = Some(match chosen {
+            None => (y, is),
+            Some((so_far, any)) => {
+                let or = sofie_infer_runtime::map::Binary::Or;
+                (c.b.select(is, y, so_far)?, c.b.binary(or, any, is)?)
+            }
+        });
+    }
+    let (y, any) = chosen.ok_or_else(|| Error::new(format!("no block makes {to:?} of {dims:?}")))?;
+    c.check(any);
+    Ok(vec![y])
+}
+
+/// Windows `v` added up to images.
+fn images(c: &mut Ctx<'_, '_>, v: ValueId, image: Vec<usize>, kernel: Vec<usize>) -> Result<ValueId> {
     let n = image.len();
     let dims = c.fixed(v, "Col2Im")?;
     let [batch, rows, columns] = dims[..] else {
@@ -251,5 +327,5 @@ pub(super) fn col2im(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         pads: window::three(&w.pads_begin, 0),
     };
     let dtype = c.dtype(v);
-    c.plain(kernel, &[v], vec![(dtype, [&[batch, channels], &image[..]].concat())])
+    Ok(c.plain(kernel, &[v], vec![(dtype, [&[batch, channels], &image[..]].concat())])?.remove(0))
 }

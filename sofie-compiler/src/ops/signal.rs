@@ -1,7 +1,7 @@
 //! Spectra: `DFT`, `STFT`, the windows, and `MelWeightMatrix`.
 
 use super::Ctx;
-use super::expr::{x, y};
+use super::expr::{Expr, x, y};
 use crate::error::{Error, Result};
 use crate::ir::{Op, Tensor, ValueId, axis_in};
 use sofie_infer_runtime::DType;
@@ -70,6 +70,7 @@ fn transform(c: &mut Ctx<'_, '_>, v: ValueId, t: &Transform) -> Result<ValueId> 
 pub(super) fn dft(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "input")?;
     let rank = c.rank(v);
+<<<<<<< .merge_file_2PLXRp
     let axis =
         if c.version() < 20 { c.attrs.int_or("axis", 1)? } else { c.const_int(2, "axis")?.unwrap_or(-2) };
     let t = Transform {
@@ -77,8 +78,47 @@ pub(super) fn dft(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         length: c.const_int(1, "dft_length")?,
         inverse: c.attrs.flag_or("inverse", false)?,
         onesided: c.attrs.flag_or("onesided", false)?,
+=======
+    let (inverse, onesided) = (c.attrs.flag_or("inverse", false)?, c.attrs.flag_or("onesided", false)?);
+    if c.version() >= 20 && c.computed(2)?.is_some() {
+        let to = c.declares(0, 2, "axis")?;
+        let chosen = super::runtime::by_axis(c, 2, rank, |c, axis| {
+            if axis + 1 >= rank {
+                return Ok(None);
+            }
+            let y = along(c, v, axis, inverse, onesided)?;
+            Ok((c.fixed(y, "a spectrum")? == to).then_some(y))
+        })?;
+        return Ok(chosen.into_iter().collect());
+    }
+    let axis = if c.version() < 20 { c.attrs.int_or("axis", 1)? } else { c.const_int(2, "axis")?.unwrap_or(-2) };
+    let axis = axis_in(axis, rank)?;
+    Ok(vec![along(c, v, axis, inverse, onesided)?])
+}
+
+/// `DFT` along an axis, of the length that operand 1 says.
+fn along(c: &mut Ctx<'_, '_>, v: ValueId, axis: usize, inverse: bool, onesided: bool) -> Result<ValueId> {
+    let Some((length, _)) = c.computed(1)? else {
+        let length = c.const_int(1, "dft_length")?;
+        return transform(c, v, &Transform { axis, length, inverse, onesided });
+>>>>>>> .merge_file_fQg4W2
     };
-    Ok(vec![transform(c, v, &t)?])
+    let to = c.declares(0, 1, "dft_length")?;
+    let kept = to.get(axis).copied().unwrap_or(0) as i64;
+    // A one-sided spectrum does not tell even lengths from odd ones.
+    let lengths = if onesided && !inverse { vec![2 * kept - 2, 2 * kept - 1] } else { vec![kept] };
+    let mut chosen: Option<(ValueId, ValueId)> = None;
+    for n in lengths.into_iter().filter(|&n| n > 0) {
+        let y = transform(c, v, &Transform { axis, length: Some(n), inverse, onesided })?;
+        let is = c.is_list(length, &[n])?;
+        chosen = Some(match chosen {
+            None => (y, is),
+            Some((so_far, any)) => (c.b.select(is, y, so_far)?, c.b.binary(Binary::Or, any, is)?),
+        });
+    }
+    let (y, any) = chosen.ok_or_else(|| Error::new(format!("a spectrum is declared as {to:?}")))?;
+    c.check(any);
+    Ok(y)
 }
 
 /// `STFT`: the transforms of frames, each weighted by a window.
@@ -88,8 +128,15 @@ pub(super) fn stft(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let [_, length, _] = dims[..] else {
         return Err(Error::new(format!("signal has shape {dims:?}; three axes are needed")));
     };
-    let step = c.const_int(1, "frame_step")?.ok_or_else(|| Error::new("input 1 (frame_step) is missing"))?;
     let window = c.optional(2)?;
+    let given = match (c.computed(1)?, c.computed(3)?) {
+        (Some((step, 1)), length) => Some((step, length)),
+        _ => None,
+    };
+    if let Some((step, length)) = given {
+        return computed_stft(c, v, &dims, step, window, length.map(|(v, _)| v));
+    }
+    let step = c.const_int(1, "frame_step")?.ok_or_else(|| Error::new("input 1 (frame_step) is missing"))?;
     let frame = match (c.const_int(3, "frame_length")?, window) {
         (Some(n), _) => n,
         (None, Some(w)) => c.fixed(w, "a window")?.first().map_or(0, |&n| n as i64),
@@ -115,6 +162,98 @@ pub(super) fn stft(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     Ok(vec![transform(c, cut, &t)?])
 }
 
+/// `STFT` whose step (and perhaps whose frames' length) is computed.
+fn computed_stft(
+    c: &mut Ctx<'_, '_>,
+    v: ValueId,
+    dims: &[usize],
+    step: ValueId,
+    window: Option<ValueId>,
+    length: Option<ValueId>,
+) -> Result<Vec<ValueId>> {
+    let to = c.declares(0, 1, "frame_step")?;
+    let [_, frames, bins, _] = to[..] else { return Err(Error::new(format!("a spectrogram {to:?}"))) };
+    let onesided = c.attrs.flag_or("onesided", true)?;
+    let all = dims[1];
+    let frame = match (window, length) {
+        (Some(w), _) => c.fixed(w, "a window")?.first().copied().unwrap_or(0),
+        (None, None) => match c.const_int(3, "frame_length")? {
+            Some(n) => usize::try_from(n).map_err(|_| Error::new(format!("frame_length is {n}")))?,
+            None => all,
+        },
+        (None, Some(_)) if !onesided => bins,
+        (None, Some(length)) => {
+            // Two lengths have as many bins.
+            let mut chosen: Option<(ValueId, ValueId)> = None;
+            for n in [2 * bins.max(1) - 2, 2 * bins.max(1) - 1] {
+                if n == 0 || n > all {
+                    continue;
+                }
+                let y = framed(c, v, all, step, window, (frames, n), onesided)?;
+                let is = c.is_list(length, &[n as i64])?;
+                let fits = c.is_frames(step, all, n, frames)?;
+                let is = c.b.binary(Binary::And, is, fits)?;
+                chosen = Some(match chosen {
+                    None => (y, is),
+                    Some((so_far, any)) => (c.b.select(is, y, so_far)?, c.b.binary(Binary::Or, any, is)?),
+                });
+            }
+            let (y, any) = chosen.ok_or_else(|| Error::new(format!("a spectrogram {to:?}")))?;
+            c.check(any);
+            return Ok(vec![y]);
+        }
+    };
+    if let Some(length) = length {
+        c.check_list(length, &[frame as i64])?;
+    }
+    if frame == 0 || frame > all || frames == 0 {
+        return Err(Error::new(format!("frames of {frame} elements of {all}")));
+    }
+    let fits = c.is_frames(step, all, frame, frames)?;
+    c.check(fits);
+    Ok(vec![framed(c, v, all, step, window, (frames, frame), onesided)?])
+}
+
+impl Ctx<'_, '_> {
+    /// Whether frames of `frame` elements of `all`, `step` apart, are as many.
+    fn is_frames(&mut self, step: ValueId, all: usize, frame: usize, frames: usize) -> Result<ValueId> {
+        let int = |n: usize| Expr::Typed((n as i64).into());
+        let count = int(all - frame) / x() + int(1);
+        let holds = x().gt(int(0)).binary(Binary::And, count.eq(int(frames)));
+        let holds = self.map(holds, &[step])?;
+        self.all(holds)
+    }
+}
+
+/// The spectra of frames that start `step` apart, which is computed.
+fn framed(
+    c: &mut Ctx<'_, '_>,
+    v: ValueId,
+    all: usize,
+    step: ValueId,
+    window: Option<ValueId>,
+    (frames, frame): (usize, usize),
+    onesided: bool,
+) -> Result<ValueId> {
+    let first: Vec<i64> = (0..frames as i64).collect();
+    let first = c.b.tensor(Tensor::of(&[frames, 1], &first));
+    let within = c.integers(&(0..frame as i64).collect::<Vec<_>>());
+    let zero = Expr::Typed(0i64.into());
+    // Inside even where the check fails.
+    let last = Expr::Typed((all as i64 - 1).into());
+    let index = (x() * super::expr::z() + y()).max(zero).min(last);
+    let index = c.map(index, &[first, within, step])?;
+    let mut cut = c.b.one(Op::Gather { axis: 1, batch: 0 }, &[v, index])?;
+    if let Some(w) = window {
+        if c.fixed(w, "a window")? != [frame] {
+            return Err(Error::new(format!("a window {} for frames of {frame}", c.shape(w))));
+        }
+        let w = c.reshape(w, &[frame.into(), crate::ir::Dim::ONE])?;
+        cut = c.map(x() * y(), &[cut, w])?;
+    }
+    transform(c, cut, &Transform { axis: 2, length: None, inverse: false, onesided })
+}
+
 /// A constant of numbers in a type.
 fn constant(c: &mut Ctx<'_, '_>, dtype: DType, dims: &[usize], values: &[f64]) -> Result<ValueId> {
     let bytes: Vec<u8> = values
@@ -127,7 +266,11 @@ fn constant(c: &mut Ctx<'_, '_>, dtype: DType, dims: &[usize], values: &[f64]) -
 
 /// `a0 - a1·cos(2πi/n) + a2·cos(4πi/n)`: `HannWindow`, `HammingWindow`, `BlackmanWindow`.
 pub(super) fn window(c: &mut Ctx<'_, '_>, [a0, a1, a2]: [f64; 3]) -> Result<Vec<ValueId>> {
-    let size = c.const_int(0, "size")?.ok_or_else(|| Error::new("input 0 (size) is missing"))?;
+    let size = match super::runtime::extent(c, 0, 0, "size", |to| to.first().copied())? {
+        Some(size) => Some(size),
+        None => c.const_int(0, "size")?,
+    };
+    let size = size.ok_or_else(|| Error::new("input 0 (size) is missing"))?;
     let size = usize::try_from(size).map_err(|_| Error::new(format!("size is {size}")))?;
     let periodic = c.attrs.flag_or("periodic", true)?;
     let dtype = c.dtype_attr("output_datatype")?.unwrap_or(DType::F32);
@@ -143,6 +286,12 @@ pub(super) fn window(c: &mut Ctx<'_, '_>, [a0, a1, a2]: [f64; 3]) -> Result<Vec<
 /// `MelWeightMatrix`: triangles over the bins of a spectrum, as ONNX's text has them.
 pub(super) fn mel_weights(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let names = ["num_mel_bins", "dft_length", "sample_rate", "lower_edge_hertz", "upper_edge_hertz"];
+    for i in 0..5 {
+        let v = c.required(i, names[i])?;
+        if c.b.constant(v).is_none() {
+            return computed_mel(c, i, names[i]);
+        }
+    }
     let mut operands = Vec::new();
     for (i, name) in names.iter().enumerate() {
         match c.const_floats(i, name)?.as_deref() {
@@ -180,6 +329,53 @@ pub(super) fn mel_weights(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         (centre..upper).for_each(|j| set(j, (upper - j) as f64 / (upper - centre) as f64));
     }
     Ok(vec![constant(c, dtype, &[bins, bands], &weights)?])
+}
+
+/// `MelWeightMatrix` of which operand `by` at least is computed.
+fn computed_mel(c: &mut Ctx<'_, '_>, by: usize, what: &str) -> Result<Vec<ValueId>> {
+    let to = c.declares(0, by, what)?;
+    let [bins, bands] = to[..] else { return Err(Error::new(format!("a matrix is declared as {to:?}"))) };
+    let dtype = c.dtype_attr("output_datatype")?.unwrap_or(DType::F32);
+    let f = DType::F64;
+    let mut parts = Vec::new();
+    for i in 0..5 {
+        let v = c.required(i, "an operand")?;
+        let v = c.b.cast(v, f)?;
+        parts.push(c.reshape(v, &[crate::ir::Dim::ONE])?);
+    }
+    let number = |n: f64| Expr::Typed(n.into());
+    let (x, y, z) = (x, y, super::expr::z);
+    let floor = |e: Expr| e.unary(Unary::Floor);
+    let counts = x().eq(number(bands as f64)).binary(Binary::And, (floor(y() / number(2.0)) + number(1.0)).eq(number(bins as f64)));
+    let counts = c.map(counts, &[parts[0], parts[1]])?;
+    let counts = c.all(counts)?;
+    c.check(counts);
+    let mel = |e: Expr| {
+        number(2595.0) * (number(1.0) + e / number(700.0)).unary(Unary::Log) / number(std::f64::consts::LN_10)
+    };
+    // The edges of all triangles, in bins.
+    let places: Vec<f64> = (0..bands + 2).map(|i| i as f64).collect();
+    let places = c.b.tensor(Tensor::of(&[bands + 2], &places));
+    let step = (mel(z()) - mel(y())) / number((bands + 2) as f64);
+    let scale = (x() * step + mel(y())) / number(2595.0);
+    let scale = c.map(scale, &[places, parts[3], parts[4]])?;
+    let hertz = number(700.0) * (number(10.0).binary(Binary::Pow, x()) - number(1.0));
+    let edges = floor((y() + number(1.0)) * hertz / z());
+    let edges = c.map(edges, &[scale, parts[1], parts[2]])?;
+    let mut edge = |i: usize| c.b.slice_axis(edges, 0, i.into(), bands.into());
+    let (lower, centre, upper) = (edge(0)?, edge(1)?, edge(2)?);
+    let bin: Vec<f64> = (0..bins).map(|i| i as f64).collect();
+    let bin = c.b.tensor(Tensor::of(&[bins, 1], &bin));
+    let w = || Expr::Operand(3);
+    let and = |a: Expr, b: Expr| a.binary(Binary::And, b);
+    let le = |a: Expr, b: Expr| a.binary(Binary::Le, b);
+    let rising = (x() - y()) / (z() - y());
+    let rising = y().eq(z()).select(number(1.0), rising);
+    let falling = (w() - x()) / (w() - z());
+    let before = and(le(y(), x()), le(x(), z())).select(rising, number(0.0));
+    let weight = and(le(z(), x()), x().lt(w())).select(falling, before);
+    let weight = c.map(weight.cast(dtype), &[bin, lower, centre, upper])?;
+    Ok(vec![weight])
 }
 
 #[cfg(test)]

@@ -89,6 +89,11 @@ pub(super) fn fixed_range(c: &Ctx<'_, '_>, n: usize) -> Result<Option<(i64, i64,
 /// `Slice`.
 pub(super) fn slice(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "data")?;
+    if c.version() >= 10
+        && let Some(y) = super::runtime::slice(c, v)?
+    {
+        return Ok(vec![y]);
+    }
     let r = ranges(c)?;
     let mut shape = c.shape(v);
     let rank = shape.rank();
@@ -105,6 +110,18 @@ pub(super) fn slice(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     Ok(vec![c.b.one(Op::Slice { start, step, shape }, &[v])?])
 }
 
+/// The extents of the parts along an axis, where they are computed: those that the outputs declare.
+fn computed_parts(c: &mut Ctx<'_, '_>, axis: usize) -> Result<Option<Vec<Dim>>> {
+    let Some((given, n)) = c.computed(1)? else { return Ok(None) };
+    let mut parts = Vec::new();
+    for i in 0..n {
+        let to = c.declares(i, 1, "split")?;
+        parts.push(*to.get(axis).ok_or_else(|| Error::new(format!("output {i} is declared as {to:?}")))? as i64);
+    }
+    c.check_list(given, &parts)?;
+    Ok(Some(parts.into_iter().map(Dim::Fixed).collect()))
+}
+
 /// `Split`: into parts of the extents given, or into equally large ones. Since opset 18 the last of
 /// these may be smaller.
 pub(super) fn split(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
@@ -115,7 +132,10 @@ pub(super) fn split(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     // Opset 1 took the extents as either.
     let parts = match by_attribute {
         Some(parts) => Some(parts.into_iter().map(Dim::Fixed).collect()),
-        None if !(2..13).contains(&c.version()) => c.extents(1, "split")?,
+        None if !(2..13).contains(&c.version()) => match computed_parts(c, axis)? {
+            Some(parts) => Some(parts),
+            None => c.extents(1, "split")?,
+        },
         None => None,
     };
     let parts = match parts {

@@ -9,10 +9,20 @@ use crate::ir::{Dim, Op, ValueId};
 /// the sorted one is given.
 pub(super) fn top_k(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "X")?;
-    let k = if c.version() < 10 { c.attrs.int("k")?.map(Dim::Fixed) } else { c.extent(1, "k")? };
-    let Some(k) = k else { return Err(Error::new("k is missing")) };
     let rank = c.rank(v);
     let axis = c.axis("axis", Some(-1), rank)?;
+    let output = usize::from(!c.wants(0));
+    let computed = if c.version() < 10 {
+        None
+    } else {
+        super::runtime::extent(c, 1, output, "k", |to| to.get(axis).copied())?
+    };
+    let k = match computed {
+        Some(k) => Some(Dim::Fixed(k)),
+        None if c.version() < 10 => c.attrs.int("k")?.map(Dim::Fixed),
+        None => c.extent(1, "k")?,
+    };
+    let Some(k) = k else { return Err(Error::new("k is missing")) };
     let largest = c.attrs.flag_or("largest", true)?;
     c.attrs.ignore(&["sorted"]);
     let (there, back) = axis_last(rank, axis);

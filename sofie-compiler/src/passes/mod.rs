@@ -12,6 +12,8 @@ mod layout;
 mod linear;
 mod linear_form;
 mod map_algebra;
+mod monotone;
+mod normalise;
 mod pattern;
 mod pointwise;
 mod simplify;
@@ -38,6 +40,7 @@ pub const PASSES: &[Pass] = &[
     pass("simplify", simplify::simplify),
     pass("cse", cse::cse),
     pass("gelu", gelu::gelu),
+    pass("normalise", normalise::normalise),
     pass("pointwise", pointwise::pointwise),
     pass("layout", layout::layout),
     pass("cse after layout", cse::cse),
@@ -45,6 +48,8 @@ pub const PASSES: &[Pass] = &[
     pass("simplify after affine", simplify::simplify),
     pass("linear", linear::linear),
     pass("attention", attention::attention),
+    pass("monotone", monotone::monotone),
+    pass("simplify after monotone", simplify::simplify),
     pass("epilogue", epilogue::epilogue),
     pass("fuse_map", fuse_map::fuse_map),
     pass("epilogue of fused maps", epilogue::epilogue),

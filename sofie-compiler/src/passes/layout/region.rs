@@ -38,6 +38,7 @@ fn elements(g: &Graph, v: ValueId) -> i64 {
 fn strided_read(g: &Graph, node: &Node) -> i64 {
     match &node.op {
         Op::MatMul(_) if node.inputs.iter().take(2).all(|v| g.constant(*v).is_none()) => 1,
+        Op::Attention(_) => 1,
         Op::Map(_) | Op::Concat(_) | Op::Pad { .. } | Op::Gather { .. } | Op::GatherElements(_) => 6,
         _ => 8,
     }
