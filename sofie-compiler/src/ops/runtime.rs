@@ -170,7 +170,8 @@ pub(super) fn repeated(
 ) -> Result<Option<Vec<Dim>>> {
     let Some((given, _)) = c.computed(i)? else { return Ok(None) };
     let to = c.declares(0, i, what)?;
-    let expected = of(&to).ok_or_else(|| Error::new(format!("{what} does not fit the declared shape {to:?}")))?;
+    let expected =
+        of(&to).ok_or_else(|| Error::new(format!("{what} does not fit the declared shape {to:?}")))?;
     c.check_list(given, &expected)?;
     Ok(Some(expected.into_iter().map(Dim::Fixed).collect()))
 }
@@ -240,7 +241,8 @@ pub(super) fn by_axes(
             }
         });
     }
-    let (result, any) = chosen.ok_or_else(|| Error::new(format!("no axes make the declared shape {to:?}")))?;
+    let (result, any) =
+        chosen.ok_or_else(|| Error::new(format!("no axes make the declared shape {to:?}")))?;
     c.check(any);
     Ok(Some(result))
 }
@@ -327,14 +329,10 @@ pub(super) fn slice(c: &mut Ctx<'_, '_>, v: ValueId) -> Result<Option<ValueId>> 
     };
     let back = || z().lt(int(0));
     // Where a walk backwards may start and end, and where one forwards may.
-    let start = c.map(
-        back().select(clamped(int(0), y() - int(1)), clamped(int(0), y())),
-        &[start, extent, step],
-    )?;
-    let end = c.map(
-        back().select(clamped(int(-1), y() - int(1)), clamped(int(0), y())),
-        &[end, extent, step],
-    )?;
+    let start =
+        c.map(back().select(clamped(int(0), y() - int(1)), clamped(int(0), y())), &[start, extent, step])?;
+    let end =
+        c.map(back().select(clamped(int(-1), y() - int(1)), clamped(int(0), y())), &[end, extent, step])?;
     let one = || z().lt(int(0)).select(int(-1), int(1));
     let count = ((y() - x() + z() - one()) / z()).max(int(0));
     let count = c.map(count, &[start, end, step])?;
@@ -359,7 +357,12 @@ pub(super) fn slice(c: &mut Ctx<'_, '_>, v: ValueId) -> Result<Option<ValueId>> 
 }
 
 /// `Pad` whose pads or axes are computed; `value` fills the border of mode `constant`.
-pub(super) fn pad(c: &mut Ctx<'_, '_>, v: ValueId, mode: &str, value: Option<ValueId>) -> Result<Option<ValueId>> {
+pub(super) fn pad(
+    c: &mut Ctx<'_, '_>,
+    v: ValueId,
+    mode: &str,
+    value: Option<ValueId>,
+) -> Result<Option<ValueId>> {
     let by = match (c.computed(1)?, c.computed(3)?) {
         (None, None) => return Ok(None),
         (Some(_), _) => 1,
@@ -438,7 +441,8 @@ pub(super) fn range(c: &mut Ctx<'_, '_>) -> Result<Option<ValueId>> {
     let Some(any) = any else { return Ok(None) };
     let to = c.declares(0, any, "a bound of the range")?;
     let [n] = to[..] else { return Err(Error::new(format!("a range is declared as {to:?}"))) };
-    let [start, limit, delta] = [(0, "start"), (1, "limit"), (2, "delta")].map(|(i, name)| c.required(i, name));
+    let [start, limit, delta] =
+        [(0, "start"), (1, "limit"), (2, "delta")].map(|(i, name)| c.required(i, name));
     let dtype = c.dtype(start.clone()?);
     let mut parts = Vec::new();
     for v in [start?, limit?, delta?] {
@@ -446,7 +450,8 @@ pub(super) fn range(c: &mut Ctx<'_, '_>) -> Result<Option<ValueId>> {
     }
     let f = DType::F64;
     let quotient = (y().cast(f) - x().cast(f)) / z().cast(f);
-    let count = Expr::Unary(sofie_infer_runtime::map::Unary::Ceil, Box::new(quotient)).max(Expr::Typed(0f64.into()));
+    let count =
+        Expr::Unary(sofie_infer_runtime::map::Unary::Ceil, Box::new(quotient)).max(Expr::Typed(0f64.into()));
     let count = c.map(count, &parts)?;
     c.check_map(x().eq(Expr::Typed((n as f64).into())), &[count])?;
     let index = c.integers(&(0..n as i64).collect::<Vec<_>>());
@@ -466,7 +471,8 @@ pub(super) fn extent(
 ) -> Result<Option<i64>> {
     let Some((given, _)) = c.computed(i)? else { return Ok(None) };
     let to = c.declares(output, i, what)?;
-    let n = of(&to).ok_or_else(|| Error::new(format!("{what} does not fit the declared shape {to:?}")))? as i64;
+    let n =
+        of(&to).ok_or_else(|| Error::new(format!("{what} does not fit the declared shape {to:?}")))? as i64;
     c.check_list(given, &[n])?;
     Ok(Some(n))
 }

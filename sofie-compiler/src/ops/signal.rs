@@ -70,15 +70,6 @@ fn transform(c: &mut Ctx<'_, '_>, v: ValueId, t: &Transform) -> Result<ValueId> 
 pub(super) fn dft(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "input")?;
     let rank = c.rank(v);
-<<<<<<< .merge_file_2PLXRp
-    let axis =
-        if c.version() < 20 { c.attrs.int_or("axis", 1)? } else { c.const_int(2, "axis")?.unwrap_or(-2) };
-    let t = Transform {
-        axis: axis_in(axis, rank)?,
-        length: c.const_int(1, "dft_length")?,
-        inverse: c.attrs.flag_or("inverse", false)?,
-        onesided: c.attrs.flag_or("onesided", false)?,
-=======
     let (inverse, onesided) = (c.attrs.flag_or("inverse", false)?, c.attrs.flag_or("onesided", false)?);
     if c.version() >= 20 && c.computed(2)?.is_some() {
         let to = c.declares(0, 2, "axis")?;
@@ -91,7 +82,8 @@ pub(super) fn dft(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         })?;
         return Ok(chosen.into_iter().collect());
     }
-    let axis = if c.version() < 20 { c.attrs.int_or("axis", 1)? } else { c.const_int(2, "axis")?.unwrap_or(-2) };
+    let axis =
+        if c.version() < 20 { c.attrs.int_or("axis", 1)? } else { c.const_int(2, "axis")?.unwrap_or(-2) };
     let axis = axis_in(axis, rank)?;
     Ok(vec![along(c, v, axis, inverse, onesided)?])
 }
@@ -101,7 +93,6 @@ fn along(c: &mut Ctx<'_, '_>, v: ValueId, axis: usize, inverse: bool, onesided: 
     let Some((length, _)) = c.computed(1)? else {
         let length = c.const_int(1, "dft_length")?;
         return transform(c, v, &Transform { axis, length, inverse, onesided });
->>>>>>> .merge_file_fQg4W2
     };
     let to = c.declares(0, 1, "dft_length")?;
     let kept = to.get(axis).copied().unwrap_or(0) as i64;
@@ -346,7 +337,9 @@ fn computed_mel(c: &mut Ctx<'_, '_>, by: usize, what: &str) -> Result<Vec<ValueI
     let number = |n: f64| Expr::Typed(n.into());
     let (x, y, z) = (x, y, super::expr::z);
     let floor = |e: Expr| e.unary(Unary::Floor);
-    let counts = x().eq(number(bands as f64)).binary(Binary::And, (floor(y() / number(2.0)) + number(1.0)).eq(number(bins as f64)));
+    let counts = x()
+        .eq(number(bands as f64))
+        .binary(Binary::And, (floor(y() / number(2.0)) + number(1.0)).eq(number(bins as f64)));
     let counts = c.map(counts, &[parts[0], parts[1]])?;
     let counts = c.all(counts)?;
     c.check(counts);
