@@ -7,24 +7,21 @@ use std::time::{Duration, Instant};
 
 use proc_macro2::Span;
 use quote::{format_ident, quote};
-use sofie_infer_compiler::onnx::{self, DimSpec, ValueType};
-use sofie_infer_compiler::{Options, Request};
-
-pub use sofie_infer_compiler::onnx::DimSpec as Dim;
+use sofie_infer_compiler::ir::Dim;
+use sofie_infer_compiler::{Options, Request, onnx, ops};
 
 use crate::dims::Dims;
 
-/// The graph's inputs: name and declared dimensions; no dimensions where none are declared.
-pub fn inputs(model: &Path) -> Result<Vec<(String, Vec<DimSpec>)>, String> {
+/// An input's name, and the symbol of each axis that has one.
+pub type Axes = (String, Vec<Option<String>>);
+
+/// The graph's inputs: name and, of each axis, its symbol where it has one (axes that the file does not name have the
+/// names that the compiler's messages give them).
+pub fn inputs(model: &Path) -> Result<Vec<Axes>, String> {
     let model = onnx::load(model).map_err(|e| e.to_string())?;
-    let inputs = model.graph.inputs.into_iter().map(|input| {
-        let dims = match input.ty {
-            ValueType::Tensor(tensor) => tensor.shape.unwrap_or_default(),
-            _ => Vec::new(),
-        };
-        (input.name.to_string(), dims)
-    });
-    Ok(inputs.collect())
+    let inputs = ops::input_shapes(&model, &ops::DimValues::new()).map_err(|e| e.to_string())?;
+    let symbol = |dim: &Dim| dim.symbols().first().map(ToString::to_string);
+    Ok(inputs.into_iter().map(|(name, _, shape)| (name, shape.dims().iter().map(symbol).collect())).collect())
 }
 
 /// Why a model does not become tokens.

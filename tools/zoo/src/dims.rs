@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use sofie_infer_runtime::npz::Npz;
 
-use crate::compiler::{self, Dim};
+use crate::compiler;
 use crate::layout::Entry;
 
 /// Extents by symbol.
@@ -52,7 +52,7 @@ pub fn fix(entry: &Entry, overrides: &[Override]) -> Dims {
             continue;
         }
         for (dim, &extent) in declared.into_iter().zip(&array.shape) {
-            if let Dim::Symbol(symbol) = dim {
+            if let Some(symbol) = dim {
                 dims.entry(symbol).or_insert(extent);
             }
         }
