@@ -7,6 +7,7 @@
 
 mod batched;
 mod drive;
+mod lines;
 mod narrow;
 mod pack;
 mod rows;
@@ -17,6 +18,7 @@ mod tile;
 pub use self::batched::BatchedGemm;
 pub(crate) use self::drive::Lines;
 use self::drive::{Problem, Strided};
+pub(crate) use self::lines::GemmLines;
 pub use self::pack::{Layout, NR, pack, pack_into, packed_len};
 pub use self::rows::{GemmRows, OffsetTable, RowOffsets, ZEROS};
 use crate::Act;
