@@ -62,20 +62,19 @@ impl Op for Run<'_, '_> {
         let Run { conv, o } = self;
         let w = &conv.window;
         let pixels = tile_pixels(S::LEVEL, w.y[2]);
-        let lines = [w.y[0], w.y[1], 1];
-        let mut line = Pixel::of_row(0, &lines);
         let null = core::ptr::null();
-        for row in 0..conv.batch * w.y[0] * w.y[1] {
+        for line in 0..conv.batch * w.y[0] * w.y[1] {
+            let Pixel { image, at: [a, b, _] } = Pixel::of_row(line * w.y[2], &w.y);
             let mut at = 0;
             while at < w.y[2] {
                 // The last tile moves back over the one before rather than beyond the end.
                 let first = at.min(w.y[2] - pixels);
-                let pixel = row * w.y[2] + first;
+                let pixel = line * w.y[2] + first;
                 let start = |i: usize, at: usize| (at * w.strides[i]).wrapping_sub(w.pads_begin[i]);
                 let place = Place {
                     conv,
-                    x: o.x.as_ptr().wrapping_add(line.image * w.x_pixels() * conv.ldx),
-                    start: [start(0, line.at[0]), start(1, line.at[1]), start(2, first)],
+                    x: o.x.as_ptr().wrapping_add(image * w.x_pixels() * conv.ldx),
+                    start: [start(0, a), start(1, b), start(2, first)],
                     w: o.w.as_ptr(),
                     bias: if o.bias.is_empty() { null } else { o.bias.as_ptr() },
                     residual: if o.residual.is_empty() {
@@ -89,7 +88,6 @@ impl Op for Run<'_, '_> {
                 unsafe { run_tile(s, pixels, place) };
                 at += pixels;
             }
-            line.advance(&lines);
         }
     }
 }
@@ -121,6 +119,9 @@ struct Place<'a> {
     residual: *const f32,
     y: *mut f32,
 }
+
+/// Columns of the widest tile.
+const COLUMNS: usize = 19;
 
 /// `P` outputs in a line, all channels. `K` taps along the last axis `S` apart between outputs and side by side;
 /// `K = 0` is any window. `PART`: there are fewer channels than lanes.
@@ -176,22 +177,19 @@ impl<const P: usize, const K: usize, const S: usize, const PART: bool> Op for Ti
                                 *tap = s.load_ptr(weights.add(k * LANES));
                             }
                             weights = weights.add(K * LANES);
-                            let new = b + w.strides[1] >= w.kernel[1];
-                            for i in 0..(P - 1) * S + K {
-                                if new && i + S >= K {
+                            if b + w.strides[1] >= w.kernel[1] {
+                                // No line of outputs before has read this row: what the next tile will need.
+                                for i in K.saturating_sub(S)..(P - 1) * S + K {
                                     s.prefetch(line.wrapping_add((i + P * S) * ldx));
                                 }
-                                let from = if columns >> i & 1 != 0 {
-                                    line.wrapping_add(i * ldx)
-                                } else {
-                                    ZEROS.as_ptr()
-                                };
-                                let x = read(from);
-                                for k in 0..K {
-                                    if i >= k && (i - k) % S == 0 && (i - k) / S < P {
-                                        acc[(i - k) / S] = s.mul_add(x, taps[k], acc[(i - k) / S]);
-                                    }
-                                }
+                            }
+                            if columns == u32::MAX >> (32 - ((P - 1) * S + K)) {
+                                row_of_taps::<V, P, K, S>(s, &mut acc, &taps, |i| read(line.add(i * ldx)));
+                            } else {
+                                row_of_taps::<V, P, K, S>(s, &mut acc, &taps, |i| {
+                                    let inside = columns >> i & 1 != 0;
+                                    read(if inside { line.wrapping_add(i * ldx) } else { ZEROS.as_ptr() })
+                                });
                             }
                         } else {
                             for k in 0..w.kernel[2] {
@@ -217,6 +215,37 @@ impl<const P: usize, const K: usize, const S: usize, const PART: bool> Op for Ti
                     let to = place.y.add(p * conv.ldy + first);
                     if PART { s.store_first_ptr(acc, to, conv.m) } else { s.store_ptr(acc, to) }
                 }
+            }
+        }
+    }
+}
+
+/// One row of `K` taps: each column is read once and goes to every output that sees it.
+#[inline(always)]
+fn row_of_taps<V: Simd, const P: usize, const K: usize, const S: usize>(
+    s: V,
+    acc: &mut [V::F32; P],
+    taps: &[V::F32; K],
+    column: impl Fn(usize) -> V::F32,
+) {
+    if S == 1 {
+        for i in 0..P - 1 + K {
+            let x = column(i);
+            for k in 0..K {
+                if i >= k && i - k < P {
+                    acc[i - k] = s.mul_add(x, taps[k], acc[i - k]);
+                }
+            }
+        }
+    } else {
+        // The pattern above is not unrolled where columns lie between taps.
+        let mut x = [s.zero(); COLUMNS];
+        for (i, x) in x.iter_mut().enumerate().take((P - 1) * S + K) {
+            *x = column(i);
+        }
+        for k in 0..K {
+            for p in 0..P {
+                acc[p] = s.mul_add(x[p * S + k], taps[k], acc[p]);
             }
         }
     }

@@ -1,18 +1,21 @@
 //! Convolution as a matrix product whose rows are gathered from the image, without im2col.
 //!
 //! A pixel of the result is a row; each tap of the window is a segment of `c` contiguous channels, read where
-//! it lies. With few channels (first layers) the segments would be a few floats long: there the image is
-//! copied once between zeros, so that the taps of a kernel row become one segment.
+//! it lies. With few channels (first layers) the segments would be a few floats long, and a tile would spend more
+//! on pointers than on products: there some lines at a time are copied between zeros, along which the windows
+//! slide at a stride. (Copying each window to a row of its own was tried: overlapping stores cost as much as the
+//! products of 32 filters.)
 
 use core::ops::Range;
 
 use super::window::{Pixel, Window};
 use super::{Conv, Operands};
-use crate::gemm::{Gemm, GemmRows, Init, RowOffsets, ZEROS};
+use crate::gemm::{Gemm, GemmLines, GemmRows, Init, RowOffsets, ZEROS};
 
-/// Channels below which the image is copied between zeros: a segment of 8 floats costs a tile about as much in
-/// pointers as in products.
-const FEW_CHANNELS: usize = 8;
+/// Floats of a row of taps up to which windows slide along lines.
+const SLIDING: usize = 96;
+/// Floats that the lines of a band may take.
+const BAND: usize = 8 * 1024;
 
 /// Where the segments of a product's rows start: rows are pixels of `[images, y…]`, segments the taps of a
 /// window, along each axis `start + stride * pixel + step * tap`. Negative numbers are wrapped around zero.
@@ -88,89 +91,170 @@ impl RowOffsets for Taps {
     }
 }
 
-/// How the taps of a kernel row become one segment.
-enum Merge {
-    No,
-    /// They lie side by side already.
-    InPlace,
-    /// After a copy of the image between zeros.
-    Copy,
+/// How windows slide along lines.
+#[derive(Clone, Copy)]
+struct Sliding {
+    /// Whether the lines are those of the image: nothing is copied.
+    in_place: bool,
+    /// The axis that bands divide, and its outputs in a band.
+    axis: usize,
+    band: usize,
 }
 
-const fn merge(conv: &Conv) -> Merge {
-    let w = &conv.window;
-    if conv.group != 1 || w.kernel[2] == 1 || w.dilations[2] != 1 {
-        Merge::No
-    } else if w.is_inside() && conv.ldx == conv.c {
-        Merge::InPlace
-    } else if conv.c < FEW_CHANNELS {
-        Merge::Copy
-    } else {
-        Merge::No
+impl Sliding {
+    /// For few channels; with many, a segment a tap is as good.
+    const fn new(conv: &Conv) -> Option<Sliding> {
+        let w = &conv.window;
+        if conv.group != 1 || w.kernel[2] * conv.c > SLIDING || conv.c == 0 || w.taps() == 0 {
+            return None;
+        }
+        if w.is_inside() {
+            return Some(Sliding { in_place: true, axis: 1, band: w.y[1] });
+        }
+        let axis = if w.y[1] > 1 { 1 } else { 2 };
+        let mut sliding = Sliding { in_place: false, axis, band: w.y[axis] };
+        // What windows of two bands share is copied twice.
+        let least = 2 * w.kernel[axis] * w.dilations[axis];
+        while sliding.band > least && sliding.floats(conv) > BAND {
+            sliding.band = sliding.band.div_ceil(2);
+        }
+        Some(sliding)
+    }
+
+    /// Outputs of a band, per axis; bands have one plane.
+    const fn outputs(&self, conv: &Conv) -> [usize; 3] {
+        let mut y = [1, conv.window.y[1], conv.window.y[2]];
+        y[self.axis] = self.band;
+        y
+    }
+
+    /// Floats of the lines of a band.
+    const fn floats(&self, conv: &Conv) -> usize {
+        if self.in_place {
+            return 0;
+        }
+        let w = Window { y: self.outputs(conv), ..conv.window };
+        w.kernel[0] * w.reach(1) * w.reach(2) * conv.c
     }
 }
 
-/// Floats of scratch: one image between its zeros.
+/// Whether pieces of a kernel's row are what rows are made of, and not single taps.
+pub(super) const fn is_sliding(conv: &Conv) -> bool {
+    Sliding::new(conv).is_some()
+}
+
+/// Floats of scratch: the lines of a band.
 pub(super) const fn scratch(conv: &Conv) -> usize {
-    match merge(conv) {
-        Merge::Copy => conv.window.reach(0) * conv.window.reach(1) * conv.window.reach(2) * conv.c,
-        _ => 0,
+    match Sliding::new(conv) {
+        Some(sliding) => sliding.floats(conv),
+        None => 0,
     }
 }
 
 /// Runs a convolution of any kind, group by group.
 pub(super) fn run(conv: &Conv, mut o: Operands, scratch: &mut [f32]) {
-    let window = conv.window;
-    let rows = Window { kernel: [window.kernel[0], window.kernel[1], 1], ..window };
-    match merge(conv) {
-        Merge::InPlace => {
-            product(conv, conv.batch, conv.c * window.kernel[2], &Taps::new(&rows, conv.ldx), o);
-        }
-        Merge::Copy => {
-            let padded =
-                Window { x: [rows.reach(0), rows.reach(1), window.reach(2)], pads_begin: [0; 3], ..rows };
-            let scratch = &mut scratch[..padded.x_pixels() * conv.c];
-            scratch.fill(0.0);
-            for image in 0..conv.batch {
-                let mut o = o.image(conv, image);
-                copy_between_zeros(conv, &padded, scratch, o.x);
-                o.x = scratch;
-                product(conv, 1, conv.c * window.kernel[2], &Taps::new(&padded, conv.c), o);
-            }
-        }
-        Merge::No => {
-            let c = conv.c / conv.group;
+    match Sliding::new(conv) {
+        Some(sliding) => slide(conv, sliding, o, scratch),
+        None => {
             for group in 0..conv.group {
-                product(conv, conv.batch, c, &Taps::new(&window, conv.ldx), o.group(conv, group));
+                product(conv, conv.c / conv.group, &Taps::new(&conv.window, conv.ldx), o.group(conv, group));
             }
         }
     }
 }
 
-/// The pixels of one image to their places in `to`; what lies behind the last window's reach is left out.
-fn copy_between_zeros(conv: &Conv, padded: &Window, to: &mut [f32], x: &[f32]) {
-    let (w, c, pads) = (&conv.window, conv.c, conv.window.pads_begin);
-    let fit = |i: usize| w.x[i].min(padded.x[i].saturating_sub(pads[i]));
-    let pixels = fit(2);
-    for a in 0..fit(0) {
-        for b in 0..fit(1) {
-            let from = &x[(a * w.x[1] + b) * w.x[2] * conv.ldx..];
-            let to = &mut to[(((a + pads[0]) * padded.x[1] + b + pads[1]) * padded.x[2] + pads[2]) * c..];
-            if conv.ldx == c {
-                to[..pixels * c].copy_from_slice(&from[..pixels * c]);
+/// Windows along lines, band by band.
+fn slide(conv: &Conv, sliding: Sliding, o: Operands, scratch: &mut [f32]) {
+    let (w, c, axis) = (&conv.window, conv.c, sliding.axis);
+    for plane in 0..conv.batch * w.y[0] {
+        let (image, a) = (plane / w.y[0], plane % w.y[0]);
+        let mut first = 0;
+        while first < w.y[axis] {
+            let band = sliding.band.min(w.y[axis] - first);
+            let mut y = [1, w.y[1], w.y[2]];
+            y[axis] = band;
+            let part = Window { y, ..*w };
+            let mut at = [a, 0, 0];
+            at[axis] = first;
+            let start = [0, 1, 2].map(|i| (at[i] * w.strides[i]).wrapping_sub(w.pads_begin[i]));
+            // Floats between pixels, lines and planes of what the windows slide over.
+            let (from, pixel, line, tap_plane) = if sliding.in_place {
+                let line = w.x[2] * conv.ldx;
+                let from = image * w.x_pixels() * conv.ldx + start[0] * w.x[1] * line;
+                (&o.x[from..], conv.ldx, line, w.dilations[0] * w.x[1] * line)
             } else {
-                for pixel in 0..pixels {
-                    to[pixel * c..][..c].copy_from_slice(&from[pixel * conv.ldx..][..c]);
-                }
+                let line = part.reach(2) * c;
+                let plane = part.reach(1) * line;
+                let lines = &mut scratch[..w.kernel[0] * plane];
+                copy_between_zeros(conv, &part, from_image(conv, o.x, image), start, lines);
+                (&*lines, c, line, plane)
+            };
+            // Taps side by side are one piece.
+            let (last, piece) =
+                if w.dilations[2] == 1 && pixel == c { (1, w.kernel[2] * c) } else { (w.kernel[2], c) };
+            let product = GemmLines {
+                lines: y[1],
+                rows: y[2],
+                n: conv.m,
+                pieces: [
+                    (w.kernel[0], tap_plane),
+                    (w.kernel[1], w.dilations[1] * line),
+                    (last, w.dilations[2] * pixel),
+                ],
+                piece,
+                line: w.strides[1] * line,
+                row: w.strides[2] * pixel,
+                ldc: (conv.ldy, w.y[2] * conv.ldy),
+                ldr: (conv.ldr, w.y[2] * conv.ldr),
+                act: conv.act,
+            };
+            let row = (plane * w.y[1] + at[1]) * w.y[2] + at[2];
+            product.run(&mut o.y[row * conv.ldy..], from, o.w, o.bias, super::from(o.residual, row * conv.ldr));
+            first += band;
+        }
+    }
+}
+
+/// The pixels of one image.
+fn from_image<'a>(conv: &Conv, x: &'a [f32], image: usize) -> &'a [f32] {
+    super::from(x, image * conv.window.x_pixels() * conv.ldx)
+}
+
+/// The lines that the windows of a band reach over, from `start` on, one plane a tap of the first axis.
+fn copy_between_zeros(conv: &Conv, part: &Window, x: &[f32], start: [usize; 3], to: &mut [f32]) {
+    let (c, ldx) = (conv.c, conv.ldx);
+    let [x0, x1, x2] = part.x;
+    let (lines, pixels) = (part.reach(1), part.reach(2));
+    // Pixels of a line before the first and behind the last.
+    let before = if (start[2] as isize) < 0 { start[2].wrapping_neg().min(pixels) } else { 0 };
+    let first = start[2].wrapping_add(before);
+    let count = x2.saturating_sub(first).min(pixels - before);
+    for (i, to) in to.chunks_exact_mut(pixels * c).enumerate() {
+        let at0 = start[0].wrapping_add(i / lines * part.dilations[0]);
+        let at1 = start[1].wrapping_add(i % lines);
+        if at0 >= x0 || at1 >= x1 || count == 0 {
+            to.fill(0.0);
+            continue;
+        }
+        let from = &x[((at0 * x1 + at1) * x2 + first) * ldx..];
+        let (zeros, to) = to.split_at_mut(before * c);
+        let (to, more) = to.split_at_mut(count * c);
+        zeros.fill(0.0);
+        more.fill(0.0);
+        if ldx == c {
+            to.copy_from_slice(&from[..count * c]);
+        } else {
+            for (i, to) in to.chunks_exact_mut(c).enumerate() {
+                to.copy_from_slice(&from[i * ldx..][..c]);
             }
         }
     }
 }
 
-/// The product over `images` images, each row of A in segments of `segment` floats.
-fn product(conv: &Conv, images: usize, segment: usize, taps: &Taps, o: Operands) {
+/// The product over all pixels, each row of A in segments of `segment` floats.
+fn product(conv: &Conv, segment: usize, taps: &Taps, o: Operands) {
     GemmRows {
-        m: images * conv.window.y_pixels(),
+        m: conv.batch * conv.window.y_pixels(),
         n: conv.m / conv.group,
         segments: taps.kernel.iter().product(),
         segment,

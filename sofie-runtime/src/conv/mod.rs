@@ -92,7 +92,13 @@ impl Conv {
         } else {
             let (taps, pixels) = (window.taps(), batch * window.y_pixels());
             let pointwise = window.is_pointwise();
-            let segments = if pointwise { 0 } else { taps };
+            let segments = if pointwise {
+                0
+            } else if implicit::is_sliding(&conv) {
+                window.kernel[0] * window.kernel[1]
+            } else {
+                taps
+            };
             let direct = direct_cost(pixels, taps, segments, c / group, m / group, group);
             let planar = planar::cost(&conv);
             let wins = planar < direct - direct / 5;
@@ -188,17 +194,6 @@ struct Operands<'a> {
 }
 
 impl Operands<'_> {
-    /// Those of one image.
-    fn image(&mut self, conv: &Conv, image: usize) -> Operands<'_> {
-        let y = image * conv.window.y_pixels();
-        Operands {
-            y: &mut self.y[y * conv.ldy..],
-            x: from(self.x, image * conv.window.x_pixels() * conv.ldx),
-            residual: from(self.residual, y * conv.ldr),
-            ..*self
-        }
-    }
-
     /// Those of one group, whose weights are packed apart.
     fn group(&mut self, conv: &Conv, group: usize) -> Operands<'_> {
         let m = group * (conv.m / conv.group);

@@ -8,6 +8,7 @@
 mod batched;
 mod drive;
 mod finish;
+mod lines;
 mod narrow;
 mod pack;
 mod rows;
@@ -19,6 +20,7 @@ pub use self::batched::BatchedGemm;
 pub(crate) use self::drive::Lines;
 use self::drive::{Problem, Strided};
 pub(crate) use self::pack::PackPanels;
+pub(crate) use self::lines::GemmLines;
 pub use self::pack::{Layout, NR, pack, pack_into, packed_len};
 pub use self::rows::{GemmRows, OffsetTable, RowOffsets, ZEROS};
 use crate::Act;

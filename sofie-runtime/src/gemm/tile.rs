@@ -15,7 +15,7 @@ use crate::simd::{Level, Op, Simd};
 pub(super) struct Block {
     /// Steps of k in this block.
     pub k: usize,
-    /// Floats between rows of A (only when A is strided).
+    /// Floats between rows of A (not when A is a table of rows).
     pub a_row: usize,
     /// Floats between steps of k in A (only when A is strided).
     pub a_step: usize,
@@ -38,7 +38,7 @@ pub(super) struct Block {
 /// Where one tile reads and writes. Null bias: zeros. Null residual: none.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
-    /// The first row's first element, or the table `[piece][row]` of pointers.
+    /// The first row's first element, or the table `[piece][row]`, or `[piece]`, of pointers.
     pub a: A,
     /// The first panel at the block's first step.
     pub w: *const f32,
@@ -56,7 +56,7 @@ pub(super) struct Place {
 pub(super) union A {
     /// Element `(r, p)` is at `r * a_row + p * a_step`.
     pub strided: *const f32,
-    /// Piece `i` of row `r` starts at the pointer `[i * R + r]`.
+    /// Piece `i` of row `r` starts at the pointer `[i * R + r]`, or `r * a_row` behind the pointer `[i]`.
     pub table: *const *const f32,
 }
 
@@ -69,6 +69,8 @@ pub(super) const fn in_registers(act: Act) -> bool {
 /// Which member of [`A`] is meant.
 pub(super) trait Mode: 'static {
     const TABLE: bool;
+    /// Whether the table has one pointer a piece, the first row's, and the rows lie at a stride.
+    const LINE: bool = false;
 }
 /// Rows of A at a stride.
 pub(super) struct StridedRows;
@@ -79,6 +81,12 @@ impl Mode for StridedRows {
 pub(super) struct TableRows;
 impl Mode for TableRows {
     const TABLE: bool = true;
+}
+/// Rows at a stride, in pieces through a table.
+pub(super) struct LineRows;
+impl Mode for LineRows {
+    const TABLE: bool = true;
+    const LINE: bool = true;
 }
 
 /// One call of the kernel.
@@ -108,7 +116,23 @@ impl<const R: usize, const P: usize, M: Mode> Op for Tile<'_, R, P, M> {
             } else if !place.bias.is_null() {
                 acc = [load(s, place.bias, full, edge); R];
             }
-            if M::TABLE {
+            if M::LINE {
+                let (mut table, mut w) = (place.a.table, place.w);
+                let mut left = block.k;
+                while left != 0 {
+                    let mut a = *table;
+                    for _ in 0..block.piece {
+                        let b = panels(s, w, block.panel);
+                        for (r, acc) in acc.iter_mut().enumerate() {
+                            fma(s, acc, *a.add(r * block.a_row), b);
+                        }
+                        a = a.add(1);
+                        w = w.add(NR);
+                    }
+                    table = table.add(1);
+                    left -= block.piece;
+                }
+            } else if M::TABLE {
                 let (mut table, mut w) = (place.a.table, place.w);
                 let mut left = block.k;
                 while left != 0 {

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::super::epilogue::activate;
+use super::super::epilogue::{activate, activate_all};
 use super::{Band, Planes, Shape};
 use crate::simd::{LANES, Op, Simd};
 
@@ -98,26 +98,55 @@ fn spread<S: Simd>(
         let mut first = 0;
         while first < channels {
             let width = (channels - first).min(LANES);
-            let mask = s.mask_first(width);
-            let mut block = [s.zero(); LANES];
-            // SAFETY: asserted above; pixels past the last read the last one again.
+            // SAFETY: asserted above.
             unsafe {
-                for (i, v) in block.iter_mut().enumerate() {
-                    let from = x.add((pixel + i.min(count - 1)) * stride + first);
-                    *v = if width == LANES {
-                        s.load_ptr(from)
-                    } else {
-                        s.load_masked_ptr(from, mask, s.zero())
-                    };
-                }
-                s.transpose(&mut block);
-                for (i, v) in block.iter().enumerate().take(width) {
-                    s.store_first_ptr(*v, to.add((first + i) * plane + pixel), count);
+                let (x, to) = (x.add(pixel * stride + first), to.add(first * plane + pixel));
+                if width <= LANES / 2 {
+                    spread_block::<S, { LANES / 2 }>(s, x, stride, count, width, to, plane);
+                } else {
+                    spread_block::<S, LANES>(s, x, stride, count, width, to, plane);
                 }
             }
             first += width;
         }
         pixel += count;
+    }
+}
+
+/// At most 16 pixels of at most `N` channels. What is not needed of a transpose of so few is left out by the
+/// compiler, which must see that the rest is not used.
+#[inline(always)]
+unsafe fn spread_block<S: Simd, const N: usize>(
+    s: S,
+    x: *const f32,
+    stride: usize,
+    pixels: usize,
+    channels: usize,
+    to: *mut f32,
+    plane: usize,
+) {
+    let mask = s.mask_first(channels);
+    let mut block = [s.zero(); LANES];
+    // SAFETY: the caller's promise; pixels past the last read the last one again.
+    unsafe {
+        for (i, v) in block.iter_mut().enumerate() {
+            let from = x.add(i.min(pixels - 1) * stride);
+            *v = s.load_masked_ptr(from, mask, s.zero());
+        }
+        s.transpose(&mut block);
+        if pixels == LANES {
+            for (i, v) in block.iter().enumerate().take(N) {
+                if i < channels {
+                    s.store_ptr(*v, to.add(i * plane));
+                }
+            }
+        } else {
+            for (i, v) in block.iter().enumerate().take(N) {
+                if i < channels {
+                    s.store_first_ptr(*v, to.add(i * plane), pixels);
+                }
+            }
+        }
     }
 }
 
@@ -225,24 +254,71 @@ impl Pixels<'_> {
                         }
                     }
                 } else {
-                    let mut block = [s.zero(); LANES];
-                    for (filter, v) in block.iter_mut().enumerate().take(filters) {
-                        *v = s.load_masked_ptr(from.add(filter * line + pixel), inside, s.zero());
-                    }
-                    s.transpose(&mut block);
-                    let mask = s.mask_first(filters);
-                    for (i, v) in block.into_iter().enumerate().take(count) {
-                        let mut v = v;
-                        if let Some((r, stride)) = residual {
-                            let r = r.as_ptr().add((pixel + i) * stride);
-                            v = s.add(v, s.load_masked_ptr(r, mask, s.zero()));
-                        }
-                        let to = to.add((pixel + i) * stride);
-                        s.store_first_ptr(activate(s, act, v), to, filters);
+                    let residual = residual.map(|(r, stride)| (r.as_ptr().add(pixel * stride), stride));
+                    let block = Block {
+                        from: from.add(pixel),
+                        line,
+                        filters,
+                        pixels: count,
+                        to: to.add(pixel * stride),
+                        stride,
+                        residual,
+                    };
+                    if filters <= LANES / 2 {
+                        block.store::<S, { LANES / 2 }>(s, act);
+                    } else {
+                        block.store::<S, LANES>(s, act);
                     }
                 }
             }
             pixel += count;
+        }
+    }
+}
+
+/// At most 16 pixels of at most 16 filters.
+struct Block {
+    from: *const f32,
+    line: usize,
+    filters: usize,
+    pixels: usize,
+    to: *mut f32,
+    stride: usize,
+    residual: Option<(*const f32, usize)>,
+}
+
+impl Block {
+    /// With at most `N` filters, see [`spread_block`].
+    #[inline(always)]
+    unsafe fn store<S: Simd, const N: usize>(self, s: S, act: crate::Act) {
+        let Block { from, line, filters, pixels, to, stride, residual } = self;
+        let (inside, mask) = (s.mask_first(pixels), s.mask_first(filters));
+        let mut block = [s.zero(); LANES];
+        // SAFETY: the caller's promise; lanes past the last pixel or filter are masked.
+        unsafe {
+            for (i, v) in block.iter_mut().enumerate().take(N) {
+                // Filters past the last read the last one again.
+                *v = s.load_masked_ptr(from.add(i.min(filters - 1) * line), inside, s.zero());
+            }
+            s.transpose(&mut block);
+            if let Some((r, stride)) = residual {
+                for (i, v) in block.iter_mut().enumerate() {
+                    let r = r.add(i.min(pixels - 1) * stride);
+                    *v = s.add(*v, s.load_masked_ptr(r, mask, s.zero()));
+                }
+            }
+            activate_all(s, act, &mut block);
+            if pixels == LANES {
+                for (i, v) in block.iter().enumerate() {
+                    s.store_first_ptr(*v, to.add(i * stride), filters);
+                }
+            } else {
+                for (i, v) in block.iter().enumerate() {
+                    if i < pixels {
+                        s.store_first_ptr(*v, to.add(i * stride), filters);
+                    }
+                }
+            }
         }
     }
 }
