@@ -5,6 +5,7 @@ mod affine;
 mod cse;
 mod epilogue;
 mod fuse_map;
+mod gathers;
 mod groups;
 mod layout;
 mod linear;
@@ -39,11 +40,13 @@ pub const PASSES: &[Pass] = &[
     pass("cse after layout", cse::cse),
     pass("affine", affine::affine),
     pass("simplify after affine", simplify::simplify),
+    pass("gathers", gathers::gathers),
     pass("linear", linear::linear),
     pass("epilogue", epilogue::epilogue),
     pass("fuse_map", fuse_map::fuse_map),
     pass("epilogue of fused maps", epilogue::epilogue),
     pass("simplify at the end", simplify::simplify),
+    pass("gathers at the end", gathers::gathers),
     pass("cse at the end", cse::cse),
 ];
 
