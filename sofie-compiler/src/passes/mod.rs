@@ -6,6 +6,7 @@ mod attention;
 mod cse;
 mod epilogue;
 mod fuse_map;
+mod gathers;
 mod gelu;
 mod groups;
 mod layout;
@@ -46,6 +47,7 @@ pub const PASSES: &[Pass] = &[
     pass("cse after layout", cse::cse),
     pass("affine", affine::affine),
     pass("simplify after affine", simplify::simplify),
+    pass("gathers", gathers::gathers),
     pass("linear", linear::linear),
     pass("attention", attention::attention),
     pass("monotone", monotone::monotone),
@@ -54,6 +56,7 @@ pub const PASSES: &[Pass] = &[
     pass("fuse_map", fuse_map::fuse_map),
     pass("epilogue of fused maps", epilogue::epilogue),
     pass("simplify at the end", simplify::simplify),
+    pass("gathers at the end", gathers::gathers),
     pass("cse at the end", cse::cse),
 ];
 

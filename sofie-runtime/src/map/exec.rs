@@ -34,11 +34,11 @@ pub(crate) struct Io {
 /// `io` must describe memory for `n` elements of the instruction's types. Only what is computed in `f32` may
 /// repeat one element.
 #[inline(always)]
-pub(super) unsafe fn exec(code: Code, dtype: DType, io: Io) {
+pub(super) unsafe fn exec(code: Code, dtype: DType, io: &Io) {
     // SAFETY: the caller's promise.
     unsafe {
         if !in_f32(dtype) || matches!(code, Code::Cast(_)) {
-            plain::run(code, dtype, io);
+            plain::run(code, dtype, *io);
         } else {
             vector::run(code, io);
             half::round(code.result(dtype), io.n, io.dst.cast());

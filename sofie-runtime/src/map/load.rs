@@ -5,32 +5,7 @@ use super::program::width;
 use super::spec::{Access, MapSpec, Operand, Plan, Run, Source};
 use crate::DType;
 use crate::copy::{RANK, copy_row};
-use crate::simd::Scalar;
-
-/// Copies a run. Blocks are short: what every CPU has will do, and no dispatch is needed.
-/// # Safety
-/// `x` must be valid for reading and `y` for writing `n` elements, without overlap.
-#[inline(always)]
-unsafe fn copy<E: Copy>(n: usize, x: *const E, y: *mut E) {
-    let bytes = n * size_of::<E>();
-    let (x, y) = (x.cast::<u8>(), y.cast::<u8>());
-    // SAFETY: every access lies within the first `bytes` bytes of either side.
-    unsafe {
-        if bytes < 64 {
-            return copy_row(Scalar::new(), y, x, bytes);
-        }
-        // The last piece ends where the run ends. (`memcpy` took three times as long for rows of 32 floats.)
-        let last = bytes - 64;
-        let mut at = 0;
-        while at < last {
-            let piece = x.add(at).cast::<[u128; 4]>().read_unaligned();
-            y.add(at).cast::<[u128; 4]>().write_unaligned(piece);
-            at += 64;
-        }
-        let piece = x.add(last).cast::<[u128; 4]>().read_unaligned();
-        y.add(last).cast::<[u128; 4]>().write_unaligned(piece);
-    }
-}
+use crate::simd::{LANES, Op, Simd, dispatch};
 
 /// The piece of the iteration space that a block is: all of the axes behind `chop`, `rows` of that axis.
 #[derive(Clone, Copy)]
@@ -123,11 +98,20 @@ unsafe fn lookup(index: *const u8, dtype: DType, at: isize, extent: usize) -> is
 /// # Safety
 /// `x` must be valid for the run, `y` for writing `n` elements.
 #[inline(always)]
-unsafe fn read_run<E: Copy>(run: Run, n: usize, x: *const E, y: *mut E) {
+unsafe fn read_run<S: Simd, E: Copy>(s: S, run: Run, n: usize, x: *const E, y: *mut E) {
     // SAFETY: the caller's promise.
     unsafe {
         match run {
-            Run::Dense => copy(n, x, y),
+            Run::Dense => copy_row(s, y.cast(), x.cast(), n * size_of::<E>()),
+            Run::Splat if size_of::<E>() == 4 => {
+                let v = s.from_bits(s.splat_i32(*x.cast::<i32>()));
+                let mut i = 0;
+                while i + LANES <= n {
+                    s.store_ptr(v, y.add(i).cast());
+                    i += LANES;
+                }
+                s.store_masked_ptr(v, y.add(i).cast(), s.mask_first(n - i));
+            }
             Run::Splat => core::slice::from_raw_parts_mut(y, n).fill(*x),
             Run::Strided(stride) => {
                 for i in 0..n as isize {
@@ -147,18 +131,19 @@ pub(super) struct Memory {
 
 /// Collects an operand's runs of type `E`. Whoever makes it promises that the operand was checked against the
 /// memory, and a block's room at `y`.
-struct Collect<'a, E> {
+struct Collect<'a, S, E> {
+    s: S,
     feed: &'a Feed<'a>,
     n: usize,
     y: *mut E,
 }
 
-impl<E: Copy> Visit for Collect<'_, E> {
+impl<S: Simd, E: Copy> Visit for Collect<'_, S, E> {
     #[inline(always)]
     fn run(&mut self, at: [isize; 2]) {
         // SAFETY: the walk is inside the slices, an index is checked as it is read.
         unsafe {
-            read_run(self.feed.access.run, self.n, self.feed.element(at).cast::<E>(), self.y);
+            read_run(self.s, self.feed.access.run, self.n, self.feed.element(at).cast::<E>(), self.y);
             self.y = self.y.add(self.n);
         }
     }
@@ -169,12 +154,37 @@ impl<E: Copy> Visit for Collect<'_, E> {
 /// As [`Collect`], and `at` be the positions of the block's first element.
 #[inline(always)]
 unsafe fn collect<E: Copy>(tile: Tile<'_>, feed: &Feed<'_>, at: [isize; 2], y: *mut E) {
+    dispatch(Collecting { tile, feed, at, y });
+}
+
+/// What [`collect`] does, on an instruction set: a row of 64 floats is four stores or sixteen.
+struct Collecting<'a, E> {
+    tile: Tile<'a>,
+    feed: &'a Feed<'a>,
+    at: [isize; 2],
+    y: *mut E,
+}
+
+impl<E: Copy> Op for Collecting<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // SAFETY: the promise of `collect`.
+        unsafe { collect_with(s, self.tile, self.feed, self.at, self.y) }
+    }
+}
+
+/// # Safety
+/// As [`collect`].
+#[inline(always)]
+unsafe fn collect_with<S: Simd, E: Copy>(s: S, tile: Tile<'_>, feed: &Feed<'_>, at: [isize; 2], y: *mut E) {
     let axis = feed.access.run_axis as usize;
     let index_strides = match &feed.operand.source {
         Source::Indexed { index_strides, .. } => index_strides,
         _ => &[0; RANK],
     };
-    let visit = Collect { feed, n: tile.run_len(axis), y };
+    let visit = Collect { s, feed, n: tile.run_len(axis), y };
     tile.runs(axis, [&feed.operand.strides, index_strides], at, visit);
 }
 
@@ -281,21 +291,22 @@ pub(super) unsafe fn store(tile: Tile<'_>, dtype: DType, x: *const u8, out: *mut
     }
 }
 
-struct Distribute<E> {
+struct Distribute<S, E> {
+    s: S,
     run: Run,
     n: usize,
     x: *const E,
     out: *mut E,
 }
 
-impl<E: Copy> Visit for Distribute<E> {
+impl<S: Simd, E: Copy> Visit for Distribute<S, E> {
     #[inline(always)]
     fn run(&mut self, at: [isize; 2]) {
         // SAFETY: the walk is inside the result, and the runs together are the block at `x`.
         unsafe {
             let y = self.out.offset(at[0]);
             match self.run {
-                Run::Dense => copy(self.n, self.x, y),
+                Run::Dense => copy_row(self.s, y.cast(), self.x.cast(), self.n * size_of::<E>()),
                 Run::Splat => *y = *self.x,
                 Run::Strided(stride) => {
                     for i in 0..self.n {
@@ -312,7 +323,26 @@ impl<E: Copy> Visit for Distribute<E> {
 /// As [`store`], `E` being of the elements' size.
 #[inline(always)]
 unsafe fn distribute<E: Copy>(tile: Tile<'_>, x: *const E, out: *mut E, at: isize) {
-    let Access { run_axis, run, .. } = tile.plan.out;
-    let visit = Distribute { run, n: tile.run_len(run_axis as usize), x, out };
-    tile.runs(run_axis as usize, [&tile.spec.out_strides, &[0; RANK]], [at, 0], visit);
+    dispatch(Distributing { tile, x, out, at });
+}
+
+/// What [`distribute`] does, on an instruction set. Whoever makes it gives its promise.
+struct Distributing<'a, E> {
+    tile: Tile<'a>,
+    x: *const E,
+    out: *mut E,
+    at: isize,
+}
+
+impl<E: Copy> Op for Distributing<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Access { run_axis, run, .. } = self.tile.plan.out;
+        let n = self.tile.run_len(run_axis as usize);
+        let visit = Distribute { s, run, n, x: self.x, out: self.out };
+        let strides = [&self.tile.spec.out_strides, &[0; RANK]];
+        self.tile.runs(run_axis as usize, strides, [self.at, 0], visit);
+    }
 }

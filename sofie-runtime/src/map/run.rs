@@ -8,8 +8,8 @@ use super::exec::{Io, Loc, exec};
 use super::load::{Feed, Memory, Tile, load, store};
 use super::memory::{Dst, Src};
 use super::program::{Arg, INPUTS, SLOTS, in_f32, width};
-use super::spec::{BLOCK_BYTES, LINE, MAX_LINES, Map, Run, Source, repeat_lines};
-use super::{Scalar, single};
+use super::spec::{LINE, MAX_LINES, Map, Run, Source, repeat_lines};
+use super::single;
 use crate::DType;
 use crate::copy::RANK;
 use crate::simd::LANES;
@@ -62,6 +62,26 @@ impl Map {
     }
 }
 
+/// Where registers, operands and constants are. Two lists and no list of pairs: what was written as two words
+/// and is read as one has to wait until it is in the cache, which an instruction on a block does not take.
+struct Slots {
+    ptr: [*mut u8; SLOTS],
+    step: [usize; SLOTS],
+}
+
+impl Slots {
+    #[inline(always)]
+    fn set(&mut self, slot: usize, at: Loc) {
+        self.ptr[slot] = at.ptr;
+        self.step[slot] = at.step;
+    }
+
+    #[inline(always)]
+    fn get(&self, slot: usize) -> Loc {
+        Loc { ptr: self.ptr[slot], step: self.step[slot] }
+    }
+}
+
 /// How an operand's blocks come within reach.
 pub(super) enum Reach {
     /// They are read where they lie.
@@ -89,14 +109,14 @@ unsafe fn interpret(map: &Map, out: *mut u8, slices: &[Src<'_>], memory: *mut u8
     let (spec, plan) = (map.spec(), &map.plan);
     let program = &spec.program;
     let (insts, operands, result) = (program.insts(), &spec.operands[..], program.result());
-    let mut slots = [Loc { ptr: memory, step: 0 }; SLOTS];
-    for (r, slot) in slots[..program.registers()].iter_mut().enumerate() {
-        slot.ptr = memory.wrapping_add(r * BLOCK_BYTES);
+    let mut slots = Slots { ptr: [memory; SLOTS], step: [0; SLOTS] };
+    for (r, ptr) in slots.ptr[..program.registers()].iter_mut().enumerate() {
+        *ptr = memory.wrapping_add(r * plan.block_lines * LINE);
     }
     let mut home = memory.wrapping_add(plan.constants * LINE);
     for (i, &x) in program.consts().iter().enumerate() {
         // SAFETY: the last lines are the constants'.
-        slots[Arg::Const(i as u8).slot()] = unsafe { repeat(x, plan.rows * plan.inner, home) };
+        slots.set(Arg::Const(i as u8).slot(), unsafe { repeat(x, plan.rows * plan.inner, home) });
         home = home.wrapping_add(repeat_lines(x.dtype) * LINE);
     }
     let mut sources = [Memory { data: out, index: out }; INPUTS];
@@ -144,19 +164,21 @@ unsafe fn interpret(map: &Map, out: *mut u8, slices: &[Src<'_>], memory: *mut u8
                     false
                 };
                 let stale = indexed || held[i].0 != position[0] || held[i].1 < rows;
-                let slot = &mut slots[Arg::Input(i as u8).slot()];
+                let slot = Arg::Input(i as u8).slot();
                 // SAFETY: positions of the checked walk; homes are where the plan put them.
                 unsafe {
                     match reach(&feed) {
                         Reach::Here => {
                             let ptr = feed.element(position).cast_mut();
-                            *slot = Loc { ptr, step: LANES * dtype.size() };
+                            slots.set(slot, Loc { ptr, step: LANES * dtype.size() });
                             continue;
                         }
-                        Reach::One if stale => *slot = repeat(read(dtype, feed.element(position)), n, home),
+                        Reach::One if stale => {
+                            slots.set(slot, repeat(read(dtype, feed.element(position)), n, home));
+                        }
                         Reach::Home if stale => {
                             load(tile, &feed, position, home);
-                            *slot = Loc { ptr: home, step: LANES * width(dtype) };
+                            slots.set(slot, Loc { ptr: home, step: LANES * width(dtype) });
                         }
                         _ => {}
                     }
@@ -167,17 +189,16 @@ unsafe fn interpret(map: &Map, out: *mut u8, slices: &[Src<'_>], memory: *mut u8
             }
             for (i, inst) in insts.iter().enumerate() {
                 let ty = inst.code.result(inst.dtype);
-                let args = inst.args.map(|a| slots[a.slot()]);
-                let register = &mut slots[inst.dst as usize];
-                register.step = LANES * width(ty);
+                let args = inst.args.map(|a| slots.get(a.slot()));
+                slots.step[inst.dst as usize] = LANES * width(ty);
                 let last = i + 1 == insts.len() && in_place;
                 let out = out.wrapping_offset(out_at * ty.size() as isize);
-                let io = Io { n, args, dst: if last { out } else { register.ptr } };
+                let io = Io { n, args, dst: if last { out } else { slots.ptr[inst.dst as usize] } };
                 // SAFETY: registers and operands hold `n` elements of the types that the program was checked for.
-                unsafe { exec(inst.code, inst.dtype, io) }
+                unsafe { exec(inst.code, inst.dtype, &io) }
             }
             if !in_place {
-                let x = slots[insts[insts.len() - 1].dst as usize].ptr;
+                let x = slots.ptr[insts[insts.len() - 1].dst as usize];
                 // SAFETY: the result was checked to hold the walk.
                 unsafe { store(tile, result, x, out, out_at) };
             }

@@ -115,7 +115,7 @@ fn along<const K: usize>(code: Code, dtype: DType, x: [&[u8]; K], out: &mut [u8]
             *loc = Loc { step: 16 * width(dtype), ..arg.loc() };
         }
         // SAFETY: blocks have room for all elements of a block.
-        unsafe { exec(code, dtype, Io { n, args: locs, dst: y.loc().ptr }) }
+        unsafe { exec(code, dtype, &Io { n, args: locs, dst: y.loc().ptr }) }
         y.write(result, out);
     }
 }

@@ -9,6 +9,10 @@ use alloc::borrow::Cow;
 /// Bytes of a register: 256 elements of at most 4 bytes, 128 of 8. With 16 registers and operands this stays
 /// within a 32 KiB L1 cache; 512 elements were 8 % slower for chains of four, 128 elements 15 %.
 pub(super) const BLOCK_BYTES: usize = 1024;
+/// Bytes that the registers and homes of a map of floats share.
+const ROOM: usize = 12 * 1024;
+/// Bytes of the largest block.
+const MOST_BYTES: usize = 4096;
 /// The unit of the interpreter's memory: a vector of floats.
 pub(super) const LINE: usize = 64;
 const BLOCK_LINES: usize = BLOCK_BYTES / LINE;
@@ -124,6 +128,8 @@ pub(super) struct Plan {
     pub rows: usize,
     /// Elements of the axes behind `chop`.
     pub inner: usize,
+    /// Lines of a register and of an operand's home.
+    pub block_lines: usize,
     pub out: Access,
     pub operands: [Access; INPUTS],
     /// Where the interpreter's memory holds each operand that is not read where it lies, in lines.
@@ -200,18 +206,21 @@ const fn plan(spec: &MapSpec, operands: &[Operand]) -> Plan {
     assert!(operands.len() == inputs.len(), "other operands than the program's");
     let nothing = Access { run_axis: 0, run: Run::Splat, whole: true };
     let unused = Need { len: 0, dtype: DType::U8, used: false };
-    let (chop, rows, inner, empty) = block(spec);
+    let capacity = capacity(spec, operands);
+    let block_lines = (capacity * max(4, widest(spec))).div_ceil(LINE);
+    let (chop, rows, inner, empty) = block(spec, capacity);
     let mut plan = Plan {
         chop,
         rows,
         inner,
+        block_lines,
         out: access(spec, chop, &spec.out_strides, None),
         operands: [nothing; INPUTS],
         needs: [unused; 2 * INPUTS],
         slices: 0,
         out_len: 0,
         homes: [0; INPUTS],
-        lines: spec.program.registers() * BLOCK_LINES,
+        lines: spec.program.registers() * block_lines,
         constants: 0,
         empty,
         single: chop == 0 && rows == spec.dims[0],
@@ -257,10 +266,10 @@ const fn plan(spec: &MapSpec, operands: &[Operand]) -> Plan {
         plan.operands[i] = access;
         plan.homes[i] = plan.lines as u16;
         plan.lines += match access.run {
-            _ if matches!(o.source, Source::Position) => BLOCK_LINES,
+            _ if matches!(o.source, Source::Position) => block_lines,
             Run::Dense if access.whole && width(dtype) == dtype.size() => 0,
             Run::Splat if access.whole => repeat_lines(dtype),
-            _ => BLOCK_LINES,
+            _ => block_lines,
         };
         i += 1;
     }
@@ -270,6 +279,7 @@ const fn plan(spec: &MapSpec, operands: &[Operand]) -> Plan {
         plan.lines += repeat_lines(spec.program.consts()[i].dtype);
         i += 1;
     }
+    assert!(plan.lines <= MAX_LINES, "a map that needs more memory than there is");
     plan
 }
 
@@ -305,9 +315,50 @@ const fn widest(spec: &MapSpec) -> usize {
     bytes
 }
 
+/// Elements of a block: as many as [`BLOCK_BYTES`] hold, and more where the registers and homes of a map of
+/// floats are few, so that interpreting an instruction costs less beside running it.
+const fn capacity(spec: &MapSpec, operands: &[Operand]) -> usize {
+    let (program, mut i) = (&spec.program, 0);
+    let least = BLOCK_BYTES / max(4, widest(spec));
+    let mut total = 1usize;
+    while i < spec.rank {
+        total = total.saturating_mul(spec.dims[i]);
+        i += 1;
+    }
+    let mut blocks = program.registers();
+    i = 0;
+    while i < operands.len() {
+        if !matches!(program.inputs()[i], DType::F32) {
+            return least;
+        }
+        let here = matches!(operands[i].source, Source::Slice(_) | Source::Out);
+        let whole = here && spec.rank == 1 && matches!(operands[i].strides[0], 0 | 1);
+        blocks += if whole { 0 } else { 1 };
+        i += 1;
+    }
+    i = 0;
+    while i < program.insts().len() {
+        let inst = program.insts()[i];
+        if !matches!(inst.dtype, DType::F32) || !matches!(inst.code.result(inst.dtype), DType::F32) {
+            return least;
+        }
+        i += 1;
+    }
+    i = 0;
+    while i < program.consts().len() {
+        if !matches!(program.consts()[i].dtype, DType::F32) {
+            return least;
+        }
+        i += 1;
+    }
+    let bytes = ROOM / max(blocks, 1);
+    let most = if bytes > MOST_BYTES { MOST_BYTES } else { bytes } / LINE * LINE / 4;
+    let most = if most > total { total } else { most };
+    max(most, least)
+}
+
 /// The axis that is cut, in pieces of how many, the elements behind it, and whether there is nothing at all.
-const fn block(spec: &MapSpec) -> (usize, usize, usize, bool) {
-    let capacity = BLOCK_BYTES / max(4, widest(spec));
+const fn block(spec: &MapSpec, capacity: usize) -> (usize, usize, usize, bool) {
     let (mut a, mut empty) = (0, false);
     while a < spec.rank {
         empty = empty || spec.dims[a] == 0;

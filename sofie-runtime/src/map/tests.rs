@@ -390,6 +390,29 @@ fn constants_that_nothing_reads_take_no_room() {
 }
 
 #[test]
+fn many_strided_operands_fit_the_interpreters_memory() {
+    // Each operand needs a home, along one axis and along two.
+    for dims in [vec![5000], vec![70, 90], vec![3, 1700]] {
+        let n: usize = dims.iter().product();
+        let dense = Strided::dense(&dims).unwrap();
+        let strides: Vec<isize> = dense.strides().iter().map(|s| s * 2).collect();
+        let strided = Strided::new(&dims, &strides, 0).unwrap();
+        for count in [1, 3, 12] {
+            let slices: Vec<_> = (0..count)
+                .map(|i| Buffer::new(DType::F32, (0..2 * n).map(|j| number(DType::F32, (i * 31 + j) as u64))))
+                .collect();
+            let views: Vec<_> = (0..count).map(|i| View::Slice(i as u8, &strided)).collect();
+            let mut values: Vec<Value> = (0..count).map(Value::Input).collect();
+            values.push(Value::Unary(Unary::Neg, 0));
+            for i in 1..count {
+                values.push(Value::Binary(Binary::Max, values.len() - 1, i));
+            }
+            check(&values, &vec![DType::F32; count], &dense, &views, &slices);
+        }
+    }
+}
+
+#[test]
 fn every_operation_on_every_type() {
     let n = 37;
     let dims = Strided::dense(&[n]).unwrap();

@@ -10,18 +10,19 @@ use crate::simd::{LANES, Op, Simd, dispatch};
 /// A group of at most 16 elements of a block. Whoever makes one promises that all of an instruction's arguments
 /// and results are there.
 #[derive(Clone, Copy)]
-struct Group<'a, S> {
+struct Group<S> {
     s: S,
-    io: &'a Io,
+    args: [Loc; 3],
+    dst: *mut u8,
     i: usize,
     n: usize,
 }
 
-impl<S: Simd> Group<'_, S> {
+impl<S: Simd> Group<S> {
     /// Argument `k`, a float.
     #[inline(always)]
     fn float(self, k: usize) -> S::F32 {
-        let (s, p) = (self.s, self.io.args[k].group(self.i).cast());
+        let (s, p) = (self.s, self.args[k].group(self.i).cast());
         // SAFETY: the promise of `Group`.
         unsafe {
             if self.n >= LANES {
@@ -35,7 +36,7 @@ impl<S: Simd> Group<'_, S> {
     /// Argument `k`, a bool: any byte but 0 is true.
     #[inline(always)]
     fn mask(self, k: usize) -> S::Mask {
-        let p = self.io.args[k].group(self.i);
+        let p = self.args[k].group(self.i);
         let mut bytes = [0u8; LANES];
         // SAFETY: the promise of `Group`.
         unsafe {
@@ -57,7 +58,7 @@ impl<S: Simd> Group<'_, S> {
 
     #[inline(always)]
     fn put(self, v: S::F32) {
-        let (s, p) = (self.s, self.io.dst.wrapping_add(self.i * LANES * 4).cast());
+        let (s, p) = (self.s, self.dst.wrapping_add(self.i * LANES * 4).cast());
         // SAFETY: the promise of `Group`.
         unsafe {
             if self.n >= LANES { s.store_ptr(v, p) } else { s.store_masked_ptr(v, p, s.mask_first(self.n)) }
@@ -73,7 +74,7 @@ impl<S: Simd> Group<'_, S> {
             let spread = copies & 0x8040_2010_0804_0201;
             *bytes = (((spread + !TOPS) & TOPS) >> 7).to_le_bytes();
         }
-        let p = self.io.dst.wrapping_add(self.i * LANES);
+        let p = self.dst.wrapping_add(self.i * LANES);
         // SAFETY: the promise of `Group`.
         unsafe {
             if self.n >= LANES {
@@ -88,12 +89,13 @@ impl<S: Simd> Group<'_, S> {
 /// The top bit of each byte.
 const TOPS: u64 = 0x8080_8080_8080_8080;
 
-/// Runs the block with `$g` standing for each group.
+/// Runs the block with `$g` standing for each group. A copy of the arguments in registers: what the block is
+/// written through might otherwise point at them.
 macro_rules! each_group {
     ($s:expr, $io:expr, $g:ident => $body:expr) => {{
-        let mut i = 0;
-        while i * LANES < $io.n {
-            let $g = Group { s: $s, io: &$io, i, n: $io.n - i * LANES };
+        let (mut i, n, [a, b, c], dst) = (0, $io.n, $io.args, $io.dst);
+        while i * LANES < n {
+            let $g = Group { s: $s, args: [a, b, c], dst, i, n: n - i * LANES };
             $body;
             i += 1;
         }
@@ -101,19 +103,19 @@ macro_rules! each_group {
 }
 
 /// A loop over a block, waiting for its function.
-struct Loop<S> {
+struct Loop<'a, S> {
     s: S,
-    io: Io,
+    io: &'a Io,
 }
 
-impl<S: Simd> VisitFn1 for Loop<S> {
+impl<S: Simd> VisitFn1 for Loop<'_, S> {
     #[inline(always)]
     fn visit<F: Fn1>(self, f: F) {
         each_group!(self.s, self.io, g => g.put(f.call(self.s, g.float(0))))
     }
 }
 
-impl<S: Simd> VisitFn2 for Loop<S> {
+impl<S: Simd> VisitFn2 for Loop<'_, S> {
     #[inline(always)]
     fn visit<F: Fn2>(self, f: F) {
         each_group!(self.s, self.io, g => g.put(f.call(self.s, g.float(0), g.float(1))))
@@ -121,9 +123,9 @@ impl<S: Simd> VisitFn2 for Loop<S> {
 }
 
 /// An instruction whose arguments are floats (a bool as well for a selection).
-struct Exec(Code, Io);
+struct Exec<'a>(Code, &'a Io);
 
-impl Op for Exec {
+impl Op for Exec<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -143,7 +145,9 @@ impl Op for Exec {
             Code::Binary(Binary::Gt) => each_group!(s, io, g => g.put_mask(s.gt(g.float(0), g.float(1)))),
             Code::Binary(Binary::Ge) => each_group!(s, io, g => g.put_mask(s.ge(g.float(0), g.float(1)))),
             Code::Binary(op) => visit2(op, Loop { s, io }),
-            Code::MulAdd => each_group!(s, io, g => g.put(s.mul_add(g.float(0), g.float(1), g.float(2)))),
+            Code::MulAdd => {
+                each_group!(s, io, g => g.put(s.mul_add(g.float(0), g.float(1), g.float(2))))
+            }
             Code::Select => each_group!(s, io, g => g.put(s.select(g.mask(0), g.float(1), g.float(2)))),
             Code::Copy | Code::Cast(_) => each_group!(s, io, g => g.put(g.float(0))),
         }
@@ -154,7 +158,7 @@ impl Op for Exec {
 /// # Safety
 /// `io` must describe memory for `n` elements.
 #[inline(never)]
-pub(super) unsafe fn run(code: Code, io: Io) {
+pub(super) unsafe fn run(code: Code, io: &Io) {
     dispatch(Exec(code, io));
 }
 
@@ -162,7 +166,7 @@ pub(super) unsafe fn run(code: Code, io: Io) {
 pub(crate) fn unary_in_place(op: Unary, x: &mut [f32]) {
     let x_loc = Loc { ptr: x.as_mut_ptr().cast(), step: LANES * 4 };
     // SAFETY: all elements are in the slice; in place, a group is read before it is written.
-    unsafe { run(Code::Unary(op), Io { n: x.len(), args: [x_loc; 3], dst: x_loc.ptr }) }
+    unsafe { run(Code::Unary(op), &Io { n: x.len(), args: [x_loc; 3], dst: x_loc.ptr }) }
 }
 
 /// `op` on one float.

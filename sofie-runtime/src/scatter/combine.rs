@@ -152,6 +152,9 @@ impl<I: Index> Op for Float<'_, I> {
     }
 }
 
+/// Rows of fewer elements go one by one.
+const SHORT: usize = 8;
+
 /// A combination in vectors and on one element.
 trait Vector {
     fn vector<S: Simd>(s: S, y: S::F32, u: S::F32) -> S::F32;
@@ -191,7 +194,8 @@ impl<S: Simd, V: Vector> Visit for Meet<S, V> {
         let (y, u) = (self.y.wrapping_offset(row.data), self.updates.wrapping_offset(row.walk));
         // SAFETY: every position of the row is inside its slice.
         unsafe {
-            if row.data_step != 1 || row.walk_step != 1 {
+            // A short row that is met again soon would wait for its masked store to reach the cache.
+            if row.data_step != 1 || row.walk_step != 1 || row.len < SHORT {
                 for i in 0..row.len as isize {
                     let y = y.wrapping_offset(i * row.data_step);
                     *y = V::one(*y, *u.wrapping_offset(i * row.walk_step));

@@ -115,8 +115,11 @@ impl Search<'_> {
         }
         let leaf = vec![Term { offset: 0, width, factor: 1.0, base: v, path: Vec::new(), through: None }];
         let deeper = if depth == 0 { None } else { self.inside(v, width, depth - 1) };
+        // The same rows under another shape are one base.
+        let renamed = matches!(self.graph.producer(v), Some(n) if matches!(n.op, Op::Reshape(_)));
+        let enough = |now: usize, before: usize| now < before || renamed && now == before;
         match deeper {
-            Some(terms) if terms.len() <= TERMS && self.work(&terms) < self.work(&leaf) => Some(terms),
+            Some(terms) if terms.len() <= TERMS && enough(self.work(&terms), self.work(&leaf)) => Some(terms),
             _ => Some(leaf),
         }
     }
