@@ -33,7 +33,7 @@ pub fn attention(p: &mut Planner<'_>, node: &Node, op: &Attention) -> Result<(),
         return Err(Invalid::new("attention over other than four axes"));
     };
     // Keys and values of which neither rows nor columns are contiguous would be read element by element.
-    let packs = |l: &Layout| forwards(l) && l.strides[2..].iter().any(|s| *s == 1);
+    let packs = |l: &Layout| forwards(l) && l.strides[2..].contains(&1);
     let (read_q, ql) = p.fitting(*q, forwards)?;
     let (read_k, kl) = p.fitting(*k, packs)?;
     let (read_v, vl) = p.fitting(*v, packs)?;

@@ -23,7 +23,8 @@ pub fn request(p: &mut Planner<'_>) {
         };
         let rows_stay = perm.last().is_some_and(|a| a + 1 == perm.len());
         if writes_strides && rows_stay && p.uses(x) == 1 && p.wanted(x).is_none() && p.wanted(y).is_none() {
-            let home = p.alloc(graph.dtype(y), &p.dims(y).to_vec(), Some(y));
+            let dims = p.dims(y).to_vec();
+            let home = p.alloc(graph.dtype(y), &dims, Some(y));
             let layout = home.layout.transpose_back(perm);
             p.want(x, Home { layout, value: Some(x), ..home });
         }
