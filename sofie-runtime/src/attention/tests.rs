@@ -102,7 +102,7 @@ fn check(a: &Attention, hide: impl Fn(usize) -> bool) {
                 let sum: f64 = scores.iter().map(|x| (x - max).exp()).sum();
                 for e in 0..width {
                     let [yb, yh, yl] = a.y;
-                    if a.guarded && !(sum > 0.0) {
+                    if a.guarded && (sum.is_nan() || sum == 0.0) {
                         continue;
                     }
                     want[b * yb + h * yh + l * yl + e] = scores
