@@ -39,4 +39,4 @@ pub use memory::{
     Arena, Cutter, LengthError, NOTHING, Nested, Packed, Span, Spans, Weights, bool_bytes, bools, bools_mut,
     flat, flat_mut, from_slice, nested, nested_mut, span,
 };
-pub use session::{DynSession, TensorInfo};
+pub use session::{DynSession, ShapeError, TensorInfo};

@@ -44,3 +44,16 @@ pub trait DynSession {
     /// When there is no such output.
     fn output_bytes(&self, i: usize) -> &[u8];
 }
+
+/// An input decides a shape, and decides it otherwise than the model declares. The outputs mean nothing; the session
+/// can be run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShapeError;
+
+impl core::fmt::Display for ShapeError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("an input decides a shape otherwise than the model declares it")
+    }
+}
+
+impl core::error::Error for ShapeError {}

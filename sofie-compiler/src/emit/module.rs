@@ -232,6 +232,7 @@ fn session(cx: &Context<'_>, plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tens
     let prepared_argument = prepared_parts(plan, quote!(&self.prepared,));
     let prepared_borrow = prepared_parts(plan, quote!(session_prepared: &self.prepared,));
     let make_outputs = make_outputs(plan, outputs);
+    let returned = returned(plan, quote!('_));
     let new_doc = format!(" A session of `{}` with memory of its own; weights are shared by all.", cx.path);
     quote! {
         /// A network with the memory that it computes in.
@@ -250,7 +251,7 @@ fn session(cx: &Context<'_>, plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tens
             }
 
             #[doc = #infer_doc]
-            pub fn infer(&mut self, #(#params),*) -> Outputs<'_> {
+            pub fn infer(&mut self, #(#params),*) -> #returned {
                 compute(&mut self.arena, #prepared_argument #(#flat),*);
                 outputs(&self.arena)
             }
@@ -273,6 +274,14 @@ fn session(cx: &Context<'_>, plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tens
     }
 }
 
+/// What a run returns: outputs, or where an input decides a shape, perhaps an error.
+fn returned(plan: &Plan, life: TokenStream) -> TokenStream {
+    match plan.check {
+        Some(_) => quote!(Result<Outputs<#life>, rt::ShapeError>),
+        None => quote!(Outputs<#life>),
+    }
+}
+
 fn make_outputs(plan: &Plan, outputs: &[Tensor<'_>]) -> TokenStream {
     let fields = outputs.iter().zip(&plan.outputs).map(|(t, (port, operand))| {
         let name = &t.name;
@@ -284,9 +293,22 @@ fn make_outputs(plan: &Plan, outputs: &[Tensor<'_>]) -> TokenStream {
             quote!(#name: rt::nested(arena.get(#span)))
         }
     });
+    let returned = returned(plan, quote!('_));
+    let made = match &plan.check {
+        None => quote!(Outputs { #(#fields),* }),
+        Some(operand) => {
+            let span = span(DType::U8, plan.operand_offset(operand), &[1]);
+            quote! {
+                match arena.get(#span) {
+                    [0] => Err(rt::ShapeError),
+                    _ => Ok(Outputs { #(#fields),* }),
+                }
+            }
+        }
+    };
     quote! {
-        fn outputs(arena: &rt::Arena) -> Outputs<'_> {
-            Outputs { #(#fields),* }
+        fn outputs(arena: &rt::Arena) -> #returned {
+            #made
         }
     }
 }
@@ -306,6 +328,7 @@ fn interface(plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tensor<'_>]) -> Toke
             quote!(rt::flat(self.#name))
         }
     });
+    let returned = returned(plan, quote!('s));
     let prepared_field = prepared_parts(plan, quote!(session_prepared: &'s rt::Arena,));
     let prepared_argument = prepared_parts(plan, quote!(self.session_prepared,));
     quote! {
@@ -325,7 +348,7 @@ fn interface(plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tensor<'_>]) -> Toke
 
         impl<'s> Inputs<'s> {
             /// Runs the network on what the inputs hold.
-            pub fn run(self) -> Outputs<'s> {
+            pub fn run(self) -> #returned {
                 compute(self.session_arena, #prepared_argument #(#flat),*);
                 outputs(self.session_arena)
             }
@@ -334,6 +357,14 @@ fn interface(plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tensor<'_>]) -> Toke
 }
 
 fn dynamic(plan: &Plan, inputs: &[Tensor<'_>]) -> TokenStream {
+    let run = match plan.check {
+        None => quote!(self.inputs().run();),
+        Some(_) => quote! {
+            if let Err(error) = self.inputs().run() {
+                panic!("{error}");
+            }
+        },
+    };
     let (offsets, _) = input_offsets(plan);
     let input_arms = inputs.iter().zip(&offsets).enumerate().map(|(i, (t, &at))| {
         let bytes = span(DType::U8, at, &[t.port.dims.iter().product::<usize>() * t.port.dtype.size()]);
@@ -364,7 +395,7 @@ fn dynamic(plan: &Plan, inputs: &[Tensor<'_>]) -> TokenStream {
             }
 
             fn run(&mut self) {
-                self.inputs().run();
+                #run
             }
 
             fn output_bytes(&self, i: usize) -> &[u8] {

@@ -43,6 +43,7 @@ mod reduce;
 mod resample;
 mod reshape;
 mod resize;
+mod resize_computed;
 mod runtime;
 mod sample;
 mod signal;

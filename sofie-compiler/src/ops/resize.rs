@@ -18,6 +18,19 @@ struct Axis {
 /// `Resize` of opset 10 and `Upsample`: scales alone, from the axis' first element on.
 pub(super) fn upsample(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "X")?;
+    let filter = match c.attrs.string_or("mode", "nearest")? {
+        "nearest" => Filter::Nearest(Nearest::Simple),
+        "linear" | "bilinear" => Filter::Linear,
+        other => return Err(Error::new(format!("mode {other:?} is not known"))),
+    };
+    let settings =
+        Settings { transform: Coordinates::Plain(Transform::Asymmetric), filter, ..Settings::default() };
+    let axes: Vec<_> = (0..c.rank(v)).collect();
+    if c.version() >= 9
+        && let Some(y) = super::resize_computed::resize(c, v, &axes, &settings, "stretch", 1)?
+    {
+        return Ok(vec![y]);
+    }
     let scales: Vec<f32> = if c.version() < 9 {
         let scales = c.attrs.floats("scales")?;
         c.attrs.require("scales", scales)?.to_vec()
@@ -25,30 +38,22 @@ pub(super) fn upsample(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         let scales = c.const_floats(1, "scales")?.ok_or_else(|| Error::new("input 1 (scales) is missing"))?;
         scales.into_iter().map(|s| s as f32).collect()
     };
-    let filter = match c.attrs.string_or("mode", "nearest")? {
-        "nearest" => Filter::Nearest(Nearest::Simple),
-        "linear" | "bilinear" => Filter::Linear,
-        other => return Err(Error::new(format!("mode {other:?} is not known"))),
-    };
-    let axes: Vec<_> = (0..c.rank(v)).collect();
     let axes = scaled(c, v, &axes, &scales)?;
-    let settings =
-        Settings { transform: Coordinates::Plain(Transform::Asymmetric), filter, ..Settings::default() };
     Ok(vec![resized(c, v, &axes, &settings)?])
 }
 
 /// What is the same on every axis.
-struct Settings {
-    transform: Coordinates,
-    filter: Filter,
-    antialias: bool,
-    exclude_outside: bool,
+pub(super) struct Settings {
+    pub transform: Coordinates,
+    pub filter: Filter,
+    pub antialias: bool,
+    pub exclude_outside: bool,
     /// What results whose place is outside hold.
-    extrapolation: Option<f32>,
+    pub extrapolation: Option<f32>,
 }
 
 #[derive(Clone, Copy)]
-enum Coordinates {
+pub(super) enum Coordinates {
     Plain(Transform),
     Crop,
 }
@@ -114,6 +119,9 @@ pub(super) fn resize(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     };
     let policy = c.attrs.string_or("keep_aspect_ratio_policy", "stretch")?;
     // An empty tensor stands for an operand that is left out, as opset 11 had it.
+    if let Some(y) = super::resize_computed::resize(c, v, &axes, &settings, policy, 2)? {
+        return Ok(vec![y]);
+    }
     let picked = |to: &[usize]| axes.iter().map(|&a| to.get(a).map(|&n| n as i64)).collect();
     let computed = match policy {
         // With these the sizes say more than the shape.

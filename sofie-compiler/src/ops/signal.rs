@@ -77,7 +77,8 @@ pub(super) fn dft(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
             if axis + 1 >= rank {
                 return Ok(None);
             }
-            let y = along(c, v, axis, inverse, onesided)?;
+            // An axis that the transform does not take is not the one.
+            let Ok(y) = along(c, v, axis, inverse, onesided) else { return Ok(None) };
             Ok((c.fixed(y, "a spectrum")? == to).then_some(y))
         })?;
         return Ok(chosen.into_iter().collect());

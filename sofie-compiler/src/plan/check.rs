@@ -48,6 +48,9 @@ pub fn check(graph: &Graph, plan: &Plan) -> Result<(), Invalid> {
             checker.write(operand).map_err(at)?;
         }
     }
+    if let Some(operand) = &plan.check {
+        checker.demand(operand)?;
+    }
     for (port, operand) in &plan.outputs {
         checker.demand(operand).map_err(|e| Invalid::new(format!("output {:?}: {e}", port.name)))?;
     }

@@ -8,6 +8,9 @@ use crate::ir::{Invalid, Tensor, Value};
 use sofie_infer_runtime::{DType, bf16, f16, map, recurrent};
 use std::time::{Duration, Instant};
 
+/// What a run says whose operands disagree with the shapes that the model declares.
+pub const DISAGREES: &str = "an operand disagrees with the shapes that the model declares";
+
 /// The outputs for the given inputs, in order.
 ///
 /// # Errors
@@ -41,6 +44,9 @@ pub fn profile(plan: &Plan, inputs: &[Tensor]) -> Result<(Vec<Tensor>, Vec<Durat
         memory.spent = Duration::ZERO;
         memory.step(step)?;
         times.push(memory.spent);
+    }
+    if plan.check.as_ref().is_some_and(|o| memory.bytes(o) == [0]) {
+        return Err(Invalid::new(DISAGREES));
     }
     let outputs = plan.outputs.iter().map(|(port, operand)| {
         Tensor::from_bytes(port.dtype, port.dims.clone(), memory.bytes(operand).to_vec())

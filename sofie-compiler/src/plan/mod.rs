@@ -126,6 +126,9 @@ pub struct Plan {
     pub inputs: Vec<Port>,
     /// The model's outputs and where they are after the last step: dense, in the arena.
     pub outputs: Vec<(Port, Operand)>,
+    /// The byte that says, after the last step, whether the operands agree with the shapes that the model declares;
+    /// without it they cannot disagree.
+    pub check: Option<Operand>,
     /// The steps, in order.
     pub steps: Vec<Step>,
     /// The arena's buffers.

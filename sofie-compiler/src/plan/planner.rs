@@ -6,7 +6,7 @@ use super::layout::Layout;
 use super::memory::{ALIGN, Live, lower_bound, place};
 use super::select::strided;
 use super::{Buffer, Operand, Plan, Port, Preparation, Root, Step, WeightImage};
-use crate::ir::{Graph, Invalid, Node, Op, Tensor, ValueId};
+use crate::ir::{CHECK, Graph, Invalid, Node, Op, Tensor, ValueId};
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::conv::Conv;
 use sofie_infer_runtime::copy::Copy;
@@ -332,6 +332,7 @@ impl<'g> Planner<'g> {
             outputs.push((port, home.operand()?.0));
         }
         let end = self.steps.len();
+        let is_check = |(port, _): &(Port, Operand)| port.name == CHECK;
         for (_, operand) in &outputs {
             if let Root::Buffer(b) = operand.root {
                 self.buffers[b].last = end;
@@ -358,7 +359,8 @@ impl<'g> Planner<'g> {
         };
         Ok(Plan {
             inputs: self.graph.inputs().iter().map(port).collect(),
-            outputs,
+            check: outputs.iter().find(|o| is_check(o)).map(|(_, operand)| operand.clone()),
+            outputs: outputs.into_iter().filter(|o| !is_check(o)).collect(),
             steps: self.steps,
             buffers: self.buffers,
             weights: self.weights,

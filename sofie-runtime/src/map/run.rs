@@ -9,7 +9,7 @@ use super::load::{Feed, Memory, Tile, load, store};
 use super::memory::{Dst, Src};
 use super::program::{Arg, INPUTS, SLOTS, in_f32, width};
 use super::spec::{LINE, MAX_LINES, Map, Run, Source, repeat_lines};
-use super::single;
+use super::{Scalar, single};
 use crate::DType;
 use crate::copy::RANK;
 use crate::simd::LANES;

@@ -6,7 +6,7 @@ use super::load::{Feed, Memory, Tile, load, store};
 use super::memory::Src;
 use super::program::{Arg, Code, width};
 use super::run::{Reach, reach, read, repeat};
-use super::spec::{BLOCK_BYTES, LINE, Map, Run, Source, repeat_lines};
+use super::spec::{LINE, Map, Run, Source, repeat_lines};
 use crate::DType;
 use crate::simd::LANES;
 
@@ -26,7 +26,7 @@ pub(super) unsafe fn run(map: &Map, out: *mut u8, slices: &[Src<'_>], memory: *m
         let ty = inst.code.result(inst.dtype);
         let here = out.wrapping_offset(out_at * ty.size() as isize);
         let last = i + 1 == insts.len() && in_place;
-        let dst = if last { here } else { memory.wrapping_add(inst.dst as usize * BLOCK_BYTES) };
+        let dst = if last { here } else { memory.wrapping_add(inst.dst as usize * plan.block_lines * LINE) };
         // SAFETY: the caller's promise; registers and operands hold `n` elements of the types that the program
         // was checked for.
         unsafe {
@@ -36,7 +36,7 @@ pub(super) unsafe fn run(map: &Map, out: *mut u8, slices: &[Src<'_>], memory: *m
             for (k, loc) in args.iter_mut().enumerate().take(inst.code.arity()).skip(1) {
                 *loc = block.locate(inst.args[k], inst.dtype);
             }
-            exec(inst.code, inst.dtype, Io { n, args, dst });
+            exec(inst.code, inst.dtype, &Io { n, args, dst });
             if i + 1 == insts.len() && !in_place {
                 store(Tile { spec, plan, rows: plan.rows }, result, dst, out, out_at);
             }
@@ -64,9 +64,10 @@ impl Block<'_> {
     unsafe fn locate(&mut self, arg: Arg, dtype: DType) -> Loc {
         let program = &self.map.spec().program;
         match arg {
-            Arg::Reg(r) => {
-                Loc { ptr: self.memory.wrapping_add(r as usize * BLOCK_BYTES), step: LANES * width(dtype) }
-            }
+            Arg::Reg(r) => Loc {
+                ptr: self.memory.wrapping_add(r as usize * self.map.plan.block_lines * LINE),
+                step: LANES * width(dtype),
+            },
             Arg::Const(c) => {
                 let before = &program.consts()[..c as usize];
                 let lines = before.iter().map(|x| repeat_lines(x.dtype)).sum::<usize>();

@@ -162,7 +162,10 @@ fn planned(graph: ir::Graph, inputs: &[ir::Tensor]) -> Result<Vec<ir::Tensor>, V
     let graph = passes::optimize(graph, None).map_err(|e| Verdict::CompileError(format!("passes: {e}")))?;
     let plan = plan::plan(&graph).map_err(|e| Verdict::Unsupported(format!("plan: {e}")))?;
     plan::check::check(&graph, &plan).map_err(|e| Verdict::CompileError(format!("checker: {e}")))?;
-    plan::execute::execute(&plan, inputs).map_err(|e| Verdict::CompileError(format!("execute: {e}")))
+    plan::execute::execute(&plan, inputs).map_err(|e| match e.to_string() {
+        why if why == plan::execute::DISAGREES => Verdict::Fail(why),
+        why => Verdict::CompileError(format!("execute: {why}")),
+    })
 }
 
 fn outputs(case: &Case, set: &Path, results: &[ir::Tensor]) -> Verdict {
