@@ -27,6 +27,9 @@ impl Op for Spread<'_> {
     fn run<S: Simd>(self, s: S) {
         let Spread { shape, band, planes, image, channels, x, to } = self;
         to.fill(0.0);
+        if channels.is_empty() {
+            return;
+        }
         let [x0, x1, x2] = shape.x;
         let origin = |i: usize| shape.low[i].wrapping_add(band.start[i] * shape.step[i]);
         let step = shape.step[2];
