@@ -39,10 +39,12 @@ impl Tile<'_> {
             return visit.run(start);
         }
         let last = end - 1;
+        // In registers: a visitor's stores might otherwise change them.
+        let (count, steps) = (self.dim(last) as isize, [strides[0][last], strides[1][last]]);
         let (mut at, mut coordinates) = (start, [0usize; RANK]);
         loop {
-            for r in 0..self.dim(last) as isize {
-                visit.run([at[0] + r * strides[0][last], at[1] + r * strides[1][last]]);
+            for r in 0..count {
+                visit.run([at[0] + r * steps[0], at[1] + r * steps[1]]);
             }
             let mut axis = last;
             loop {
@@ -129,21 +131,59 @@ pub(super) struct Memory {
     pub index: *const u8,
 }
 
+/// How far the index at a position moves a run.
+trait Moved: Copy {
+    /// # Safety
+    /// The index was checked to hold the position.
+    unsafe fn by(self, at: isize) -> isize;
+}
+
+/// Not at all.
+#[derive(Clone, Copy)]
+struct Still;
+
+impl Moved for Still {
+    #[inline(always)]
+    unsafe fn by(self, _: isize) -> isize {
+        0
+    }
+}
+
+/// Along an axis, by an index of that type.
+#[derive(Clone, Copy)]
+struct Along {
+    index: *const u8,
+    dtype: DType,
+    extent: usize,
+    step: isize,
+}
+
+impl Moved for Along {
+    #[inline(always)]
+    unsafe fn by(self, at: isize) -> isize {
+        // SAFETY: the caller's promise.
+        unsafe { lookup(self.index, self.dtype, at, self.extent) * self.step }
+    }
+}
+
 /// Collects an operand's runs of type `E`. Whoever makes it promises that the operand was checked against the
-/// memory, and a block's room at `y`.
-struct Collect<'a, S, E> {
+/// memory, and a block's room at `y`. Everything by value, so that the loop keeps it in registers.
+struct Collect<S, E, M> {
     s: S,
-    feed: &'a Feed<'a>,
+    run: Run,
+    moved: M,
+    data: *const E,
     n: usize,
     y: *mut E,
 }
 
-impl<S: Simd, E: Copy> Visit for Collect<'_, S, E> {
+impl<S: Simd, E: Copy, M: Moved> Visit for Collect<S, E, M> {
     #[inline(always)]
     fn run(&mut self, at: [isize; 2]) {
         // SAFETY: the walk is inside the slices, an index is checked as it is read.
         unsafe {
-            read_run(self.s, self.feed.access.run, self.n, self.feed.element(at).cast::<E>(), self.y);
+            let x = self.data.wrapping_offset(at[0] + self.moved.by(at[1]));
+            read_run(self.s, self.run, self.n, x, self.y);
             self.y = self.y.add(self.n);
         }
     }
@@ -180,12 +220,15 @@ impl<E: Copy> Op for Collecting<'_, E> {
 #[inline(always)]
 unsafe fn collect_with<S: Simd, E: Copy>(s: S, tile: Tile<'_>, feed: &Feed<'_>, at: [isize; 2], y: *mut E) {
     let axis = feed.access.run_axis as usize;
-    let index_strides = match &feed.operand.source {
-        Source::Indexed { index_strides, .. } => index_strides,
-        _ => &[0; RANK],
-    };
-    let visit = Collect { s, feed, n: tile.run_len(axis), y };
-    tile.runs(axis, [&feed.operand.strides, index_strides], at, visit);
+    let (run, n, data) = (feed.access.run, tile.run_len(axis), feed.memory.data.cast());
+    let strides = &feed.operand.strides;
+    match &feed.operand.source {
+        Source::Indexed { index_strides, index_type, extent, step, .. } => {
+            let along = Along { index: feed.memory.index, dtype: *index_type, extent: *extent, step: *step };
+            tile.runs(axis, [strides, index_strides], at, Collect { s, run, moved: along, data, n, y });
+        }
+        _ => tile.runs(axis, [strides, &[0; RANK]], at, Collect { s, run, moved: Still, data, n, y }),
+    }
 }
 
 /// An operand, how its blocks lie in memory, and the memory.

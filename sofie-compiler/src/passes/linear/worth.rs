@@ -9,10 +9,13 @@ use std::collections::BTreeMap;
 
 /// Nanoseconds of a multiplication and addition (a core here makes 57 of them a nanosecond).
 const MULTIPLY: f64 = 0.018;
-/// Nanoseconds an element of a term that is added to a result: read where an index says, added, stored.
-const ADD: f64 = 0.08;
+/// Nanoseconds an element of a term that is added to a result: read where an index says, added, stored
+/// (measured, as those below, on the maps and gathers of ParticleNet).
+const ADD: f64 = 0.15;
 /// Nanoseconds an element of rows that are collected before they are multiplied.
 const COLLECT: f64 = 0.1;
+/// Nanoseconds a row of those, however short.
+const ROW: f64 = 6.0;
 /// Nanoseconds of one step more.
 const STEP: f64 = 150.0;
 /// How much larger the products that are subtracted may be than the products that were there before.
@@ -67,7 +70,8 @@ fn pays(g: &Graph, uses: &Uses, p: &Product, groups: &[Group], m: usize, n: usiz
     }
     let (m, n) = (m as f64, n as f64);
     let k = rows(g.shape(p.x)).map_or(0, |(_, k)| k) as f64;
-    let collected = if uses.count(p.x) == 1 && g.constant(p.x).is_none() { m * k * COLLECT } else { 0.0 };
+    let once = uses.count(p.x) == 1 && g.constant(p.x).is_none();
+    let collected = if once { m * (k * COLLECT + ROW) } else { 0.0 };
     let before = m * k * n * MULTIPLY + collected;
     let (mut after, mut kept) = (0.0, 0);
     for o in groups {
@@ -81,7 +85,7 @@ fn pays(g: &Graph, uses: &Uses, p: &Product, groups: &[Group], m: usize, n: usiz
         }
     }
     if kept > 1 {
-        after += m * k * COLLECT;
+        after += m * (k * COLLECT + ROW);
     }
     after + STEP < before
 }
