@@ -165,7 +165,9 @@ impl<const P: usize, const K: usize, const S: usize, const PART: bool> Op for Ti
                         // What wraps around is outside and not read.
                         let row = row0.wrapping_mul(w.x[1]).wrapping_add(row1).wrapping_mul(w.x[2]);
                         let at = |column: usize| {
-                            place.x.wrapping_add(row.wrapping_add(column).wrapping_mul(ldx).wrapping_add(first))
+                            place
+                                .x
+                                .wrapping_add(row.wrapping_add(column).wrapping_mul(ldx).wrapping_add(first))
                         };
                         if K != 0 {
                             let columns = if inside { columns } else { 0 };
@@ -194,13 +196,9 @@ impl<const P: usize, const K: usize, const S: usize, const PART: bool> Op for Ti
                                 let tap = s.load_ptr(weights);
                                 weights = weights.add(LANES);
                                 for (p, acc) in acc.iter_mut().enumerate() {
-                                    let column =
-                                        start[2].wrapping_add(p * w.strides[2] + k * w.dilations[2]);
-                                    let from = if inside && column < w.x[2] {
-                                        at(column)
-                                    } else {
-                                        ZEROS.as_ptr()
-                                    };
+                                    let column = start[2].wrapping_add(p * w.strides[2] + k * w.dilations[2]);
+                                    let from =
+                                        if inside && column < w.x[2] { at(column) } else { ZEROS.as_ptr() };
                                     *acc = s.mul_add(read(from), tap, *acc);
                                 }
                             }

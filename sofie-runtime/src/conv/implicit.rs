@@ -209,7 +209,13 @@ fn slide(conv: &Conv, sliding: Sliding, o: Operands, scratch: &mut [f32]) {
                 act: conv.act,
             };
             let row = (plane * w.y[1] + at[1]) * w.y[2] + at[2];
-            product.run(&mut o.y[row * conv.ldy..], from, o.w, o.bias, super::from(o.residual, row * conv.ldr));
+            product.run(
+                &mut o.y[row * conv.ldy..],
+                from,
+                o.w,
+                o.bias,
+                super::from(o.residual, row * conv.ldr),
+            );
             first += band;
         }
     }

@@ -172,14 +172,7 @@ impl Conv {
 /// An estimate, in cycles of a core that does one vector of products in each, of products of matrices whose rows
 /// are `pixels` pixels, `segments` pieces each (0 where they are one): a tile of 12 rows costs about 100 cycles
 /// and 3 for each pointer.
-const fn direct_cost(
-    pixels: usize,
-    taps: usize,
-    segments: usize,
-    c: usize,
-    m: usize,
-    group: usize,
-) -> usize {
+const fn direct_cost(pixels: usize, taps: usize, segments: usize, c: usize, m: usize, group: usize) -> usize {
     let tiles = pixels.div_ceil(12);
     group * (pixels * taps * c * m.div_ceil(NR) + tiles * (100 + 36 * segments))
 }

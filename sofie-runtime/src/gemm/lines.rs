@@ -42,7 +42,8 @@ impl GemmLines {
         if self.lines == 0 || self.rows == 0 {
             return;
         }
-        let (m, k) = (self.lines * self.rows, self.pieces.iter().map(|p| p.0).product::<usize>() * self.piece);
+        let (m, k) =
+            (self.lines * self.rows, self.pieces.iter().map(|p| p.0).product::<usize>() * self.piece);
         let (ldc, ldr) = (self.ldc.0, self.ldr.0);
         let gemm = Gemm { m, k, n: self.n, lda: k, ldc, ldr, act: self.act, init: Init::Bias };
         let lines = Lines { count: self.lines, ldc: self.ldc.1, ldr: self.ldr.1 };

@@ -47,7 +47,8 @@ impl Op for Spread<'_> {
                     // Elements of the phase before the first pixel.
                     let before = if (at as isize) < 0 { at.wrapping_neg().div_ceil(step) } else { 0 };
                     let first = at.wrapping_add(before * step);
-                    let count = x2.saturating_sub(first).div_ceil(step).min(planes.rows[2].saturating_sub(before));
+                    let count =
+                        x2.saturating_sub(first).div_ceil(step).min(planes.rows[2].saturating_sub(before));
                     if count == 0 {
                         continue;
                     }
@@ -63,7 +64,15 @@ impl Op for Spread<'_> {
 
 /// `pixels` pixels of `channels` channels, `stride` floats apart, to planes that lie `plane` apart.
 #[inline(always)]
-fn spread<S: Simd>(s: S, x: &[f32], stride: usize, pixels: usize, channels: usize, to: &mut [f32], plane: usize) {
+fn spread<S: Simd>(
+    s: S,
+    x: &[f32],
+    stride: usize,
+    pixels: usize,
+    channels: usize,
+    to: &mut [f32],
+    plane: usize,
+) {
     if channels == 0 {
         return;
     }
@@ -225,8 +234,7 @@ impl Pixels<'_> {
             unsafe {
                 if filters < TRANSPOSED {
                     for filter in 0..filters {
-                        let mut v =
-                            s.load_masked_ptr(from.add(filter * line + pixel), inside, s.zero());
+                        let mut v = s.load_masked_ptr(from.add(filter * line + pixel), inside, s.zero());
                         let to = to.add(pixel * stride + filter);
                         if let Some((r, stride)) = residual {
                             let r = r.as_ptr().add(pixel * stride + filter);

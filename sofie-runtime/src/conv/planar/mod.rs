@@ -339,7 +339,12 @@ struct Job<'a, 'o, 'y> {
 }
 
 /// Spreads each band's planes out and calls `f` for each number of groups that are computed at once.
-fn for_each_band(shape: &Shape, o: &mut Operands, scratch: &mut [f32], mut f: impl FnMut(Band, Planes, &mut Job)) {
+fn for_each_band(
+    shape: &Shape,
+    o: &mut Operands,
+    scratch: &mut [f32],
+    mut f: impl FnMut(Band, Planes, &mut Job),
+) {
     let (axis, whole) = (shape.band_axis(), shape.band());
     let c = shape.c / shape.group;
     for image in 0..shape.batch {
@@ -352,7 +357,15 @@ fn for_each_band(shape: &Shape, o: &mut Operands, scratch: &mut [f32], mut f: im
             while group < shape.group {
                 let groups = shape.groups().min(shape.group - group);
                 let (x, results) = scratch.split_at_mut(planes.plane * groups * c + LANES);
-                dispatch(Spread { shape, band: &band, planes: &planes, image, channels: group * c..(group + groups) * c, x: o.x, to: x });
+                dispatch(Spread {
+                    shape,
+                    band: &band,
+                    planes: &planes,
+                    image,
+                    channels: group * c..(group + groups) * c,
+                    x: o.x,
+                    to: x,
+                });
                 f(band, planes, &mut Job { shape, band, planes, o, image, group, groups, x, results });
                 group += groups;
             }
