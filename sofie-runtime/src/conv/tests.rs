@@ -218,6 +218,45 @@ fn layers_that_fill_blocks() {
     }
 }
 
+#[test]
+fn each_shape_has_its_algorithm() {
+    let image = |x: usize, k: usize, s: usize| {
+        window([[1, 1, 1, 1, 0, 0], [x, k, s, 1, k / 2, k / 2], [x, k, s, 1, k / 2, k / 2]])
+    };
+    let algo = |window, c, m, group| Conv::new(1, window, c, m, group).algo;
+    assert_eq!(algo(image(14, 3, 1), 96, 96, 96), Algo::Depthwise);
+    assert_eq!(algo(image(14, 7, 1), 20, 20, 20), Algo::Depthwise);
+    assert_eq!(algo(image(28, 3, 1), 32, 64, 32), Algo::Planar, "a channel multiplier");
+    assert_eq!(algo(image(56, 3, 1), 128, 128, 32), Algo::Planar, "four filters a group");
+    assert_eq!(algo(image(28, 5, 1), 1, 6, 1), Algo::Planar);
+    assert_eq!(algo(image(32, 3, 1), 16, 1, 1), Algo::Planar);
+    assert_eq!(algo(image(56, 3, 2), 64, 128, 1), Algo::Implicit);
+    assert_eq!(algo(image(224, 7, 2), 3, 64, 1), Algo::Implicit);
+    assert_eq!(algo(image(56, 1, 1), 64, 64, 1), Algo::Pointwise);
+    let up = |c, m, group| {
+        let window = Window::new(&[8, 8, 12], &[16, 16, 24], &[2; 3], &[2; 3], &[1; 3], &[0; 3]);
+        ConvTranspose::new(1, window, c, m, group).algo
+    };
+    assert_eq!(up(12, 6, 2), Algo::Planar);
+    assert_eq!(up(64, 32, 1), Algo::Implicit);
+}
+
+/// Bands, phases of strides and dilations, windows that slide along lines of slices.
+#[test]
+fn images_of_several_bands() {
+    for (axes, c, m, group) in [
+        ([[9, 3, 1, 1, 1, 1], [40, 3, 1, 1, 1, 1], [44, 3, 1, 1, 1, 1]], 3, 1, 1),
+        ([[1, 1, 1, 1, 0, 0], [130, 5, 2, 1, 2, 2], [130, 5, 3, 2, 2, 2]], 12, 12, 4),
+        ([[1, 1, 1, 1, 0, 0], [120, 3, 2, 2, 2, 2], [100, 3, 2, 1, 1, 1]], 4, 20, 1),
+        ([[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 0, 0], [9000, 9, 2, 1, 4, 4]], 2, 18, 1),
+        ([[3, 2, 1, 1, 0, 0], [30, 3, 1, 1, 0, 0], [31, 3, 1, 1, 0, 0]], 2, 17, 1),
+    ] {
+        let conv = Conv { act: Act::Relu, ..Conv::new(2, window(axes), c, m, group) };
+        check(&Case { conv: Conv { ldx: c + 1, ..conv.clone() }, bias: true, residual: true }, &seed());
+        check(&Case { conv, bias: true, residual: false }, &seed());
+    }
+}
+
 /// Multiples of 1/32 make sums that are exact in `f32`, so all types agree but for the last rounding.
 #[test]
 fn other_types_round_once() {

@@ -109,6 +109,10 @@ impl Window {
     #[inline(always)]
     pub(crate) const fn taps_inside(&self, i: usize, at: usize) -> (usize, usize) {
         let (start, dilation, pad) = (at * self.strides[i], self.dilations[i], self.pads_begin[i]);
+        if start >= pad && self.kernel[i] != 0 && start - pad + (self.kernel[i] - 1) * dilation < self.x[i] {
+            // All of them, without a division.
+            return (0, self.kernel[i]);
+        }
         let first = if start < pad { (pad - start).div_ceil(dilation) } else { 0 };
         let room = (self.x[i] + pad).saturating_sub(start).div_ceil(dilation);
         let end = if room < self.kernel[i] { room } else { self.kernel[i] };

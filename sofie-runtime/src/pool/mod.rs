@@ -54,8 +54,17 @@ pub(crate) struct Inside {
     pub taps: [(usize, usize); 3],
     /// The element of x, per axis, that tap 0 sees; wraps around below 0.
     pub start: [usize; 3],
-    /// What the sum is divided by.
-    pub count: usize,
+    /// Elements that count, per axis.
+    counts: [usize; 3],
+}
+
+impl Inside {
+    /// What the sum is divided by: a sum of nothing is 0 whatever it is divided by.
+    #[inline(always)]
+    pub(crate) fn count(&self) -> usize {
+        let [a, b, c] = self.counts;
+        (a * b * c).max(1)
+    }
 }
 
 impl Pool {
@@ -83,22 +92,28 @@ impl Pool {
     /// The taps of the window at `pixel` that count.
     #[inline(always)]
     pub(crate) fn inside(&self, pixel: &Pixel) -> Inside {
-        let w = &self.window;
-        let (mut taps, mut start, mut count) = ([(0, 0); 3], [0; 3], 1);
+        let mut inside = Inside { taps: [(0, 0); 3], start: [0; 3], counts: [0; 3] };
         for i in 0..3 {
-            taps[i] = w.taps_inside(i, pixel.at[i]);
-            start[i] = (pixel.at[i] * w.strides[i]).wrapping_sub(w.pads_begin[i]);
-            count *= match self.kind {
-                PoolKind::AverageWithPads => {
-                    let end = w.x[i] + w.pads_begin[i] + self.pads_end[i];
-                    let room = end.saturating_sub(pixel.at[i] * w.strides[i]).div_ceil(w.dilations[i]);
-                    room.min(w.kernel[i])
-                }
-                _ => taps[i].1 - taps[i].0,
-            };
+            self.enter(&mut inside, i, pixel.at[i]);
         }
-        // A sum of nothing is 0 whatever it is divided by.
-        Inside { taps, start, count: count.max(1) }
+        inside
+    }
+
+    /// Says what of axis `i` counts in the window at `at`.
+    #[inline(always)]
+    fn enter(&self, inside: &mut Inside, i: usize, at: usize) {
+        let w = &self.window;
+        let taps = w.taps_inside(i, at);
+        inside.taps[i] = taps;
+        inside.start[i] = (at * w.strides[i]).wrapping_sub(w.pads_begin[i]);
+        inside.counts[i] = match self.kind {
+            PoolKind::AverageWithPads => {
+                let end = w.x[i] + w.pads_begin[i] + self.pads_end[i];
+                let room = end.saturating_sub(at * w.strides[i]).div_ceil(w.dilations[i]);
+                room.min(w.kernel[i])
+            }
+            _ => taps.1 - taps.0,
+        };
     }
 
     /// The row of x that a tap inside the tensor sees.
@@ -128,32 +143,56 @@ impl Op for Windows<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Windows { pool, y, x } = self;
+        match self.pool.kind {
+            PoolKind::Max => s.outline(KindOf::<true>(self)),
+            _ => s.outline(KindOf::<false>(self)),
+        }
+    }
+}
+
+/// Windows of one kind: their maximum, or an average.
+struct KindOf<'a, const MAX: bool>(Windows<'a>);
+
+impl<const MAX: bool> Op for KindOf<'_, MAX> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Windows { pool, y, x } = self.0;
         let rows = pool.batch * pool.window.y_pixels();
         if rows == 0 || pool.c == 0 {
             return;
         }
         let mut pixel = Pixel::of_row(0, &pool.window.y);
+        let mut inside = pool.inside(&pixel);
         for row in 0..rows {
-            let inside = pool.inside(&pixel);
+            if pixel.at[2] == 0 {
+                inside = pool.inside(&pixel);
+            } else {
+                // The rest is that of the line.
+                pool.enter(&mut inside, 2, pixel.at[2]);
+            }
             let y = &mut y[row * pool.ldy..][..pool.c];
             let mut first = 0;
             while first + WIDE * LANES <= pool.c {
-                window::<S, WIDE>(s, pool, &pixel, &inside, y, x, first);
+                window::<S, WIDE, MAX, false>(s, pool, &pixel, &inside, y, x, first);
                 first += WIDE * LANES;
             }
-            while first < pool.c {
-                window::<S, 1>(s, pool, &pixel, &inside, y, x, first);
+            while first + LANES <= pool.c {
+                window::<S, 1, MAX, false>(s, pool, &pixel, &inside, y, x, first);
                 first += LANES;
+            }
+            if first < pool.c {
+                window::<S, 1, MAX, true>(s, pool, &pixel, &inside, y, x, first);
             }
             pixel.advance(&pool.window.y);
         }
     }
 }
 
-/// One window over up to `V` vectors of channels from `first` on.
+/// One window over `V` vectors of channels from `first` on, the last of them with fewer lanes if `PART`.
 #[inline(always)]
-fn window<S: Simd, const V: usize>(
+fn window<S: Simd, const V: usize, const MAX: bool, const PART: bool>(
     s: S,
     pool: &Pool,
     pixel: &Pixel,
@@ -164,30 +203,34 @@ fn window<S: Simd, const V: usize>(
 ) {
     let channels = (y.len() - first).min(V * LANES);
     let mask = s.mask_first(channels - (V - 1) * LANES);
-    let is_max = pool.kind == PoolKind::Max;
-    let mut acc = [s.splat(if is_max { f32::NEG_INFINITY } else { 0.0 }); V];
+    let step = pool.window.dilations[2] * pool.ldx;
+    let mut acc = [s.splat(if MAX { f32::NEG_INFINITY } else { 0.0 }); V];
     let [(a0, a1), (b0, b1), (c0, c1)] = inside.taps;
     for a in a0..a1 {
         for b in b0..b1 {
-            for c in c0..c1 {
-                let from = pool.row(pixel.image, inside, [a, b, c]) * pool.ldx + first;
+            if c0 == c1 {
+                continue;
+            }
+            let mut from = pool.row(pixel.image, inside, [a, b, c0]) * pool.ldx + first;
+            for _ in c0..c1 {
                 let x = x[from..][..channels].as_ptr();
+                from += step;
                 for (v, acc) in acc.iter_mut().enumerate() {
                     // SAFETY: the slice has `channels` elements; lanes of the last vector past it are masked.
                     let x = unsafe {
-                        if v + 1 < V {
+                        if !PART || v + 1 < V {
                             s.load_ptr(x.add(v * LANES))
                         } else {
                             s.load_masked_ptr(x.add(v * LANES), mask, s.zero())
                         }
                     };
-                    *acc = if is_max { s.max(*acc, x) } else { s.add(*acc, x) };
+                    *acc = if MAX { s.max(*acc, x) } else { s.add(*acc, x) };
                 }
             }
         }
     }
-    if !is_max {
-        let count = s.splat(inside.count as f32);
+    if !MAX {
+        let count = s.splat(inside.count() as f32);
         for acc in &mut acc {
             *acc = s.div(*acc, count);
         }
@@ -196,7 +239,7 @@ fn window<S: Simd, const V: usize>(
     for (v, &acc) in acc.iter().enumerate() {
         // SAFETY: as above.
         unsafe {
-            if v + 1 < V {
+            if !PART || v + 1 < V {
                 s.store_ptr(acc, y.add(v * LANES));
             } else {
                 s.store_masked_ptr(acc, y.add(v * LANES), mask);

@@ -54,7 +54,7 @@ fn windows<T: Arithmetic>(pool: &Pool, y: &mut [T], x: &[T]) {
             }
             y[row * pool.ldy + ch] = match pool.kind {
                 PoolKind::Max => largest,
-                _ => T::narrow(T::divide(sum, inside.count)),
+                _ => T::narrow(T::divide(sum, inside.count())),
             };
         }
     }
