@@ -184,13 +184,16 @@ plain! {
     LinearAttention {
         batch, steps, heads, groups, keys, values, scale, past, decay, decay_by_key, beta, beta_shared,
     }
+    Positions { len, capacity }
     PoolMax { outer, image, kernel, windows, strides, dilations, pads, column_major }
     Product { batch, a_batch, b_batch, m, k, n, a_row, a_column, b_row, b_column }
     RecurrentPlain { cell, steps, batch, input, hidden, reverse, clip, lens, h0, c0, peepholes }
     RoiAlign { rois, batch, channels, image, result, sampling, scale, half_pixel, max }
     RoiPool { rois, batch, channels, image, result, scale }
     Scan { product, exclusive, reverse, outer, n, inner }
+    Suppression { batch, classes, boxes, capacity, centres, threshold }
     TfIdf { rows, extent, columns, pool, grams, skips }
+    Unique { outer, n, inner, sorted, capacity }
     Trees { rows, features, targets, aggregate }
 }
 

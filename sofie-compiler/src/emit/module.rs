@@ -274,6 +274,12 @@ fn session(cx: &Context<'_>, plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tens
     }
 }
 
+/// The field that says how many elements an output has along an axis.
+fn extent_field(outputs: &[Tensor<'_>], output: usize, axis: usize) -> Ident {
+    let name = outputs.get(output).map(|t| t.name.to_string()).unwrap_or_default();
+    format_ident!("{}_extent_{axis}", name.trim_start_matches("r#"))
+}
+
 /// What a run returns: outputs, or where an input decides a shape, perhaps an error.
 fn returned(plan: &Plan, life: TokenStream) -> TokenStream {
     match plan.check {
@@ -293,6 +299,11 @@ fn make_outputs(plan: &Plan, outputs: &[Tensor<'_>]) -> TokenStream {
             quote!(#name: rt::nested(arena.get(#span)))
         }
     });
+    let fields = fields.chain(plan.extents.iter().map(|(i, axis, operand)| {
+        let name = extent_field(outputs, *i, *axis);
+        let span = span(DType::I64, plan.operand_offset(operand), &[1]);
+        quote!(#name: arena.get(#span)[0] as usize)
+    }));
     let returned = returned(plan, quote!('_));
     let made = match &plan.check {
         None => quote!(Outputs { #(#fields),* }),
@@ -320,6 +331,11 @@ fn interface(plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tensor<'_>]) -> Toke
     };
     let input_fields = inputs.iter().map(|t| field(t, quote!(&'s mut)));
     let output_fields = outputs.iter().map(|t| field(t, quote!(&'s)));
+    let output_fields = output_fields.chain(plan.extents.iter().map(|(i, axis, _)| {
+        let name = extent_field(outputs, *i, *axis);
+        let doc = format!("How many elements `{}` has along axis {axis}; what is behind them means nothing.", outputs[*i].name);
+        quote! { #[doc = #doc] pub #name: usize, }
+    }));
     let flat = inputs.iter().map(|t| {
         let name = &t.name;
         if t.port.dtype == DType::Bool {

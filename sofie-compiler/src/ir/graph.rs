@@ -8,6 +8,18 @@ use std::sync::Arc;
 /// shapes that the file declares. Where it is false, the other outputs mean nothing.
 pub const CHECK: &str = "\0check";
 
+/// The name of an output that is none of the model: how many elements output `output` has along `axis` (i64), of which
+/// its shape is the most that there can be.
+pub fn extent_port(output: usize, axis: usize) -> String {
+    format!("\0extent {output} {axis}")
+}
+
+/// The output and axis of an [`extent_port`].
+pub fn extent_of(name: &str) -> Option<(usize, usize)> {
+    let (output, axis) = name.strip_prefix("\0extent ")?.split_once(' ')?;
+    Some((output.parse().ok()?, axis.parse().ok()?))
+}
+
 /// A value of a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ValueId(pub(super) u32);

@@ -154,6 +154,18 @@ impl Tensor {
         self.bytes.chunks_exact(size).all(|e| e == first).then(|| self.get(0))
     }
 
+    /// The first `n` slices along an axis; all where there are not as many.
+    pub fn cut(&self, axis: usize, n: usize) -> Tensor {
+        let outer: usize = self.dims[..axis].iter().product();
+        let row = self.dims[axis + 1..].iter().product::<usize>() * self.dtype.size();
+        let n = n.min(self.dims[axis]);
+        let rows = self.bytes.chunks(self.dims[axis].max(1) * row.max(1)).take(outer);
+        let bytes: Vec<u8> = rows.flat_map(|r| r[..n * row].iter().copied()).collect();
+        let mut dims = self.dims.clone();
+        dims[axis] = n;
+        Tensor { dtype: self.dtype, dims, bytes: bytes.into() }
+    }
+
     /// The same elements under other extents of the same product.
     ///
     /// # Panics

@@ -19,6 +19,8 @@ pub struct Ctx<'n, 'b> {
     pub operands: Vec<Option<Operand>>,
     /// Bools of rank 0 that have to hold when the network runs.
     pub checks: &'b mut Vec<ValueId>,
+    /// Values of which only so many elements (i64, rank 0) along an axis are there.
+    pub open: &'b mut Vec<(ValueId, usize, ValueId)>,
     /// The extents that the file declares of the node's outputs, as far as it does.
     pub declared: Vec<Option<Shape>>,
 }
@@ -38,6 +40,28 @@ impl Ctx<'_, '_> {
     /// Makes the run fail where `holds`, a bool of rank 0, is false.
     pub fn check(&mut self, holds: ValueId) {
         self.checks.push(holds);
+    }
+
+    /// The extent of output `output` along `axis` that a kernel is to write: what the file declares, which `count`, known
+    /// at run time, is checked against later; or at most `most`.
+    pub fn capacity(&self, output: usize, axis: usize, most: usize) -> usize {
+        let declared = self.declared.get(output).cloned().flatten().and_then(|s| s.fixed());
+        declared.and_then(|s| s.get(axis).copied()).unwrap_or(most)
+    }
+
+    /// Says that `v`, output `output`, has `count` (i64, one element) elements along `axis`: as many as declared, or the
+    /// run fails; or else as many as there are.
+    pub fn counted(&mut self, v: ValueId, output: usize, axis: usize, count: ValueId) -> Result<()> {
+        let count = self.reshape(count, &[])?;
+        if self.declared.get(output).cloned().flatten().is_some() {
+            let n = self.shape(v)[axis].fixed().unwrap_or(-1);
+            let e = super::expr::x().eq(Expr::Typed(n.into()));
+            let holds = self.map(e, &[count])?;
+            self.check(holds);
+        } else {
+            self.open.push((v, axis, count));
+        }
+        Ok(())
     }
 
     /// Whether somebody reads output `i`.

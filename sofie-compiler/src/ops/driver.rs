@@ -56,6 +56,7 @@ pub(super) fn lower_graph(graph: &onnx::Graph, dims: &DimValues) -> Result<ir::G
         values: HashMap::new(),
         errors: Errors::new(),
         checks: Vec::new(),
+        open: Vec::new(),
     };
     driver.inputs(dims);
     for node in &graph.nodes {
@@ -79,6 +80,7 @@ pub(super) struct Driver<'m> {
     values: HashMap<TensorName, Operand>,
     errors: Errors,
     checks: Vec<ValueId>,
+    open: Vec<(ValueId, usize, ValueId)>,
 }
 
 impl<'m> Driver<'m> {
@@ -137,13 +139,22 @@ impl<'m> Driver<'m> {
         if operands.contains(&Some(Operand::Poisoned)) {
             return Ok(Vec::new());
         }
+        for (name, operand) in node.inputs.iter().zip(&operands) {
+            if let (Some(name), Some(Operand::Value(v))) = (name, operand)
+                && self.open.iter().any(|(open, ..)| open == v)
+            {
+                return Err(Error::new("how many elements this tensor has is only known at run time")
+                    .help("declare its shape in the file, or make it an output of the model and go on from there")
+                    .at_tensor(&**name));
+            }
+        }
         self.b.set_origin(&[origin(node)]);
         if let Lowering::Control(control) = operator.lower {
             return super::control::lower(self, control, node, operands);
         }
         let declared = node.outputs.iter().map(|n| n.as_ref().and_then(|n| self.declared(n))).collect();
-        let (b, checks) = (&mut self.b, &mut self.checks);
-        let mut ctx = Ctx { b, node, attrs: node.attrs(), operands, checks, declared };
+        let (b, checks, open) = (&mut self.b, &mut self.checks, &mut self.open);
+        let mut ctx = Ctx { b, node, attrs: node.attrs(), operands, checks, open, declared };
         if ctx.version() < 6 {
             // A hint to the memory planners of 2017.
             ctx.attrs.ignore(&["consumed_inputs"]);
@@ -239,6 +250,12 @@ impl<'m> Driver<'m> {
                 }
                 Some(Operand::Extents(e)) => self.errors.push(e.refused().at_tensor(&*info.name)),
                 Some(Operand::Poisoned) | None => {}
+            }
+        }
+        let open: Vec<_> = self.b.graph().outputs().iter().map(|o| o.value).enumerate().collect();
+        for (i, v) in open {
+            for (_, axis, count) in self.open.iter().filter(|(open, ..)| *open == v) {
+                self.b.output(&ir::extent_port(i, *axis), *count);
             }
         }
         let checks = self.checks();

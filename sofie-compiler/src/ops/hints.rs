@@ -54,6 +54,7 @@ pub(super) fn hints(graph: &onnx::Graph, dims: &BTreeMap<String, u64>) -> HashMa
     let ports = graph.outputs.iter().chain(&graph.inputs).map(|v| (&v.name, &v.ty));
     known.extend(inside.chain(ports).filter_map(|(name, ty)| Some((name.clone(), shape(ty)?))));
     let scalars = scalars(graph, &known);
+    let roots = roots(graph, &scalars);
     for node in graph.nodes.iter().rev() {
         let (op, [Some(y), ..]) = (node.op_type.as_str(), &node.outputs[..]) else { continue };
         let Some(shape) = known.get(y).cloned() else { continue };
@@ -65,6 +66,11 @@ pub(super) fn hints(graph: &onnx::Graph, dims: &BTreeMap<String, u64>) -> HashMa
                 match (scalars.contains(a), scalars.contains(b)) {
                     (_, true) => a,
                     (true, false) => b,
+                    // Both have the shape of what both were made of, and so has the result.
+                    _ if root(&roots, a) == root(&roots, b) => {
+                        known.entry(b.clone()).or_insert_with(|| shape.clone());
+                        a
+                    }
                     _ => continue,
                 }
             }
@@ -73,6 +79,33 @@ pub(super) fn hints(graph: &onnx::Graph, dims: &BTreeMap<String, u64>) -> HashMa
         known.entry(same.clone()).or_insert(shape);
     }
     known
+}
+
+/// For tensors that have the shape of another one, that one.
+fn roots(graph: &onnx::Graph, scalars: &HashSet<TensorName>) -> HashMap<TensorName, TensorName> {
+    let mut roots = HashMap::new();
+    for node in graph.nodes.iter().filter(|n| n.domain.is_empty()) {
+        let (op, Some(Some(y))) = (node.op_type.as_str(), node.outputs.first()) else { continue };
+        let of = match &node.inputs[..] {
+            [Some(x), ..] if KEEPING.contains(&op) => x,
+            [Some(a), Some(b)] if node.version >= 7 && BROADCASTING.contains(&op) => {
+                match (scalars.contains(a), scalars.contains(b)) {
+                    (_, true) => a,
+                    (true, false) => b,
+                    _ if root(&roots, a) == root(&roots, b) => a,
+                    _ => continue,
+                }
+            }
+            _ => continue,
+        };
+        let of = root(&roots, of).clone();
+        roots.insert(y.clone(), of);
+    }
+    roots
+}
+
+fn root<'a>(roots: &'a HashMap<TensorName, TensorName>, name: &'a TensorName) -> &'a TensorName {
+    roots.get(name).unwrap_or(name)
 }
 
 /// Tensors of rank 0.

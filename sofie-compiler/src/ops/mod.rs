@@ -47,6 +47,7 @@ mod resize_computed;
 mod runtime;
 mod sample;
 mod signal;
+mod select;
 mod slice;
 mod softmax;
 mod state_space;
@@ -329,6 +330,11 @@ pub static OPERATORS: &[Operator] = &[
     op("Scatter", 9, gather::scatter_elements).until(10),
     op("ScatterElements", 11, gather::scatter_elements),
     op("ScatterND", 11, gather::scatter_nd),
+    // Elements by their values.
+    op("Compress", 9, select::compress),
+    op("NonMaxSuppression", 10, select::suppression),
+    op("NonZero", 9, select::non_zero),
+    op("Unique", 11, select::unique),
     // Models of tables.
     ml("ArrayFeatureExtractor", ml::array_features),
     ml("Binarizer", ml::binarizer),

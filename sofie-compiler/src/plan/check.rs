@@ -48,7 +48,7 @@ pub fn check(graph: &Graph, plan: &Plan) -> Result<(), Invalid> {
             checker.write(operand).map_err(at)?;
         }
     }
-    if let Some(operand) = &plan.check {
+    for operand in plan.check.iter().chain(plan.extents.iter().map(|(_, _, o)| o)) {
         checker.demand(operand)?;
     }
     for (port, operand) in &plan.outputs {

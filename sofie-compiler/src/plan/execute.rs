@@ -52,7 +52,12 @@ pub fn profile(plan: &Plan, inputs: &[Tensor]) -> Result<(Vec<Tensor>, Vec<Durat
         Tensor::from_bytes(port.dtype, port.dims.clone(), memory.bytes(operand).to_vec())
             .ok_or_else(|| Invalid::new("an output of another size than its shape says"))
     });
-    Ok((outputs.collect::<Result<_, _>>()?, times))
+    let mut outputs = outputs.collect::<Result<Vec<_>, _>>()?;
+    for (i, axis, operand) in &plan.extents {
+        let n = memory.load::<i64>(Some(operand)).first().copied().unwrap_or(0);
+        outputs[*i] = outputs[*i].cut(*axis, n.max(0) as usize);
+    }
+    Ok((outputs, times))
 }
 
 /// Runs an expression with `$t` standing for the Rust type of an element; bools are `u8` in memory.

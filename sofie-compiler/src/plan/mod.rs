@@ -129,6 +129,8 @@ pub struct Plan {
     /// The byte that says, after the last step, whether the operands agree with the shapes that the model declares;
     /// without it they cannot disagree.
     pub check: Option<Operand>,
+    /// Outputs whose shape is the most that there can be: output, axis, and where the number of elements is (i64).
+    pub extents: Vec<(usize, usize, Operand)>,
     /// The steps, in order.
     pub steps: Vec<Step>,
     /// The arena's buffers.

@@ -6,7 +6,7 @@ use super::layout::Layout;
 use super::memory::{ALIGN, Live, lower_bound, place};
 use super::select::strided;
 use super::{Buffer, Operand, Plan, Port, Preparation, Root, Step, WeightImage};
-use crate::ir::{CHECK, Graph, Invalid, Node, Op, Tensor, ValueId};
+use crate::ir::{CHECK, Graph, extent_of, Invalid, Node, Op, Tensor, ValueId};
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::conv::Conv;
 use sofie_infer_runtime::copy::Copy;
@@ -360,7 +360,11 @@ impl<'g> Planner<'g> {
         Ok(Plan {
             inputs: self.graph.inputs().iter().map(port).collect(),
             check: outputs.iter().find(|o| is_check(o)).map(|(_, operand)| operand.clone()),
-            outputs: outputs.into_iter().filter(|o| !is_check(o)).collect(),
+            extents: outputs
+                .iter()
+                .filter_map(|(port, o)| extent_of(&port.name).map(|(i, axis)| (i, axis, o.clone())))
+                .collect(),
+            outputs: outputs.into_iter().filter(|o| !is_check(o) && extent_of(&o.0.name).is_none()).collect(),
             steps: self.steps,
             buffers: self.buffers,
             weights: self.weights,

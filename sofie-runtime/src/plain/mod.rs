@@ -78,6 +78,8 @@ index! {
     grid_sample: GridSample;
     /// `y, state ← q, k, v, past?, decay?, beta?`.
     linear_attention: LinearAttention;
+    /// `index, count ← x`: where elements are not zero.
+    positions: Positions;
     /// `y, index ← x`: the largest of windows, and where it is.
     pool_max: PoolMax;
     /// `c ← a, b`: matrices of any type but f32.
@@ -90,8 +92,12 @@ index! {
     roi_pool: RoiPool;
     /// `y ← x`: a running sum or product.
     scan: Scan;
+    /// `selected, count ← boxes, scores, most, overlap, score`.
+    suppression: Suppression;
     /// `y ← x`: counts of n-grams.
     tf_idf: TfIdf;
     /// `scores, leaves? ← x`: decision trees.
     trees: Trees;
+    /// `indices, inverse, counts, count ← x`.
+    unique: Unique;
 }
