@@ -333,7 +333,10 @@ fn interface(plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tensor<'_>]) -> Toke
     let output_fields = outputs.iter().map(|t| field(t, quote!(&'s)));
     let output_fields = output_fields.chain(plan.extents.iter().map(|(i, axis, _)| {
         let name = extent_field(outputs, *i, *axis);
-        let doc = format!("How many elements `{}` has along axis {axis}; what is behind them means nothing.", outputs[*i].name);
+        let doc = format!(
+            "How many elements `{}` has along axis {axis}; what is behind them means nothing.",
+            outputs[*i].name
+        );
         quote! { #[doc = #doc] pub #name: usize, }
     }));
     let flat = inputs.iter().map(|t| {

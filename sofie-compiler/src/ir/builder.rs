@@ -135,7 +135,14 @@ impl Builder {
         if matches!(op, Op::Const(_)) {
             return Ok(None);
         }
-        let Some(operands) = inputs.iter().map(|v| self.constant(*v)).collect::<Option<Vec<_>>>() else {
+        // What a reduction makes of nothing is known, whoever makes the nothing.
+        let nothing = match (op, inputs) {
+            (Op::Reduce(..), [x]) => self.shape(*x).fixed().filter(|dims| dims.contains(&0)),
+            _ => None,
+        };
+        let nothing = nothing.and_then(|dims| Tensor::from_bytes(self.dtype(inputs[0]), dims, Vec::new()));
+        let operand = |v: &ValueId| self.constant(*v).or(nothing.as_ref());
+        let Some(operands) = inputs.iter().map(operand).collect::<Option<Vec<_>>>() else {
             return Ok(None);
         };
         let mut shapes = Vec::new();

@@ -33,7 +33,7 @@ pub mod random;
 
 pub use builder::Builder;
 pub use dim::Dim;
-pub use graph::{CHECK, extent_of, extent_port, Graph, Node, NodeId, Port, Rewriter, ValueId, ValueInfo};
+pub use graph::{CHECK, Graph, Node, NodeId, Port, Rewriter, ValueId, ValueInfo, extent_of, extent_port};
 pub use infer::infer;
 pub use invalid::Invalid;
 pub use map::{Inst, MapExpr, Reg};
