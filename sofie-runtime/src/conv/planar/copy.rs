@@ -27,6 +27,9 @@ impl Op for Spread<'_> {
     fn run<S: Simd>(self, s: S) {
         let Spread { shape, band, planes, image, channels, x, to } = self;
         to.fill(0.0);
+        if channels.is_empty() {
+            return;
+        }
         let [x0, x1, x2] = shape.x;
         let origin = |i: usize| shape.low[i].wrapping_add(band.start[i] * shape.step[i]);
         let step = shape.step[2];
@@ -73,9 +76,6 @@ fn spread<S: Simd>(
     to: &mut [f32],
     plane: usize,
 ) {
-    if channels == 0 {
-        return;
-    }
     assert!(x.len() >= (pixels - 1) * stride + channels, "pixels that are not there");
     assert!(to.len() >= (channels - 1) * plane + pixels, "planes that are too short");
     if channels == 1 && stride == 1 {
