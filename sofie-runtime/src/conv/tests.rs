@@ -142,6 +142,7 @@ fn case() -> impl Strategy<Value = Case> {
         (1usize..=9, 1usize..=9, 2usize..=5).prop_map(|(c, m, g)| (c * g, m * g, g)),
         (1usize..=3, 2usize..=40).prop_map(|(m, g)| (g, m * g, g)),
         (1usize..=50).prop_map(|g| (g, g, g)),
+        (1usize..=4, 1usize..=2).prop_map(|(m, g)| (0, m * g, g)),
     ];
     let strides = prop::sample::select(vec![0usize, 0, 1, 5]);
     (any_window(), 0usize..=3, channels, strides, act(), any::<[bool; 2]>()).prop_map(

@@ -76,9 +76,6 @@ fn spread<S: Simd>(
     to: &mut [f32],
     plane: usize,
 ) {
-    if channels == 0 {
-        return;
-    }
     assert!(x.len() >= (pixels - 1) * stride + channels, "pixels that are not there");
     assert!(to.len() >= (channels - 1) * plane + pixels, "planes that are too short");
     if channels == 1 && stride == 1 {
