@@ -333,7 +333,10 @@ fn interface(plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tensor<'_>]) -> Toke
     let output_fields = outputs.iter().map(|t| field(t, quote!(&'s)));
     let output_fields = output_fields.chain(plan.extents.iter().map(|(i, axis, _)| {
         let name = extent_field(outputs, *i, *axis);
-        let doc = format!("How many elements `{}` has along axis {axis}; what is behind them means nothing.", outputs[*i].name);
+        let doc = format!(
+            "How many elements `{}` has along axis {axis}; what is behind them means nothing.",
+            outputs[*i].name
+        );
         quote! { #[doc = #doc] pub #name: usize, }
     }));
     let flat = inputs.iter().map(|t| {
@@ -393,6 +396,21 @@ fn dynamic(plan: &Plan, inputs: &[Tensor<'_>]) -> TokenStream {
         let i = Literal::usize_unsuffixed(i);
         quote!(#i => self.arena.get(#bytes),)
     });
+    let extent_arms = plan.extents.iter().map(|(i, axis, operand)| {
+        let span = span(DType::I64, plan.operand_offset(operand), &[1]);
+        let (i, axis) = (Literal::usize_unsuffixed(*i), Literal::usize_unsuffixed(*axis));
+        quote!((#i, #axis) => self.arena.get(#span)[0] as usize,)
+    });
+    let extent = (!plan.extents.is_empty()).then(|| {
+        quote! {
+            fn output_extent(&self, i: usize, axis: usize) -> usize {
+                match (i, axis) {
+                    #(#extent_arms)*
+                    _ => OUTPUTS[i].shape[axis],
+                }
+            }
+        }
+    });
     quote! {
         impl rt::DynSession for Session {
             fn input_info(&self) -> &'static [rt::TensorInfo] {
@@ -413,6 +431,8 @@ fn dynamic(plan: &Plan, inputs: &[Tensor<'_>]) -> TokenStream {
             fn run(&mut self) {
                 #run
             }
+
+            #extent
 
             fn output_bytes(&self, i: usize) -> &[u8] {
                 match i {

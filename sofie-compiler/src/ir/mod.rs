@@ -33,13 +33,13 @@ pub mod random;
 
 pub use builder::Builder;
 pub use dim::Dim;
-pub use graph::{CHECK, extent_of, extent_port, Graph, Node, NodeId, Port, Rewriter, ValueId, ValueInfo};
+pub use graph::{CHECK, Graph, Node, NodeId, Port, Rewriter, ValueId, ValueInfo, extent_of, extent_port};
 pub use infer::infer;
 pub use invalid::Invalid;
 pub use map::{Inst, MapExpr, Reg};
 pub use op::{
-    Attention, Cell, Conv, ConvTranspose, Epilogue, Interpolate, Op, Pool, PoolKind, Recurrent, ReduceKind,
-    Plain, RowKind, ScatterKind, Window,
+    Attention, Cell, Conv, ConvTranspose, Epilogue, Interpolate, Op, Plain, Pool, PoolKind, Recurrent,
+    ReduceKind, RowKind, ScatterKind, Window,
 };
 pub use shape::{Shape, axis_in};
 pub use tensor::{Tensor, Value};

@@ -14,7 +14,8 @@ fn apart(c: &mut Ctx<'_, '_>, v: ValueId, heads: i64) -> Result<ValueId> {
     let shape = c.shape(v);
     let heads = Dim::Fixed(heads);
     let depth = shape[2].exact_div(&heads).filter(|_| !heads.is(0));
-    let depth = depth.ok_or_else(|| Error::new(format!("{} does not divide into {heads} heads", shape[2])))?;
+    let depth =
+        depth.ok_or_else(|| Error::new(format!("{} does not divide into {heads} heads", shape[2])))?;
     let v = c.reshape(v, &[shape[0].clone(), shape[1].clone(), heads, depth])?;
     Ok(c.b.transpose(v, &[0, 2, 1, 3])?)
 }
@@ -61,7 +62,12 @@ fn mask(c: &mut Ctx<'_, '_>, scores: &Scores) -> Result<Option<ValueId>> {
 }
 
 /// The windows and lengths that hide keys: see the operator's text for `offset`.
-fn bias(c: &mut Ctx<'_, '_>, scores: &Scores, past: Option<Dim>, lens: Option<ValueId>) -> Result<Option<Bias>> {
+fn bias(
+    c: &mut Ctx<'_, '_>,
+    scores: &Scores,
+    past: Option<Dim>,
+    lens: Option<ValueId>,
+) -> Result<Option<Bias>> {
     let mask = mask(c, scores)?;
     let causal = c.attrs.flag_or("is_causal", false)?;
     let (left, right) = (c.attrs.int_or("left_window_size", -1)?, c.attrs.int_or("right_window_size", -1)?);
@@ -133,7 +139,10 @@ pub(super) fn attention(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     }
     for (what, v) in [("Q", q), ("K", k), ("V", v)] {
         if c.rank(v) != 4 {
-            return Err(Error::new(format!("{what} has shape {}; three or four axes are needed", c.shape(v))));
+            return Err(Error::new(format!(
+                "{what} has shape {}; three or four axes are needed",
+                c.shape(v)
+            )));
         }
     }
     let lens = c.optional(6)?;
@@ -154,7 +163,9 @@ pub(super) fn attention(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let dtype = c.dtype(q);
     let scores = Scores { queries: of_q[2].clone(), keys: of_k[2].clone(), dtype };
     let bias = bias(c, &scores, past, lens)?;
-    let depth = of_q[3].fixed().ok_or_else(|| c.fixed(q, "attention").err().unwrap_or_else(|| Error::new("depth")))?;
+    let depth = of_q[3]
+        .fixed()
+        .ok_or_else(|| c.fixed(q, "attention").err().unwrap_or_else(|| Error::new("depth")))?;
     let scale = match c.attrs.float("scale")? {
         Some(scale) => f64::from(scale),
         None => 1.0 / (depth as f64).sqrt(),
@@ -306,7 +317,8 @@ pub(super) fn tensor_scatter(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     }
     let shape = c.shape(update);
     let extent = c.shape(cache)[axis].clone();
-    let extent = extent.fixed().ok_or_else(|| Error::new(format!("the cache's extent {extent} is not fixed")))?;
+    let extent =
+        extent.fixed().ok_or_else(|| Error::new(format!("the cache's extent {extent} is not fixed")))?;
     let start = match at {
         Some(at) => {
             let mut dims = vec![Dim::ONE; rank];

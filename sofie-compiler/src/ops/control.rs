@@ -72,7 +72,11 @@ enum Condition {
 fn condition(d: &mut Driver<'_>, operand: &Operand) -> Result<Condition> {
     let v = value(Some(operand), "the condition")?;
     if d.b.dtype(v) != DType::Bool || d.b.shape(v).numel()? != Dim::ONE {
-        return Err(Error::new(format!("the condition is {}{}; one bool is needed", d.b.dtype(v), d.b.shape(v))));
+        return Err(Error::new(format!(
+            "the condition is {}{}; one bool is needed",
+            d.b.dtype(v),
+            d.b.shape(v)
+        )));
     }
     match d.b.constant(v) {
         Some(t) => Ok(Condition::Known(t.get(0).bits != 0)),
@@ -242,7 +246,9 @@ fn scan<'m>(d: &mut Driver<'m>, attrs: &Attrs<'m>, node: &Node, operands: &[Opti
     let inputs = usize::try_from(inputs).map_err(|_| Error::new(format!("num_scan_inputs is {inputs}")))?;
     let mut operands: Vec<&Operand> = if node.version < 9 {
         if operands.first().is_some_and(Option::is_some) {
-            return Err(Error::new("sequence_lens of Scan-8 are not supported").help("export with opset 9 or newer"));
+            return Err(
+                Error::new("sequence_lens of Scan-8 are not supported").help("export with opset 9 or newer")
+            );
         }
         operands.iter().skip(1).flatten().collect()
     } else {
@@ -250,8 +256,11 @@ fn scan<'m>(d: &mut Driver<'m>, attrs: &Attrs<'m>, node: &Node, operands: &[Opti
     };
     let states = operands.len().checked_sub(inputs);
     let states = states.ok_or_else(|| Error::new(format!("{inputs} scan inputs of {}", operands.len())))?;
-    let scans: Vec<ValueId> =
-        operands.split_off(states).into_iter().map(|o| value(Some(o), "a scan input")).collect::<Result<_>>()?;
+    let scans: Vec<ValueId> = operands
+        .split_off(states)
+        .into_iter()
+        .map(|o| value(Some(o), "a scan input"))
+        .collect::<Result<_>>()?;
     let initial: Vec<Operand> = operands.into_iter().cloned().collect();
     let outputs = graph.outputs.len().checked_sub(states);
     let outputs = outputs.ok_or_else(|| Error::new("the body gives fewer values than the scan carries"))?;
@@ -262,7 +271,13 @@ fn scan<'m>(d: &mut Driver<'m>, attrs: &Attrs<'m>, node: &Node, operands: &[Opti
     if node.version < 9 {
         let backwards = list("directions", inputs)?;
         let axes = (vec![0; inputs], vec![0; outputs]);
-        return batched(d, graph, &initial, &scans, &Order { axes, backwards: (backwards, vec![0; outputs]) });
+        return batched(
+            d,
+            graph,
+            &initial,
+            &scans,
+            &Order { axes, backwards: (backwards, vec![0; outputs]) },
+        );
     }
     let order = Order {
         axes: (list("scan_input_axes", inputs)?, list("scan_output_axes", outputs)?),
@@ -326,7 +341,9 @@ fn run_scan<'m>(
     for (v, axis) in scans.iter().zip(&order.axes.0) {
         let shape = d.b.shape(*v);
         let axis = axis_in(*axis, shape.rank())?;
-        let n = shape[axis].fixed().ok_or_else(|| Error::new(format!("a scan over {shape}, which is not fixed")))?;
+        let n = shape[axis]
+            .fixed()
+            .ok_or_else(|| Error::new(format!("a scan over {shape}, which is not fixed")))?;
         if steps.is_some_and(|m| m != n) {
             return Err(Error::new("scan inputs of different lengths"));
         }

@@ -187,7 +187,11 @@ impl<'m> Driver<'m> {
     }
 
     /// Lowers a graph of a node in place; `None` where it was refused, which is recorded.
-    pub(super) fn body(&mut self, graph: &'m onnx::Graph, inputs: Vec<Operand>) -> Result<Option<Vec<Operand>>> {
+    pub(super) fn body(
+        &mut self,
+        graph: &'m onnx::Graph,
+        inputs: Vec<Operand>,
+    ) -> Result<Option<Vec<Operand>>> {
         if graph.inputs.len() != inputs.len() {
             let (n, m) = (graph.inputs.len(), inputs.len());
             return Err(Error::new(format!("a body of {n} inputs is given {m}")));
@@ -220,7 +224,9 @@ impl<'m> Driver<'m> {
         for holds in std::mem::take(&mut self.checks) {
             match self.b.constant(holds).map(|t| t.get(0).bits != 0) {
                 Some(true) => continue,
-                Some(false) => return Err(Error::new("an operand disagrees with the shapes that the file declares")),
+                Some(false) => {
+                    return Err(Error::new("an operand disagrees with the shapes that the file declares"));
+                }
                 None => {}
             }
             all = Some(match all {

@@ -7,8 +7,29 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Operators of one operand (the first) whose result has its shape.
 const KEEPING: &[&str] = &[
-    "Abs", "Cast", "CastLike", "Ceil", "Clip", "Cos", "Erf", "Exp", "Floor", "Identity", "Log", "Neg", "Not",
-    "Reciprocal", "Relu", "Round", "Sigmoid", "Sign", "Sin", "Softplus", "Sqrt", "Tan", "Tanh",
+    "Abs",
+    "Cast",
+    "CastLike",
+    "Ceil",
+    "Clip",
+    "Cos",
+    "Erf",
+    "Exp",
+    "Floor",
+    "Identity",
+    "Log",
+    "Neg",
+    "Not",
+    "Reciprocal",
+    "Relu",
+    "Round",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Softplus",
+    "Sqrt",
+    "Tan",
+    "Tanh",
 ];
 
 /// Operators of two operands that broadcast.
@@ -39,7 +60,9 @@ pub(super) fn hints(graph: &onnx::Graph, dims: &BTreeMap<String, u64>) -> HashMa
         let Some(shape) = known.get(y).cloned() else { continue };
         let same = match &node.inputs[..] {
             [Some(x), ..] if node.domain.is_empty() && KEEPING.contains(&op) => x,
-            [Some(a), Some(b)] if node.domain.is_empty() && node.version >= 7 && BROADCASTING.contains(&op) => {
+            [Some(a), Some(b)]
+                if node.domain.is_empty() && node.version >= 7 && BROADCASTING.contains(&op) =>
+            {
                 match (scalars.contains(a), scalars.contains(b)) {
                     (_, true) => a,
                     (true, false) => b,

@@ -49,7 +49,8 @@ fn likelihood(c: &mut Ctx<'_, '_>, log_prob: ValueId) -> Result<ValueId> {
         None => c.map(-x(), &[picked])?,
     };
     let all: Vec<usize> = (0..shape.rank()).collect();
-    let scalar = |c: &mut Ctx<'_, '_>, v: ValueId| -> Result<ValueId> { Ok(c.b.reshape(v, Shape::default())?) };
+    let scalar =
+        |c: &mut Ctx<'_, '_>, v: ValueId| -> Result<ValueId> { Ok(c.b.reshape(v, Shape::default())?) };
     match c.attrs.string_or("reduction", "mean")? {
         "none" => Ok(c.b.reshape(loss, of_target)?),
         "sum" => {

@@ -28,7 +28,8 @@ fn linear(c: &mut Ctx<'_, '_>, v: ValueId, targets: usize) -> Result<ValueId> {
     let shape = c.shape(v);
     let n = coefficients.len().checked_div(targets).filter(|n| n * targets == coefficients.len());
     let n = n.filter(|&n| shape.rank() == 2 && shape[1].is(n as i64));
-    let n = n.ok_or_else(|| Error::new(format!("{} coefficients for {targets} of {shape}", coefficients.len())))?;
+    let n =
+        n.ok_or_else(|| Error::new(format!("{} coefficients for {targets} of {shape}", coefficients.len())))?;
     let w = c.b.tensor(Tensor::of(&[targets, n], coefficients));
     let w = c.b.transpose(w, &[1, 0])?;
     let y = c.matmul(v, w)?;
@@ -164,7 +165,8 @@ pub(super) fn feature_vectorizer(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         parts.push(rows(c, v)?);
     }
     if let Some(widths) = widths {
-        let fits = widths.len() == parts.len() && parts.iter().zip(widths).all(|(v, w)| c.shape(*v)[1].is(*w));
+        let fits =
+            widths.len() == parts.len() && parts.iter().zip(widths).all(|(v, w)| c.shape(*v)[1].is(*w));
         if !fits {
             return Err(Error::new(format!("inputdimensions {widths:?} are not those of the inputs")));
         }
@@ -199,7 +201,8 @@ fn place(c: &mut Ctx<'_, '_>, v: ValueId, keys: &Tensor) -> Result<ValueId> {
 /// `LabelEncoder` from numbers to numbers.
 pub(super) fn label_encoder(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "X")?;
-    let strings = Error::new("labels that are strings are not supported").help("number them before the network");
+    let strings =
+        Error::new("labels that are strings are not supported").help("number them before the network");
     let tensor = |name: &str| -> Result<Option<Tensor>> {
         c.attrs.tensor(name)?.map(super::driver::dense).transpose()
     };

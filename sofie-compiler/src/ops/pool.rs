@@ -44,7 +44,8 @@ fn max_with_positions(c: &mut Ctx<'_, '_>, column_major: bool) -> Result<Vec<Val
     for i in 0..n {
         let padded = dims[i + 2] + w.pads_begin[i] + w.pads_end[i] + overhang[i];
         let room = padded.checked_sub(window::reach(&w, i));
-        let room = room.ok_or_else(|| Error::new(format!("a window does not fit axis {} of {dims:?}", i + 2)))?;
+        let room =
+            room.ok_or_else(|| Error::new(format!("a window does not fit axis {} of {dims:?}", i + 2)))?;
         windows.push(room / w.strides[i] + 1);
     }
     let kernel = plain::PoolMax {

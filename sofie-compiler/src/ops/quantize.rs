@@ -149,12 +149,7 @@ pub(super) fn matmul_integer(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
 }
 
 /// The exact result `v`, scaled by `a·b/y` and quantised.
-fn requantised(
-    c: &mut Ctx<'_, '_>,
-    v: ValueId,
-    scales: [ValueId; 3],
-    zero: ValueId,
-) -> Result<ValueId> {
+fn requantised(c: &mut Ctx<'_, '_>, v: ValueId, scales: [ValueId; 3], zero: ValueId) -> Result<ValueId> {
     let [a, b, to] = scales;
     let (f, t) = (DType::F32, c.dtype(zero));
     let factor = c.map(x().cast(f) * y().cast(f) / z().cast(f), &[a, b, to])?;

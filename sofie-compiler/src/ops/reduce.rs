@@ -15,9 +15,9 @@ pub(super) fn reduce(c: &mut Ctx<'_, '_>, kind: ReduceKind) -> Result<Vec<ValueI
         c.attrs.ignore(&["noop_with_empty_axes"]);
         let shape = c.shape(v);
         let computed = super::runtime::by_axes(c, 1, shape.rank(), |c, axes, to| {
-            let reduced_dims = (0..shape.rank()).filter(|a| keep || !axes.contains(a)).map(|a| {
-                if axes.contains(&a) { crate::ir::Dim::ONE } else { shape[a].clone() }
-            });
+            let reduced_dims = (0..shape.rank())
+                .filter(|a| keep || !axes.contains(a))
+                .map(|a| if axes.contains(&a) { crate::ir::Dim::ONE } else { shape[a].clone() });
             if crate::ir::Shape::new(reduced_dims.collect()) != crate::ir::Shape::of(to) {
                 return Ok(None);
             }

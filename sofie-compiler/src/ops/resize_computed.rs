@@ -187,8 +187,11 @@ fn along(c: &mut Ctx<'_, '_>, v: ValueId, t: &Axis, place: ValueId, settings: &S
         return gather(c, at, &[place, t.scale]);
     }
     if c.dtype(v) != DType::F32 {
-        return Err(Error::new(format!("a resize of {} by scales that are computed at run time", c.dtype(v)))
-            .help("cast to f32 before the resize, or make the scales constant"));
+        return Err(Error::new(format!(
+            "a resize of {} by scales that are computed at run time",
+            c.dtype(v)
+        ))
+        .help("cast to f32 before the resize, or make the scales constant"));
     }
     let reach = if matches!(settings.filter, Filter::Cubic(_)) { 2.0 } else { 1.0 };
     // The scale is at least that of the extents: no more taps than these have a weight.
@@ -204,7 +207,8 @@ fn along(c: &mut Ctx<'_, '_>, v: ValueId, t: &Axis, place: ValueId, settings: &S
         let distance = ((num(offset as f64) - (x() - floor())) * stretch.clone()).unary(Unary::Abs);
         let mut weight = kernel(settings.filter, distance);
         if settings.exclude_outside {
-            let here = at.clone().ge(num(0.0)).binary(Binary::And, at.clone().binary(Binary::Le, last.clone()));
+            let here =
+                at.clone().ge(num(0.0)).binary(Binary::And, at.clone().binary(Binary::Le, last.clone()));
             weight = here.select(weight, num(0.0));
         }
         let weight = c.map(weight, &[place, t.scale])?;

@@ -170,7 +170,8 @@ pub(super) fn repeated(
 ) -> Result<Option<Vec<Dim>>> {
     let Some((given, _)) = c.computed(i)? else { return Ok(None) };
     let to = c.declares(0, i, what)?;
-    let expected = of(&to).ok_or_else(|| Error::new(format!("{what} does not fit the declared shape {to:?}")))?;
+    let expected =
+        of(&to).ok_or_else(|| Error::new(format!("{what} does not fit the declared shape {to:?}")))?;
     c.check_list(given, &expected)?;
     Ok(Some(expected.into_iter().map(Dim::Fixed).collect()))
 }
@@ -240,7 +241,8 @@ pub(super) fn by_axes(
             }
         });
     }
-    let (result, any) = chosen.ok_or_else(|| Error::new(format!("no axes make the declared shape {to:?}")))?;
+    let (result, any) =
+        chosen.ok_or_else(|| Error::new(format!("no axes make the declared shape {to:?}")))?;
     c.check(any);
     Ok(Some(result))
 }
@@ -327,14 +329,10 @@ pub(super) fn slice(c: &mut Ctx<'_, '_>, v: ValueId) -> Result<Option<ValueId>> 
     };
     let back = || z().lt(int(0));
     // Where a walk backwards may start and end, and where one forwards may.
-    let start = c.map(
-        back().select(clamped(int(0), y() - int(1)), clamped(int(0), y())),
-        &[start, extent, step],
-    )?;
-    let end = c.map(
-        back().select(clamped(int(-1), y() - int(1)), clamped(int(0), y())),
-        &[end, extent, step],
-    )?;
+    let start =
+        c.map(back().select(clamped(int(0), y() - int(1)), clamped(int(0), y())), &[start, extent, step])?;
+    let end =
+        c.map(back().select(clamped(int(-1), y() - int(1)), clamped(int(0), y())), &[end, extent, step])?;
     let one = || z().lt(int(0)).select(int(-1), int(1));
     let count = ((y() - x() + z() - one()) / z()).max(int(0));
     let count = c.map(count, &[start, end, step])?;
@@ -359,7 +357,12 @@ pub(super) fn slice(c: &mut Ctx<'_, '_>, v: ValueId) -> Result<Option<ValueId>> 
 }
 
 /// `Pad` whose pads or axes are computed; `value` fills the border of mode `constant`.
-pub(super) fn pad(c: &mut Ctx<'_, '_>, v: ValueId, mode: &str, value: Option<ValueId>) -> Result<Option<ValueId>> {
+pub(super) fn pad(
+    c: &mut Ctx<'_, '_>,
+    v: ValueId,
+    mode: &str,
+    value: Option<ValueId>,
+) -> Result<Option<ValueId>> {
     let by = match (c.computed(1)?, c.computed(3)?) {
         (None, None) => return Ok(None),
         (Some(_), _) => 1,
@@ -438,7 +441,8 @@ pub(super) fn range(c: &mut Ctx<'_, '_>) -> Result<Option<ValueId>> {
     let Some(any) = any else { return Ok(None) };
     let to = c.declares(0, any, "a bound of the range")?;
     let [n] = to[..] else { return Err(Error::new(format!("a range is declared as {to:?}"))) };
-    let [start, limit, delta] = [(0, "start"), (1, "limit"), (2, "delta")].map(|(i, name)| c.required(i, name));
+    let [start, limit, delta] =
+        [(0, "start"), (1, "limit"), (2, "delta")].map(|(i, name)| c.required(i, name));
     let dtype = c.dtype(start.clone()?);
     let mut parts = Vec::new();
     for v in [start?, limit?, delta?] {
@@ -446,7 +450,8 @@ pub(super) fn range(c: &mut Ctx<'_, '_>) -> Result<Option<ValueId>> {
     }
     let f = DType::F64;
     let quotient = (y().cast(f) - x().cast(f)) / z().cast(f);
-    let count = Expr::Unary(sofie_infer_runtime::map::Unary::Ceil, Box::new(quotient)).max(Expr::Typed(0f64.into()));
+    let count =
+        Expr::Unary(sofie_infer_runtime::map::Unary::Ceil, Box::new(quotient)).max(Expr::Typed(0f64.into()));
     let count = c.map(count, &parts)?;
     c.check_map(x().eq(Expr::Typed((n as f64).into())), &[count])?;
     let index = c.integers(&(0..n as i64).collect::<Vec<_>>());
@@ -466,7 +471,8 @@ pub(super) fn extent(
 ) -> Result<Option<i64>> {
     let Some((given, _)) = c.computed(i)? else { return Ok(None) };
     let to = c.declares(output, i, what)?;
-    let n = of(&to).ok_or_else(|| Error::new(format!("{what} does not fit the declared shape {to:?}")))? as i64;
+    let n =
+        of(&to).ok_or_else(|| Error::new(format!("{what} does not fit the declared shape {to:?}")))? as i64;
     c.check_list(given, &[n])?;
     Ok(Some(n))
 }
@@ -492,4 +498,82 @@ pub(super) fn by_axis(
     let (result, any) = chosen.ok_or_else(|| Error::new("no axis makes the declared shape"))?;
     c.check(any);
     Ok(Some(result))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ir::{CHECK, Tensor, eval};
+    use crate::onnx::{Attribute, DimSpec, TensorType, ValueType};
+    use crate::ops::driver::lower_graph;
+    use crate::ops::testing::*;
+    use sofie_infer_runtime::DType;
+
+    /// The result of a node whose output is declared as `to`; `None` where the run fails.
+    fn declared(
+        op: &str,
+        version: i64,
+        attrs: &[(&str, Attribute)],
+        to: &[u64],
+        args: &[Tensor],
+    ) -> Option<Tensor> {
+        let inputs: Vec<Arg> = args.iter().cloned().map(Arg::In).collect();
+        let mut graph = model(op, version, attrs, &inputs, 1);
+        let shape = Some(to.iter().map(|&n| DimSpec::Const(n)).collect());
+        graph.outputs[0].ty = ValueType::Tensor(TensorType { element: Some(DType::F32.into()), shape });
+        let lowered = lower_graph(&graph, &Default::default()).unwrap();
+        assert_eq!(lowered.outputs()[1].name, CHECK);
+        let mut results = eval::run(&lowered, args).unwrap();
+        (results[1].get(0).bits != 0).then(|| results.remove(0))
+    }
+
+    fn list(values: &[i64]) -> Tensor {
+        Tensor::of(&[values.len()], values)
+    }
+
+    #[test]
+    fn a_slice_follows_its_operands_or_fails() {
+        let x = Tensor::of(&[4], &[1.0f32, 2.0, 3.0, 4.0]);
+        let run = |start: i64, end: i64| {
+            declared("Slice", 13, &[], &[2], &[x.clone(), list(&[start]), list(&[end])])
+        };
+        assert_eq!(run(1, 3), Some(Tensor::of(&[2], &[2.0f32, 3.0])));
+        assert_eq!(run(-2, i64::MAX), Some(Tensor::of(&[2], &[3.0f32, 4.0])));
+        assert_eq!(run(0, 3), None);
+        assert_eq!(run(3, 1), None);
+        assert_eq!(run(i64::MIN, 2), Some(Tensor::of(&[2], &[1.0f32, 2.0])));
+    }
+
+    #[test]
+    fn axes_that_the_shape_does_not_tell_apart() {
+        let x = Tensor::of(&[2, 2], &[1.0f32, 2.0, 3.0, 4.0]);
+        let flat = [("keepdims", Attribute::Int(0))];
+        let run = |axes: &[i64]| declared("ReduceSum", 13, &flat, &[2], &[x.clone(), list(axes)]);
+        assert_eq!(run(&[0]), Some(Tensor::of(&[2], &[4.0f32, 6.0])));
+        assert_eq!(run(&[-1]), Some(Tensor::of(&[2], &[3.0f32, 7.0])));
+        assert_eq!(run(&[2]), None);
+    }
+
+    #[test]
+    fn shapes_that_disagree() {
+        let x = Tensor::of(&[4], &[1.0f32, 2.0, 3.0, 4.0]);
+        let run = |to: &[i64]| declared("Reshape", 13, &[], &[2, 2], &[x.clone(), list(to)]).is_some();
+        assert!(run(&[2, 2]) && run(&[-1, 2]) && run(&[2, -1]));
+        assert!(!run(&[4, 1]) && !run(&[-1, -1]) && !run(&[0, 2]) && !run(&[-1, 4]));
+        let row = Tensor::of(&[1, 2], &[1.0f32, 2.0]);
+        let run = |to: &[i64]| declared("Expand", 13, &[], &[3, 2], &[row.clone(), list(to)]).is_some();
+        assert!(run(&[3, 2]) && run(&[3, 1]) && !run(&[1, 2]) && !run(&[4, 2]));
+    }
+
+    #[test]
+    fn pads_move_the_tensor() {
+        let x = Tensor::of(&[2], &[1.0f32, 2.0]);
+        let run = |mode: &str, pads: &[i64]| {
+            declared("Pad", 19, &[("mode", text(mode))], &[4], &[x.clone(), list(pads)])
+        };
+        assert_eq!(run("constant", &[2, 0]), Some(Tensor::of(&[4], &[0.0f32, 0.0, 1.0, 2.0])));
+        assert_eq!(run("constant", &[-1, 3]), Some(Tensor::of(&[4], &[2.0f32, 0.0, 0.0, 0.0])));
+        assert_eq!(run("reflect", &[1, 1]), Some(Tensor::of(&[4], &[2.0f32, 1.0, 2.0, 1.0])));
+        assert_eq!(run("edge", &[0, 2]), Some(Tensor::of(&[4], &[1.0f32, 2.0, 2.0, 2.0])));
+        assert_eq!(run("constant", &[2, 1]), None);
+    }
 }

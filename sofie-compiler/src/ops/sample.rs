@@ -141,7 +141,8 @@ pub(super) fn roi_align(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     };
     let result = [positive(c, "output_height", 1)?, positive(c, "output_width", 1)?];
     let sampling = c.attrs.int_or("sampling_ratio", 0)?;
-    let sampling = usize::try_from(sampling).map_err(|_| Error::new(format!("sampling_ratio is {sampling}")))?;
+    let sampling =
+        usize::try_from(sampling).map_err(|_| Error::new(format!("sampling_ratio is {sampling}")))?;
     let scale = c.attrs.float_or("spatial_scale", 1.0)?;
     let ([n, channels, h, w], r) = regions(c, v, rois, 4)?;
     if c.fixed(batch, "regions")? != [r] {
@@ -150,8 +151,17 @@ pub(super) fn roi_align(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let batch = c.b.cast(batch, DType::I64)?;
     let dtype = c.dtype(v);
     let rois = c.b.cast(rois, dtype)?;
-    let kernel =
-        plain::RoiAlign { rois: r, batch: n, channels, image: [h, w], result, sampling, scale, half_pixel, max };
+    let kernel = plain::RoiAlign {
+        rois: r,
+        batch: n,
+        channels,
+        image: [h, w],
+        result,
+        sampling,
+        scale,
+        half_pixel,
+        max,
+    };
     c.plain(kernel, &[v, rois, batch], vec![(dtype, vec![r, channels, result[0], result[1]])])
 }
 
@@ -231,7 +241,8 @@ pub(super) fn col2im(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         return computed_col2im(c, v);
     }
     let list = |i: usize, name: &str| -> Result<Vec<usize>> {
-        let values = c.const_ints(i, name)?.ok_or_else(|| Error::new(format!("input {i} ({name}) is missing")))?;
+        let values =
+            c.const_ints(i, name)?.ok_or_else(|| Error::new(format!("input {i} ({name}) is missing")))?;
         window::counts(name, &values, values.len(), 1)
     };
     let (image, kernel) = (list(1, "image_shape")?, list(2, "block_shape")?);

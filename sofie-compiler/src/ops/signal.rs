@@ -27,7 +27,10 @@ fn transform(c: &mut Ctx<'_, '_>, v: ValueId, t: &Transform) -> Result<ValueId> 
     let dims = c.fixed(v, "a Fourier transform")?;
     let rank = dims.len();
     if rank < 2 || t.axis + 1 >= rank || !matches!(dims[rank - 1], 1 | 2) {
-        return Err(Error::new(format!("{dims:?} along axis {}; real and imaginary parts are the last axis", t.axis)));
+        return Err(Error::new(format!(
+            "{dims:?} along axis {}; real and imaginary parts are the last axis",
+            t.axis
+        )));
     }
     let complex_in = dims[rank - 1] == 2;
     let (inverse, onesided) = (t.inverse, t.onesided);
@@ -80,7 +83,8 @@ pub(super) fn dft(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         })?;
         return Ok(chosen.into_iter().collect());
     }
-    let axis = if c.version() < 20 { c.attrs.int_or("axis", 1)? } else { c.const_int(2, "axis")?.unwrap_or(-2) };
+    let axis =
+        if c.version() < 20 { c.attrs.int_or("axis", 1)? } else { c.const_int(2, "axis")?.unwrap_or(-2) };
     let axis = axis_in(axis, rank)?;
     Ok(vec![along(c, v, axis, inverse, onesided)?])
 }
@@ -334,7 +338,9 @@ fn computed_mel(c: &mut Ctx<'_, '_>, by: usize, what: &str) -> Result<Vec<ValueI
     let number = |n: f64| Expr::Typed(n.into());
     let (x, y, z) = (x, y, super::expr::z);
     let floor = |e: Expr| e.unary(Unary::Floor);
-    let counts = x().eq(number(bands as f64)).binary(Binary::And, (floor(y() / number(2.0)) + number(1.0)).eq(number(bins as f64)));
+    let counts = x()
+        .eq(number(bands as f64))
+        .binary(Binary::And, (floor(y() / number(2.0)) + number(1.0)).eq(number(bins as f64)));
     let counts = c.map(counts, &[parts[0], parts[1]])?;
     let counts = c.all(counts)?;
     c.check(counts);

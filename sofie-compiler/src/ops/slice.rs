@@ -116,7 +116,9 @@ fn computed_parts(c: &mut Ctx<'_, '_>, axis: usize) -> Result<Option<Vec<Dim>>> 
     let mut parts = Vec::new();
     for i in 0..n {
         let to = c.declares(i, 1, "split")?;
-        parts.push(*to.get(axis).ok_or_else(|| Error::new(format!("output {i} is declared as {to:?}")))? as i64);
+        parts.push(
+            *to.get(axis).ok_or_else(|| Error::new(format!("output {i} is declared as {to:?}")))? as i64
+        );
     }
     c.check_list(given, &parts)?;
     Ok(Some(parts.into_iter().map(Dim::Fixed).collect()))

@@ -103,7 +103,8 @@ fn scores(
             .iter()
             .flat_map(|x| cast(Scalar::from(*x), dtype).bits.to_le_bytes()[..dtype.size()].to_vec())
             .collect();
-        Tensor::from_bytes(dtype, vec![values.len()], bytes).ok_or_else(|| Error::new("a table of another size"))
+        Tensor::from_bytes(dtype, vec![values.len()], bytes)
+            .ok_or_else(|| Error::new("a table of another size"))
     };
     let list = |values: &[u32]| Tensor::of(&[values.len()], values);
     let flat: Vec<u32> = table.children.iter().flatten().copied().collect();
@@ -172,7 +173,9 @@ fn old_table(c: &Ctx<'_, '_>, votes: &str) -> Result<(Table, DType)> {
     }
     let mut by_leaf: Vec<Vec<usize>> = vec![Vec::new(); n];
     for (i, key) in of_tree.iter().zip(of_node).enumerate() {
-        let place = places.get(&key).ok_or_else(|| Error::new(format!("a vote of node {} of tree {}", key.1, key.0)))?;
+        let place = places
+            .get(&key)
+            .ok_or_else(|| Error::new(format!("a vote of node {} of tree {}", key.1, key.0)))?;
         by_leaf[*place as usize].push(i);
     }
     let mut table = Table::default();
@@ -181,7 +184,8 @@ fn old_table(c: &Ctx<'_, '_>, votes: &str) -> Result<(Table, DType)> {
             "LEAF" => {
                 let start = table.weights.len() as u32;
                 for &vote in &by_leaf[i] {
-                    let id = u32::try_from(ids[vote]).map_err(|_| Error::new(format!("a vote for {}", ids[vote])))?;
+                    let id = u32::try_from(ids[vote])
+                        .map_err(|_| Error::new(format!("a vote for {}", ids[vote])))?;
                     table.targets.push(id);
                     table.weights.push(weights[vote]);
                 }
@@ -200,7 +204,8 @@ fn old_table(c: &Ctx<'_, '_>, votes: &str) -> Result<(Table, DType)> {
             let place = places.get(&(&trees[i], &id));
             place.copied().ok_or_else(|| Error::new(format!("node {id} of tree {} is missing", trees[i])))
         };
-        let feature = u32::try_from(features[i]).map_err(|_| Error::new(format!("feature {}", features[i])))?;
+        let feature =
+            u32::try_from(features[i]).map_err(|_| Error::new(format!("feature {}", features[i])))?;
         let tracks = missing.get(i).is_some_and(|&m| m != 0);
         let test = test as u8 | if tracks { MISSING_HOLDS } else { 0 };
         table.push(test, feature, values[i], [child(yes[i])?, child(no[i])?]);
@@ -370,7 +375,8 @@ pub(super) fn ensemble(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         c.attrs.tensor(name)?.map(super::driver::dense).transpose()
     };
     let required = |name: &str| -> Result<Tensor> { c.attrs.require(name, tensor(name)?) };
-    let (modes, splits, weights) = (required("nodes_modes")?, required("nodes_splits")?, required("leaf_weights")?);
+    let (modes, splits, weights) =
+        (required("nodes_modes")?, required("nodes_splits")?, required("leaf_weights")?);
     let features = ints(c, "nodes_featureids")?;
     let (yes, no) = (ints(c, "nodes_truenodeids")?, ints(c, "nodes_falsenodeids")?);
     let (yes_leaf, no_leaf) = (ints(c, "nodes_trueleafs")?, ints(c, "nodes_falseleafs")?);
@@ -399,7 +405,8 @@ pub(super) fn ensemble(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let mut later: Vec<(u32, u32, [u32; 2], Vec<f64>)> = Vec::new();
     for i in 0..n {
         let children = [child(yes[i], yes_leaf[i])?, child(no[i], no_leaf[i])?];
-        let feature = u32::try_from(features[i]).map_err(|_| Error::new(format!("feature {}", features[i])))?;
+        let feature =
+            u32::try_from(features[i]).map_err(|_| Error::new(format!("feature {}", features[i])))?;
         let tracks = if missing.get(i).is_some_and(|&m| m != 0) { MISSING_HOLDS } else { 0 };
         let test = match modes.get(i).bits {
             0 => Test::Le,

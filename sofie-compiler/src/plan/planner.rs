@@ -6,7 +6,7 @@ use super::layout::Layout;
 use super::memory::{ALIGN, Live, lower_bound, place};
 use super::select::strided;
 use super::{Buffer, Operand, Plan, Port, Preparation, Root, Step, WeightImage};
-use crate::ir::{CHECK, Graph, extent_of, Invalid, Node, Op, Tensor, ValueId};
+use crate::ir::{CHECK, Graph, Invalid, Node, Op, Tensor, ValueId, extent_of};
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::conv::Conv;
 use sofie_infer_runtime::copy::Copy;

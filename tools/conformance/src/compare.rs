@@ -22,7 +22,8 @@ pub fn compare(got: &Tensor, want: &Tensor, rtol: f64, atol: f64) -> Result<(), 
         if a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= atol + rtol * b.abs() {
             continue;
         }
-        let excess = if (a - b).is_finite() { (a - b).abs() / (atol + rtol * b.abs()) } else { f64::INFINITY };
+        let excess =
+            if (a - b).is_finite() { (a - b).abs() / (atol + rtol * b.abs()) } else { f64::INFINITY };
         if worst.as_ref().is_none_or(|(w, _)| excess > *w) {
             worst = Some((excess, format!("element {i} is {a}, expected {b}")));
         }

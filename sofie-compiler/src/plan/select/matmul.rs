@@ -136,7 +136,10 @@ fn any_type(p: &mut Planner<'_>, node: &Node, e: &Epilogue) -> Result<(), Invali
         return Err(Invalid::new("a product without two axes"));
     };
     if batch.len() > 6 {
-        return Err(Invalid::new(format!("a product over {} batch axes; up to 6 are supported", batch.len())));
+        return Err(Invalid::new(format!(
+            "a product over {} batch axes; up to 6 are supported",
+            batch.len()
+        )));
     }
     let (read_a, al) = p.fitting(a, forwards)?;
     let (read_b, bl) = p.fitting(b, forwards)?;
