@@ -29,6 +29,15 @@ pub trait DynSession {
     /// The model's outputs.
     fn output_info(&self) -> &'static [TensorInfo];
 
+    /// How many elements output `i` has along `axis` after a run: its extent, or less where that is the most there can
+    /// be.
+    ///
+    /// # Panics
+    /// When there is no such output or axis.
+    fn output_extent(&self, i: usize, axis: usize) -> usize {
+        self.output_info()[i].shape[axis]
+    }
+
     /// The bytes of input `i`, to fill before [`DynSession::run`].
     ///
     /// # Panics

@@ -396,6 +396,21 @@ fn dynamic(plan: &Plan, inputs: &[Tensor<'_>]) -> TokenStream {
         let i = Literal::usize_unsuffixed(i);
         quote!(#i => self.arena.get(#bytes),)
     });
+    let extent_arms = plan.extents.iter().map(|(i, axis, operand)| {
+        let span = span(DType::I64, plan.operand_offset(operand), &[1]);
+        let (i, axis) = (Literal::usize_unsuffixed(*i), Literal::usize_unsuffixed(*axis));
+        quote!((#i, #axis) => self.arena.get(#span)[0] as usize,)
+    });
+    let extent = (!plan.extents.is_empty()).then(|| {
+        quote! {
+            fn output_extent(&self, i: usize, axis: usize) -> usize {
+                match (i, axis) {
+                    #(#extent_arms)*
+                    _ => OUTPUTS[i].shape[axis],
+                }
+            }
+        }
+    });
     quote! {
         impl rt::DynSession for Session {
             fn input_info(&self) -> &'static [rt::TensorInfo] {
@@ -416,6 +431,8 @@ fn dynamic(plan: &Plan, inputs: &[Tensor<'_>]) -> TokenStream {
             fn run(&mut self) {
                 #run
             }
+
+            #extent
 
             fn output_bytes(&self, i: usize) -> &[u8] {
                 match i {

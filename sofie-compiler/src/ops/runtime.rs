@@ -499,3 +499,81 @@ pub(super) fn by_axis(
     c.check(any);
     Ok(Some(result))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ir::{CHECK, Tensor, eval};
+    use crate::onnx::{Attribute, DimSpec, TensorType, ValueType};
+    use crate::ops::driver::lower_graph;
+    use crate::ops::testing::*;
+    use sofie_infer_runtime::DType;
+
+    /// The result of a node whose output is declared as `to`; `None` where the run fails.
+    fn declared(
+        op: &str,
+        version: i64,
+        attrs: &[(&str, Attribute)],
+        to: &[u64],
+        args: &[Tensor],
+    ) -> Option<Tensor> {
+        let inputs: Vec<Arg> = args.iter().cloned().map(Arg::In).collect();
+        let mut graph = model(op, version, attrs, &inputs, 1);
+        let shape = Some(to.iter().map(|&n| DimSpec::Const(n)).collect());
+        graph.outputs[0].ty = ValueType::Tensor(TensorType { element: Some(DType::F32.into()), shape });
+        let lowered = lower_graph(&graph, &Default::default()).unwrap();
+        assert_eq!(lowered.outputs()[1].name, CHECK);
+        let mut results = eval::run(&lowered, args).unwrap();
+        (results[1].get(0).bits != 0).then(|| results.remove(0))
+    }
+
+    fn list(values: &[i64]) -> Tensor {
+        Tensor::of(&[values.len()], values)
+    }
+
+    #[test]
+    fn a_slice_follows_its_operands_or_fails() {
+        let x = Tensor::of(&[4], &[1.0f32, 2.0, 3.0, 4.0]);
+        let run = |start: i64, end: i64| {
+            declared("Slice", 13, &[], &[2], &[x.clone(), list(&[start]), list(&[end])])
+        };
+        assert_eq!(run(1, 3), Some(Tensor::of(&[2], &[2.0f32, 3.0])));
+        assert_eq!(run(-2, i64::MAX), Some(Tensor::of(&[2], &[3.0f32, 4.0])));
+        assert_eq!(run(0, 3), None);
+        assert_eq!(run(3, 1), None);
+        assert_eq!(run(i64::MIN, 2), Some(Tensor::of(&[2], &[1.0f32, 2.0])));
+    }
+
+    #[test]
+    fn axes_that_the_shape_does_not_tell_apart() {
+        let x = Tensor::of(&[2, 2], &[1.0f32, 2.0, 3.0, 4.0]);
+        let flat = [("keepdims", Attribute::Int(0))];
+        let run = |axes: &[i64]| declared("ReduceSum", 13, &flat, &[2], &[x.clone(), list(axes)]);
+        assert_eq!(run(&[0]), Some(Tensor::of(&[2], &[4.0f32, 6.0])));
+        assert_eq!(run(&[-1]), Some(Tensor::of(&[2], &[3.0f32, 7.0])));
+        assert_eq!(run(&[2]), None);
+    }
+
+    #[test]
+    fn shapes_that_disagree() {
+        let x = Tensor::of(&[4], &[1.0f32, 2.0, 3.0, 4.0]);
+        let run = |to: &[i64]| declared("Reshape", 13, &[], &[2, 2], &[x.clone(), list(to)]).is_some();
+        assert!(run(&[2, 2]) && run(&[-1, 2]) && run(&[2, -1]));
+        assert!(!run(&[4, 1]) && !run(&[-1, -1]) && !run(&[0, 2]) && !run(&[-1, 4]));
+        let row = Tensor::of(&[1, 2], &[1.0f32, 2.0]);
+        let run = |to: &[i64]| declared("Expand", 13, &[], &[3, 2], &[row.clone(), list(to)]).is_some();
+        assert!(run(&[3, 2]) && run(&[3, 1]) && !run(&[1, 2]) && !run(&[4, 2]));
+    }
+
+    #[test]
+    fn pads_move_the_tensor() {
+        let x = Tensor::of(&[2], &[1.0f32, 2.0]);
+        let run = |mode: &str, pads: &[i64]| {
+            declared("Pad", 19, &[("mode", text(mode))], &[4], &[x.clone(), list(pads)])
+        };
+        assert_eq!(run("constant", &[2, 0]), Some(Tensor::of(&[4], &[0.0f32, 0.0, 1.0, 2.0])));
+        assert_eq!(run("constant", &[-1, 3]), Some(Tensor::of(&[4], &[2.0f32, 0.0, 0.0, 0.0])));
+        assert_eq!(run("reflect", &[1, 1]), Some(Tensor::of(&[4], &[2.0f32, 1.0, 2.0, 1.0])));
+        assert_eq!(run("edge", &[0, 2]), Some(Tensor::of(&[4], &[1.0f32, 2.0, 2.0, 2.0])));
+        assert_eq!(run("constant", &[2, 1]), None);
+    }
+}

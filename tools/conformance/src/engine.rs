@@ -135,7 +135,7 @@ fn with_inputs(case: &Case, model: &onnx::Model, files: &[usize], engine: Engine
         };
         let results = match engine {
             Engine::Evaluator => evaluate(&graph, &inputs),
-            Engine::Planned => planned(graph, &inputs),
+            Engine::Planned | Engine::Compiled => planned(graph, &inputs),
         };
         let verdict = match results {
             Ok(results) => outputs(case, &set, &results[..model.graph.outputs.len()]),

@@ -12,6 +12,7 @@ use regex::Regex;
 
 mod case;
 mod compare;
+mod compiled;
 mod engine;
 mod report;
 mod table;
@@ -39,6 +40,9 @@ struct Cli {
     /// Do not try again, with its small integer inputs made constants, a case that is refused because they decide shapes
     #[arg(long)]
     strict: bool,
+    /// Where the engine `compiled` generates and builds its crates
+    #[arg(long, value_name = "DIR", default_value = "target/conformance")]
+    scratch: PathBuf,
     /// A row a case
     #[arg(long, value_name = "OUT.CSV")]
     out: Option<PathBuf>,
@@ -57,6 +61,8 @@ pub enum Engine {
     Evaluator,
     /// The optimised graph's plan, with the runtime's kernels, in this process
     Planned,
+    /// The expansion, built by rustc and run
+    Compiled,
 }
 
 fn main() -> ExitCode {
@@ -88,8 +94,11 @@ fn run(cli: &Cli) -> Result<bool, String> {
     // A panic is a verdict, not a message.
     std::panic::set_hook(Box::new(|_| {}));
     let mut rows = Vec::new();
-    for case in &cases {
-        let verdict = engine::run(case, cli.engine, cli.strict);
+    let verdicts = match cli.engine {
+        Engine::Compiled => compiled::run(&cases, &cli.scratch)?,
+        engine => cases.iter().map(|case| engine::run(case, engine, cli.strict)).collect(),
+    };
+    for (case, verdict) in cases.iter().zip(verdicts) {
         if cli.list && !verdict.passes() {
             println!("{}", report::line(case, &verdict));
         }

@@ -1,0 +1,235 @@
+//! Runs cases as users run networks: generates crates of about a hundred modules through the compiler's library, builds
+//! them (the runtime optimised, generated code not), and runs what was built.
+//!
+//! A model that is refused is known before anything is built. A crate that does not build is built again without the
+//! modules that rustc names, so that one bad expansion hides no other.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use proc_macro2::Span;
+use quote::{format_ident, quote};
+use sofie_infer_compiler::{Compiled, Options, Request, compile, expand};
+use sofie_infer_compiler::{ir, onnx, ops};
+
+use crate::case::{Case, tensor};
+use crate::compare::compare;
+use crate::engine::Verdict;
+
+/// Modules of a crate.
+const BATCH: usize = 100;
+
+/// A case that compiles: its number, and what it was compiled to.
+struct Ready<'a> {
+    case: &'a Case,
+    number: usize,
+    compiled: Compiled,
+    dims: BTreeMap<String, u64>,
+}
+
+/// Runs all cases; crates and what they read and write go into `scratch`.
+pub fn run(cases: &[Case], scratch: &Path) -> Result<Vec<Verdict>, String> {
+    let mut verdicts: Vec<Verdict> = Vec::new();
+    let mut ready = Vec::new();
+    for (number, case) in cases.iter().enumerate() {
+        let prepared = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| prepare(case)));
+        verdicts.push(match prepared {
+            Ok(Ok((compiled, dims))) => {
+                ready.push(Ready { case, number, compiled, dims });
+                Verdict::CompileError("it was not run".into())
+            }
+            Ok(Err(verdict)) => verdict,
+            Err(_) => Verdict::CompileError("the compiler panicked".into()),
+        });
+    }
+    for (k, batch) in ready.chunks(BATCH).enumerate() {
+        let folder = scratch.join(format!("batch{k}"));
+        for (number, verdict) in run_batch(batch, &folder, scratch)? {
+            verdicts[number] = verdict;
+        }
+    }
+    Ok(verdicts)
+}
+
+fn prepare(case: &Case) -> Result<(Compiled, BTreeMap<String, u64>), Verdict> {
+    let path = case.folder.join("model.onnx");
+    let refused = |why: String| Verdict::Unsupported(why);
+    let model = onnx::load(&path).map_err(|e| refused(e.to_string()))?;
+    let open = ops::input_shapes(&model, &Default::default()).map_err(|e| refused(e.to_string()))?;
+    let mut dims = BTreeMap::new();
+    for (i, (_, _, shape)) in open.iter().enumerate() {
+        let x = tensor(&case.folder.join(format!("test_data_set_0/input_{i}.pb"))).map_err(refused)?;
+        for (dim, n) in shape.dims().iter().zip(x.dims()) {
+            dims.extend(dim.symbols().iter().map(|s| (s.to_string(), *n as u64)));
+        }
+    }
+    let options = Options { dims: dims.clone(), ..Options::default() };
+    let compiled = compile(&path, Path::new("model.onnx"), &options);
+    compiled.map(|c| (c, dims)).map_err(|f| refused(f.errors.to_string()))
+}
+
+/// The numbers and verdicts of a batch.
+fn run_batch(batch: &[Ready<'_>], folder: &Path, scratch: &Path) -> Result<Vec<(usize, Verdict)>, String> {
+    let io = |e: std::io::Error| format!("{}: {e}", folder.display());
+    std::fs::create_dir_all(folder.join("src")).map_err(io)?;
+    let runtime = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sofie-runtime");
+    let manifest = format!(
+        "[package]\nname = \"batch\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[dependencies]\n\
+         sofie-infer-runtime = {{ path = {:?} }}\n\n[profile.dev]\ndebug = false\nincremental = false\n\n\
+         [profile.dev.package.sofie-infer-runtime]\nopt-level = 3\n\n[workspace]\n",
+        runtime.canonicalize().map_err(io)?
+    );
+    std::fs::write(folder.join("Cargo.toml"), manifest).map_err(io)?;
+    let mut left: Vec<&Ready<'_>> = batch.iter().collect();
+    let mut verdicts = Vec::new();
+    for ready in &left {
+        std::fs::write(module_path(folder, ready.number), module(ready)).map_err(io)?;
+    }
+    // Each round builds without what was named in the one before.
+    loop {
+        std::fs::write(folder.join("src/main.rs"), main_file(&left)).map_err(io)?;
+        let output = Command::new("cargo")
+            .args(["build", "--quiet", "--message-format", "short"])
+            .current_dir(folder)
+            .env("CARGO_TARGET_DIR", scratch.join("target"))
+            .output()
+            .map_err(io)?;
+        if output.status.success() {
+            break;
+        }
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        let bad: Vec<usize> =
+            left.iter().map(|r| r.number).filter(|n| text.contains(&format!("c{n}.rs"))).collect();
+        if bad.is_empty() || left.is_empty() {
+            return Err(format!(
+                "a batch does not build: {}",
+                text.lines().take(20).collect::<Vec<_>>().join("\n")
+            ));
+        }
+        for n in &bad {
+            let line = text.lines().find(|l| l.contains(&format!("c{n}.rs"))).unwrap_or_default();
+            verdicts.push((*n, Verdict::CompileError(format!("rustc: {line}"))));
+        }
+        left.retain(|r| !bad.contains(&r.number));
+    }
+    let program = scratch.join("target/debug/batch");
+    let copy = folder.join("program");
+    std::fs::copy(&program, &copy).map_err(io)?;
+    for ready in left {
+        verdicts.push((ready.number, run_case(ready, &copy, folder)));
+    }
+    Ok(verdicts)
+}
+
+fn module_path(folder: &Path, number: usize) -> PathBuf {
+    folder.join(format!("src/c{number}.rs"))
+}
+
+fn module(ready: &Ready<'_>) -> String {
+    let request = Request {
+        krate: quote!(crate),
+        attributes: quote!(),
+        visibility: quote!(pub),
+        name: format_ident!("net"),
+        root: ready.case.folder.clone(),
+        path: "model.onnx".into(),
+        span: Span::call_site(),
+        dims: ready.dims.clone().into_iter().collect(),
+        test: None,
+        print: None,
+    };
+    expand(&request).to_string()
+}
+
+fn main_file(batch: &[&Ready<'_>]) -> String {
+    let mut text = String::from("pub use sofie_infer_runtime as rt;\nuse rt::DynSession;\nuse std::fs;\n\n");
+    for r in batch {
+        let _ = writeln!(text, "mod c{};", r.number);
+    }
+    text += "\nfn run(mut s: impl DynSession, from: &str, to: &str) {\n    \
+        for i in 0..s.input_info().len() {\n        \
+        s.input_bytes(i).copy_from_slice(&fs::read(format!(\"{from}/{i}\")).unwrap());\n    }\n    \
+        s.run();\n    \
+        for i in 0..s.output_info().len() {\n        \
+        fs::write(format!(\"{to}/{i}\"), s.output_bytes(i)).unwrap();\n        \
+        let extents: Vec<String> = (0..s.output_info()[i].shape.len())\n            \
+        .map(|a| s.output_extent(i, a).to_string()).collect();\n        \
+        fs::write(format!(\"{to}/{i}.shape\"), extents.join(\" \")).unwrap();\n    }\n}\n\n\
+        fn main() {\n    let args: Vec<String> = std::env::args().collect();\n    match args[1].as_str() {\n";
+    for r in batch {
+        let n = r.number;
+        let _ = writeln!(text, "        \"{n}\" => run(c{n}::net::Session::new(), &args[2], &args[3]),");
+    }
+    text += "        other => panic!(\"no case {other}\"),\n    }\n}\n";
+    text
+}
+
+/// Runs all data sets of a case, a process each.
+fn run_case(ready: &Ready<'_>, program: &Path, folder: &Path) -> Verdict {
+    let (from, to) = (folder.join("in"), folder.join("out"));
+    for set in ready.case.sets() {
+        for path in [&from, &to] {
+            let _ = std::fs::remove_dir_all(path);
+            if let Err(e) = std::fs::create_dir_all(path) {
+                return Verdict::Fail(format!("{}: {e}", path.display()));
+            }
+        }
+        for (i, port) in ready.compiled.plan.inputs.iter().enumerate() {
+            let x = match tensor(&set.join(format!("input_{i}.pb"))) {
+                Ok(x) => x,
+                Err(why) => return Verdict::Unsupported(why),
+            };
+            if x.dims() != port.dims {
+                return Verdict::Unsupported("a data set of other extents than the first".into());
+            }
+            if let Err(e) = std::fs::write(from.join(i.to_string()), x.bytes()) {
+                return Verdict::Fail(e.to_string());
+            }
+        }
+        let output = Command::new(program).arg(ready.number.to_string()).args([&from, &to]).output();
+        match output {
+            Ok(output) if output.status.success() => {}
+            Ok(output) => {
+                let text = String::from_utf8_lossy(&output.stderr).into_owned();
+                let refused = text.contains("decides a shape otherwise");
+                let why = text.lines().nth(1).unwrap_or(&text).to_owned();
+                return if refused {
+                    Verdict::Unsupported(why)
+                } else {
+                    Verdict::Fail(format!("it stops: {why}"))
+                };
+            }
+            Err(e) => return Verdict::Fail(e.to_string()),
+        }
+        for (i, (port, _)) in ready.compiled.plan.outputs.iter().enumerate() {
+            let want = match tensor(&set.join(format!("output_{i}.pb"))) {
+                Ok(want) => want,
+                Err(why) => return Verdict::Unsupported(why),
+            };
+            let got = match result(port.dtype, &port.dims, &to, i) {
+                Ok(got) => got,
+                Err(why) => return Verdict::Fail(why),
+            };
+            if let Err(why) = compare(&got, &want, ready.case.rtol, ready.case.atol) {
+                return Verdict::Fail(format!("output {i}: {why}"));
+            }
+        }
+    }
+    Verdict::Pass
+}
+
+/// An output as the program wrote it, cut to the extents that it says.
+fn result(
+    dtype: sofie_infer_runtime::DType,
+    dims: &[usize],
+    to: &Path,
+    i: usize,
+) -> Result<ir::Tensor, String> {
+    let bytes = std::fs::read(to.join(i.to_string())).map_err(|e| e.to_string())?;
+    let whole = ir::Tensor::from_bytes(dtype, dims.to_vec(), bytes).ok_or("an output of another size")?;
+    let shape = std::fs::read_to_string(to.join(format!("{i}.shape"))).map_err(|e| e.to_string())?;
+    let extents = shape.split_whitespace().enumerate().filter_map(|(a, n)| Some((a, n.parse().ok()?)));
+    Ok(extents.fold(whole, |t, (axis, n)| t.cut(axis, n)))
+}
