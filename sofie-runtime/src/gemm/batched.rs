@@ -9,7 +9,7 @@ use super::finish::Finish;
 use super::pack::{NR, PackPanels, packed_len};
 use super::{StridedProduct, drive};
 use crate::Act;
-use crate::simd::{Op, Simd, dispatch};
+use crate::simd::{Level, Op, Simd, dispatch};
 
 /// `C = act(alpha * A B)` for every index of a batch.
 ///
@@ -236,6 +236,8 @@ impl Batch<'_> {
 /// The pointers lead to the matrices that the descriptor says, `scratch` to [`BatchedGemm::scratch`] floats.
 #[inline(always)]
 unsafe fn few<S: Simd>(s: S, g: &BatchedGemm, c: *mut f32, a: *const f32, b: *const f32, scratch: *mut f32) {
+    // Eight rows of halves or quarters are more than the registers of other instruction sets.
+    let holds_eight = matches!(S::LEVEL, Level::Avx512);
     let mut column = 0;
     while column < g.n {
         let left = g.n - column;
@@ -253,7 +255,7 @@ unsafe fn few<S: Simd>(s: S, g: &BatchedGemm, c: *mut f32, a: *const f32, b: *co
             while row < g.m {
                 let (c, a) = (c.add(row * g.c_row + column), a.add(row * g.a_row));
                 row += match (g.m - row, wide) {
-                    (8.., _) => tile::<S, 8, 1>(s, g, c, a, b, left),
+                    (8.., _) if holds_eight => tile::<S, 8, 1>(s, g, c, a, b, left),
                     (4.., _) => tile::<S, 4, 1>(s, g, c, a, b, left),
                     (2.., _) => tile::<S, 2, 1>(s, g, c, a, b, left),
                     (_, 4) => tile::<S, 1, 4>(s, g, c, a, b, left),

@@ -121,19 +121,32 @@ impl Op for Run<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        for row in 0..self.p.rows {
+        let &Rows { rows, n, ldx, ldy, .. } = self.p;
+        let group = match self.p.kind {
+            RowKind::Softmax | RowKind::LogSoftmax => 1,
+            RowKind::LayerNorm { .. } | RowKind::RmsNorm { .. } => norm::together(n),
+        };
+        for row in (0..rows).step_by(group) {
             // SAFETY: `Rows::run` checked that each row is inside its slice.
             unsafe {
-                let (y, x) = (self.y.add(row * self.p.ldy), self.x.add(row * self.p.ldx));
+                let (y, x) = (self.y.add(row * ldy), self.x.add(row * ldx));
+                let (scale, bias) = (self.scale, self.bias);
+                let norm = |epsilon| norm::Norm {
+                    rows: group.min(rows - row),
+                    n,
+                    epsilon,
+                    y,
+                    ldy,
+                    x,
+                    ldx,
+                    scale,
+                    bias,
+                };
                 match self.p.kind {
-                    RowKind::Softmax => softmax::softmax(s, self.p.n, y, x),
-                    RowKind::LogSoftmax => softmax::log_softmax(s, self.p.n, y, x),
-                    RowKind::LayerNorm { epsilon } => {
-                        norm::layer_norm(s, self.p.n, epsilon, y, x, self.scale, self.bias);
-                    }
-                    RowKind::RmsNorm { epsilon } => {
-                        norm::rms_norm(s, self.p.n, epsilon, y, x, self.scale, self.bias);
-                    }
+                    RowKind::Softmax => softmax::softmax(s, n, y, x),
+                    RowKind::LogSoftmax => softmax::log_softmax(s, n, y, x),
+                    RowKind::LayerNorm { epsilon } => norm(epsilon).run::<S, true>(s),
+                    RowKind::RmsNorm { epsilon } => norm(epsilon).run::<S, false>(s),
                 }
             }
         }

@@ -15,12 +15,12 @@ const KINDS: [RowKind; 4] = [
 #[test]
 fn f32_agrees_with_f64() {
     for kind in KINDS {
-        for n in [1, 2, 5, 15, 16, 17, 31, 32, 33, 100] {
-            for rows in [0, 1, 3] {
+        for n in [1, 2, 5, 15, 16, 17, 31, 32, 33, 100, 260] {
+            for rows in [0, 1, 3, 5, 16, 21] {
                 let p = Rows { kind, rows, n, ldx: n + 3, ldy: n + 1 };
                 let x: Vec<f32> = (0..rows * (n + 3)).map(|i| (i * 53 % 97) as f32 / 9.0 - 5.0).collect();
-                let scale: Vec<f32> = (0..n).map(|i| 1.0 + i as f32 / 7.0).collect();
-                let bias: Vec<f32> = (0..n).map(|i| i as f32 / 5.0 - 1.0).collect();
+                let scale: Vec<f32> = (0..n).map(|i| 1.0 + (i % 100) as f32 / 7.0).collect();
+                let bias: Vec<f32> = (0..n).map(|i| (i % 100) as f32 / 5.0 - 1.0).collect();
                 let widen = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
                 let mut want = vec![0.0f64; rows * (n + 1)];
                 p.run(&mut want, &widen(&x), &widen(&scale), &widen(&bias));

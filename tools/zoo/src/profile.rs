@@ -109,6 +109,10 @@ fn flop(step: &Step) -> f64 {
     let product = |of: &[usize]| 2.0 * of.iter().map(|&n| n as f64).product::<f64>();
     match &step.kernel {
         Kernel::Gemm(g) => product(&[g.m, g.k, g.n]),
+        Kernel::Attention(a) => {
+            let scores = [a.batch, a.heads, a.queries, a.keys];
+            product(&[&scores[..], &[a.depth + a.width]].concat())
+        }
         Kernel::BatchedGemm(g) => {
             product(&[g.m, g.k, g.n]) * g.batch[..g.batch_rank].iter().map(|&n| n as f64).product::<f64>()
         }
