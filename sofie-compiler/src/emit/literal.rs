@@ -29,10 +29,12 @@ impl Literal for i64 {
     fn literal(&self) -> TokenStream {
         // A negative literal panics when it meets other tokens; the lowest has no positive counterpart.
         let n = Lit::u64_unsuffixed(self.unsigned_abs());
-        match *self {
-            i64::MIN => quote!(i64::MIN),
-            ..0 => quote!(-#n),
-            _ => quote!(#n),
+        if *self == i64::MIN {
+            quote!(i64::MIN)
+        } else if *self < 0 {
+            quote!(-#n)
+        } else {
+            quote!(#n)
         }
     }
 }

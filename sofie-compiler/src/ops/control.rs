@@ -176,7 +176,7 @@ fn repeat<'m>(d: &mut Driver<'m>, attrs: &Attrs<'m>, node: &Node, operands: &[Op
         if i >= ITERATIONS || d.b.graph().nodes().len() > NODES {
             return Err(too_long(trips.unwrap_or(i)));
         }
-        let (step, holds) = (d.b.scalar(i), active.map_or_else(|| d.b.scalar(true), |v| v));
+        let (step, holds) = (d.b.scalar(i), active.unwrap_or_else(|| d.b.scalar(true)));
         let mut inputs = vec![Operand::Value(step), Operand::Value(holds)];
         inputs.extend(carried.iter().cloned());
         let Some(results) = d.body(graph, inputs)? else { return Ok(None) };

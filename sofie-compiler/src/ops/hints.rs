@@ -50,7 +50,7 @@ pub(super) fn hints(graph: &onnx::Graph, dims: &BTreeMap<String, u64>) -> HashMa
         t.shape.as_ref()?.iter().map(fixed).collect()
     };
     let mut known: HashMap<TensorName, Shape> = HashMap::new();
-    let inside = graph.value_info.iter().map(|(name, ty)| (name, ty));
+    let inside = graph.value_info.iter();
     let ports = graph.outputs.iter().chain(&graph.inputs).map(|v| (&v.name, &v.ty));
     known.extend(inside.chain(ports).filter_map(|(name, ty)| Some((name.clone(), shape(ty)?))));
     let scalars = scalars(graph, &known);

@@ -278,10 +278,10 @@ pub(super) fn window(c: &mut Ctx<'_, '_>, [a0, a1, a2]: [f64; 3]) -> Result<Vec<
 /// `MelWeightMatrix`: triangles over the bins of a spectrum, as ONNX's text has them.
 pub(super) fn mel_weights(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let names = ["num_mel_bins", "dft_length", "sample_rate", "lower_edge_hertz", "upper_edge_hertz"];
-    for i in 0..5 {
-        let v = c.required(i, names[i])?;
+    for (i, name) in names.iter().enumerate() {
+        let v = c.required(i, name)?;
         if c.b.constant(v).is_none() {
-            return computed_mel(c, i, names[i]);
+            return computed_mel(c, i, name);
         }
     }
     let mut operands = Vec::new();

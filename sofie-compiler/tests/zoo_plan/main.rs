@@ -84,7 +84,9 @@ fn run(zoo: &Path, name: &str) -> Result<Outcome, String> {
         let want = outputs.get(&port.name).ok_or_else(|| format!("no array {}", port.name))?;
         let error = max_normalised(&got, want).map_err(|e| format!("{}: {e}", port.name))?;
         worst = worst.max(error);
-        if error > 1e-4 {
+        // A chain of layers in f16 agrees to two units in its last place, as the zoo's table has it.
+        let limit = if want.dtype() == sofie_infer_runtime::DType::F16 { 2e-3 } else { 1e-4 };
+        if error > limit {
             return Err(format!("{}: max-normalised error {error:.1e}", port.name));
         }
     }

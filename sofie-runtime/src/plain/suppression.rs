@@ -65,7 +65,8 @@ impl Algorithm for Suppression {
                 order.sort_unstable_by(|a, b| score(b).total_cmp(&score(a)).then(a.total_cmp(b)));
                 let mut picked = 0;
                 for i in order.iter() {
-                    if picked == most || self.threshold && !(score(i) > least) {
+                    let enough = !self.threshold || score(i) > least;
+                    if picked == most || !enough {
                         break;
                     }
                     if kept[..picked].iter().any(|k| self.overlap(at(*i), at(*k)) > limit) {

@@ -72,14 +72,14 @@ impl Unique {
         for (g, at) in order.iter().enumerate().take(self.capacity) {
             indices[g] = *at as i64;
         }
-        for j in 0..n {
-            let representative = inverse[j] as usize;
+        for at in inverse[..n].iter_mut() {
+            let representative = *at as usize;
             let place = if self.sorted {
-                order.partition_point(|at| self.order(x, *at as usize, representative).is_lt())
+                order.partition_point(|first| self.order(x, *first as usize, representative).is_lt())
             } else {
-                order.partition_point(|at| (*at as usize) < representative)
+                order.partition_point(|first| (*first as usize) < representative)
             };
-            inverse[j] = place as i64;
+            *at = place as i64;
             if place < self.capacity {
                 counts[place] += 1;
             }
