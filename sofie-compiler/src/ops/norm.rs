@@ -279,6 +279,9 @@ mod tests {
         assert_eq!(graph.to_string().matches(" map").count(), 1, "{graph}");
         let y = run("BatchNormalization", 15, &attrs, &args);
         assert_eq!(y, Tensor::of(&[1, 2, 2], &[0.5f32, 1.5, 0.0, 2.0]));
+        // Before opset 14 the batch's statistics are those of training.
+        let training = lowered("BatchNormalization", 9, &[], &args, 5).unwrap_err();
+        assert!(training.contains("model.eval()"), "{training}");
     }
 
     #[test]

@@ -72,12 +72,12 @@ impl Unique {
         for (g, at) in order.iter().enumerate().take(self.capacity) {
             indices[g] = *at as i64;
         }
-        for at in &mut inverse[..n] {
+        for at in inverse[..n].iter_mut() {
             let representative = *at as usize;
             let place = if self.sorted {
-                order.partition_point(|o| self.order(x, *o as usize, representative).is_lt())
+                order.partition_point(|first| self.order(x, *first as usize, representative).is_lt())
             } else {
-                order.partition_point(|o| (*o as usize) < representative)
+                order.partition_point(|first| (*first as usize) < representative)
             };
             *at = place as i64;
             if place < self.capacity {

@@ -3,6 +3,7 @@
 use crate::ir::{Invalid, Plain, Tensor, Value};
 use sofie_infer_runtime::map::{Dst, Src};
 use sofie_infer_runtime::{DType, bf16, f16};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Elements of any type, aligned, as kernels want them.
 macro_rules! typed {
@@ -77,7 +78,12 @@ pub(super) fn plain(op: &Plain, x: &[&Tensor]) -> Result<Vec<Tensor>, Invalid> {
     if algorithm.scratch() > 0 {
         writes.push(Elements::zeros(DType::F64, algorithm.scratch()));
     }
-    algorithm.run(&mut writes.iter_mut().map(Elements::dst).collect::<Vec<_>>(), &reads);
+    // A kernel stops a session on operands that mean nothing (an index outside); a constant may be one.
+    let run = AssertUnwindSafe(|| {
+        algorithm.run(&mut writes.iter_mut().map(Elements::dst).collect::<Vec<_>>(), &reads);
+    });
+    catch_unwind(run)
+        .map_err(|_| Invalid::new(format!("{} of operands that do not fit it", op.kernel.name())))?;
     let tensor = |((dtype, dims), y): (&(DType, Vec<usize>), &Elements)| {
         Tensor::from_bytes(*dtype, dims.clone(), y.to_le())
             .ok_or_else(|| Invalid::new("a result of another size than its shape says"))
