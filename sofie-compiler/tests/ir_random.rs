@@ -201,11 +201,6 @@ fn mutant(op: &Op, u: &mut Unstructured) -> Op {
             odd_each(u, &mut c.output_padding);
             flip(u, &mut e.residual);
         }
-        Op::Plain(p) => {
-            for (_, dims) in &mut p.results {
-                odd_each(u, dims);
-            }
-        }
         Op::Pool(p) => {
             odd_window(u, &mut p.window);
             odd_each(u, &mut p.overhang);
