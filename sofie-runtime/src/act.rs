@@ -1,5 +1,5 @@
-//! The closed set of activations that a GEMM or convolution applies before its only store.
-//! Anything richer is a map of its own; this set stays small because every tile has it inline.
+//! The closed set of activations that a product or a convolution applies to its result: those of a register or two
+//! before its only store, the others to what it has just stored. Anything richer is a map of its own.
 
 use crate::map::Unary;
 use crate::map::vector::unary_of;

@@ -4,7 +4,7 @@
 //! once and multiplied by every tap that sees it. Pixels outside are read from a vector of zeros, by a choice
 //! between two addresses, so that the middle and the borders of an image are one kernel.
 
-use super::epilogue::activate_all;
+use super::epilogue::{TOGETHER, activate_all, finish};
 use super::window::Pixel;
 use super::{Conv, Operands};
 use crate::gemm;
@@ -65,7 +65,8 @@ impl Op for Run<'_, '_> {
         let null = core::ptr::null();
         for line in 0..conv.batch * w.y[0] * w.y[1] {
             let Pixel { image, at: [a, b, _] } = Pixel::of_row(line * w.y[2], &w.y);
-            let mut at = 0;
+            // The first output that waits for the rest of its activation.
+            let (mut at, mut waiting) = (0, 0);
             while at < w.y[2] {
                 // The last tile moves back over the one before rather than beyond the end.
                 let first = at.min(w.y[2] - pixels);
@@ -87,6 +88,15 @@ impl Op for Run<'_, '_> {
                 // SAFETY: `Conv::run` checked that all pixels and channels of the operands exist.
                 unsafe { run_tile(s, pixels, place) };
                 at += pixels;
+                // Outputs that are computed twice start again from their sums.
+                waiting = waiting.min(first);
+                let count = first + pixels - waiting;
+                if at >= w.y[2] || count * conv.m >= TOGETHER {
+                    let y = o.y.as_mut_ptr().wrapping_add((line * w.y[2] + waiting) * conv.ldy);
+                    // SAFETY: tiles have written these outputs, all channels of them.
+                    unsafe { finish(s, conv.act, y, conv.ldy, count, conv.m) };
+                    waiting = first + pixels;
+                }
             }
         }
     }

@@ -72,7 +72,7 @@ pub struct Conv {
     pub ldy: usize,
     /// Floats from a pixel of the residual to the next.
     pub ldr: usize,
-    /// Applied last; only what [`Act`] calls cheap, see [`Conv::run`].
+    /// Applied last.
     pub act: Act,
     /// How it is computed; [`Conv::new`] chooses.
     pub algo: Algo,
@@ -129,8 +129,7 @@ impl Conv {
     /// `bias` has `m` elements or none, `residual` is like y or empty.
     ///
     /// # Panics
-    /// When a slice is too short for the shape, or the activation is none of `None`, `Relu`, `LeakyRelu` and
-    /// `Clip` (the others are a map of their own).
+    /// When a slice is too short for the shape.
     #[allow(clippy::too_many_arguments, reason = "the operands of a convolution")]
     pub fn run(
         &self,
@@ -156,7 +155,6 @@ impl Conv {
             residual.is_empty() || residual.len() >= extent(y_pixels, self.ldr, self.m),
             "the residual is too short for {self:?}"
         );
-        assert!(epilogue::is_cheap(self.act), "{:?} is a map of its own", self.act);
         assert!(scratch.len() >= self.scratch(), "the scratch is too short for {self:?}");
         let operands = Operands { y, x, w, bias, residual };
         match self.algo {

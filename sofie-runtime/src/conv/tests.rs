@@ -36,6 +36,8 @@ pub(in crate::conv) fn act() -> impl Strategy<Value = Act> {
         Just(Act::Relu),
         (-0.5f32..1.5).prop_map(|alpha| Act::LeakyRelu { alpha }),
         Just(Act::Clip { lo: -1.0, hi: 0.25 }),
+        Just(Act::Elu { alpha: 1.5 }),
+        prop::sample::select(vec![Act::Sigmoid, Act::Tanh, Act::Silu, Act::GeluErf, Act::GeluTanh]),
     ]
 }
 
@@ -44,7 +46,9 @@ fn activate(act: Act, x: f32) -> f32 {
         Act::Relu if x < 0.0 => 0.0,
         Act::LeakyRelu { alpha } if x < 0.0 || x.is_nan() => alpha * x,
         Act::Clip { lo, hi } if !x.is_nan() => x.max(lo).min(hi),
-        _ => x,
+        Act::None | Act::Relu | Act::LeakyRelu { .. } | Act::Clip { .. } => x,
+        // As a map has it, which has tests of its own.
+        _ => act.apply(x),
     }
 }
 

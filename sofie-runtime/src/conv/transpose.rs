@@ -46,7 +46,7 @@ pub struct ConvTranspose {
     pub ldy: usize,
     /// Floats from a pixel of the residual to the next.
     pub ldr: usize,
-    /// Applied last; only what [`Act`] calls cheap, see [`ConvTranspose::run`].
+    /// Applied last.
     pub act: Act,
     /// [`Algo::Implicit`] or [`Algo::Planar`]; [`ConvTranspose::new`] chooses.
     pub algo: Algo,
@@ -192,8 +192,7 @@ impl ConvTranspose {
     /// none, `residual` is like y or empty.
     ///
     /// # Panics
-    /// When a slice is too short for the shape, or the activation is none of `None`, `Relu`, `LeakyRelu` and
-    /// `Clip` (the others are a map of their own).
+    /// When a slice is too short for the shape.
     pub fn run(
         &self,
         y: &mut [f32],

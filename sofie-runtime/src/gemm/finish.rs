@@ -1,12 +1,13 @@
-//! What takes more than a register or two (sigmoid, GELU, …), applied to what a tile has just stored, while it is in
-//! the first-level cache. Inside the tiles these functions would be compiled a hundred times.
+//! What takes more than a register or two (sigmoid, GELU, …), applied to what a tile of a product or a convolution
+//! has just stored, while it is in the first-level cache. Inside the tiles these functions would be compiled a
+//! hundred times.
 
 use crate::Act;
 use crate::act;
 use crate::simd::{LANES, Op, Simd};
 
 /// `c = act(alpha * c)` over `rows` rows of `columns` floats.
-pub(super) struct Finish {
+pub(crate) struct Finish {
     pub c: *mut f32,
     pub ldc: usize,
     pub rows: usize,

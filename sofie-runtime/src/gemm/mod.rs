@@ -19,10 +19,12 @@ mod tile;
 pub use self::batched::BatchedGemm;
 pub(crate) use self::drive::Lines;
 use self::drive::{Problem, Strided};
+pub(crate) use self::finish::Finish;
 pub(crate) use self::lines::GemmLines;
 pub(crate) use self::pack::PackPanels;
 pub use self::pack::{Layout, NR, pack, pack_into, packed_len};
 pub use self::rows::{GemmRows, OffsetTable, RowOffsets, ZEROS};
+pub(crate) use self::tile::in_registers;
 use crate::Act;
 use crate::simd::{Op, Simd, dispatch};
 

@@ -62,7 +62,7 @@ pub(super) union A {
 
 /// Whether the tile applies `act` itself; the others are a second pass over what it has just stored
 /// ([`Finish`](super::finish::Finish)).
-pub(super) const fn in_registers(act: Act) -> bool {
+pub(crate) const fn in_registers(act: Act) -> bool {
     matches!(act, Act::None | Act::Relu | Act::LeakyRelu { .. } | Act::Clip { .. })
 }
 

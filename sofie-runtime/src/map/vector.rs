@@ -46,14 +46,7 @@ impl<S: Simd> Group<S> {
                 core::ptr::copy_nonoverlapping(p, bytes.as_mut_ptr(), self.n);
             }
         }
-        let (halves, _) = bytes.as_chunks::<8>();
-        let [low, high] = [0, 1].map(|h: usize| {
-            let x = u64::from_le_bytes(halves[h]);
-            // The top bit of each byte that is not 0, then the eight of them side by side.
-            let top = (((x & !TOPS) + !TOPS) | x) & TOPS;
-            ((top >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u16
-        });
-        self.s.mask_from_bits(low | high << 8)
+        self.s.mask_from_bools(bytes)
     }
 
     #[inline(always)]
@@ -67,13 +60,7 @@ impl<S: Simd> Group<S> {
 
     #[inline(always)]
     fn put_mask(self, m: S::Mask) {
-        let bits = self.s.mask_bits(m);
-        let mut bytes = [0u8; LANES];
-        for (h, bytes) in bytes.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-            let copies = ((bits >> (8 * h)) & 0xff) as u64 * 0x0101_0101_0101_0101;
-            let spread = copies & 0x8040_2010_0804_0201;
-            *bytes = (((spread + !TOPS) & TOPS) >> 7).to_le_bytes();
-        }
+        let bytes = self.s.mask_bools(m);
         let p = self.dst.wrapping_add(self.i * LANES);
         // SAFETY: the promise of `Group`.
         unsafe {
@@ -85,9 +72,6 @@ impl<S: Simd> Group<S> {
         }
     }
 }
-
-/// The top bit of each byte.
-const TOPS: u64 = 0x8080_8080_8080_8080;
 
 /// Runs the block with `$g` standing for each group. A copy of the arguments in registers: what the block is
 /// written through might otherwise point at them.

@@ -224,6 +224,18 @@ impl Simd for Avx2 {
             let hi = _mm256_movemask_ps(_mm256_castsi256_ps(m[1]));
             (lo | hi << 8) as u16
         };
+        mask_from_bools(bytes: [u8; LANES]) -> I = {
+            let clear = _mm_cmpeq_epi8(_mm_loadu_si128(bytes.as_ptr().cast()), _mm_setzero_si128());
+            let set = _mm_xor_si128(clear, _mm_set1_epi8(-1));
+            [_mm256_cvtepi8_epi32(set), _mm256_cvtepi8_epi32(_mm_srli_si128::<8>(set))]
+        };
+        mask_bools(m: I) -> [u8; LANES] = {
+            let pairs = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(m[0], m[1]));
+            let set = _mm_packs_epi16(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256::<1>(pairs));
+            let mut bytes = [0; LANES];
+            _mm_storeu_si128(bytes.as_mut_ptr().cast(), _mm_and_si128(set, _mm_set1_epi8(1)));
+            bytes
+        };
         reduce_add(a: F) -> f32 = tree!(a, _mm256_add_ps, _mm_add_ps, _mm_add_ss);
         reduce_max_raw(a: F) -> f32 = tree!(a, _mm256_max_ps, _mm_max_ps, _mm_max_ss);
         reduce_min_raw(a: F) -> f32 = tree!(a, _mm256_min_ps, _mm_min_ps, _mm_min_ss);

@@ -140,6 +140,15 @@ impl Simd for Avx512 {
         reduce_min_raw(a: __m512) -> f32 = tree!(a, _mm256_min_ps, _mm_min_ps, _mm_min_ss);
         lookup(table: __m512, index: __m512i) -> __m512 = _mm512_permutexvar_ps(index, table);
         transpose(rows: &mut [__m512; LANES]) -> () = transpose(rows);
+        mask_from_bools(bytes: [u8; LANES]) -> __mmask16 = {
+            let bytes = _mm_loadu_si128(bytes.as_ptr().cast());
+            _mm_test_epi8_mask(bytes, bytes)
+        };
+        mask_bools(m: __mmask16) -> [u8; LANES] = {
+            let mut bytes = [0; LANES];
+            _mm_storeu_si128(bytes.as_mut_ptr().cast(), _mm_maskz_set1_epi8(m, 1));
+            bytes
+        };
     }
 
     #[inline(always)]

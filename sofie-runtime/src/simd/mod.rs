@@ -48,6 +48,9 @@ mod sealed {
     pub trait Sealed {}
 }
 
+/// The top bit of each byte.
+const TOPS: u64 = 0x8080_8080_8080_8080;
+
 /// An instruction set. A value of the type is the proof that the CPU has it; the methods are its operations.
 ///
 /// Two NaNs count as the same bits; everything else is equal between implementations to the last bit.
@@ -318,6 +321,30 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
     fn mask_from_bits(self, bits: u16) -> Self::Mask;
     /// Bit `i` is set when lane `i` is.
     fn mask_bits(self, m: Self::Mask) -> u16;
+    /// Lane `i` is set when byte `i` is not 0.
+    #[inline(always)]
+    fn mask_from_bools(self, bytes: [u8; LANES]) -> Self::Mask {
+        let (halves, _) = bytes.as_chunks::<8>();
+        let [low, high] = [0, 1].map(|h: usize| {
+            let x = u64::from_le_bytes(halves[h]);
+            // The top bit of each byte that is not 0, then the eight of them side by side.
+            let top = (((x & !TOPS) + !TOPS) | x) & TOPS;
+            ((top >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u16
+        });
+        self.mask_from_bits(low | high << 8)
+    }
+    /// Byte `i` is 1 when lane `i` is set, else 0.
+    #[inline(always)]
+    fn mask_bools(self, m: Self::Mask) -> [u8; LANES] {
+        let bits = self.mask_bits(m);
+        let mut bytes = [0u8; LANES];
+        for (h, bytes) in bytes.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            let copies = ((bits >> (8 * h)) & 0xff) as u64 * 0x0101_0101_0101_0101;
+            let spread = copies & 0x8040_2010_0804_0201;
+            *bytes = (((spread + !TOPS) & TOPS) >> 7).to_le_bytes();
+        }
+        bytes
+    }
     /// Both.
     fn mask_and(self, a: Self::Mask, b: Self::Mask) -> Self::Mask;
     /// Either.

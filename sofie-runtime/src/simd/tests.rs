@@ -137,6 +137,10 @@ impl Op for Everything<'_> {
             sar(i, 31) sar(i, 40) shl_each(i, n) shr_each(i, n) sar_each(i, n)
             round_i32(small) trunc_i32(small) trunc_i32_sat(a)
         }
+        out.push(("mask_bools", s.mask_bools(m).map(u32::from)));
+        let bools = case.i.map(|i| (i as u32 >> 24) as u8 & case.mask as u8);
+        assert_eq!(s.mask_bits(s.mask_from_bools(bools)), bools_as_bits(bools));
+        assert_eq!(bools_as_bits(s.mask_bools(m)), case.mask);
         floats! { pow2(exponent) scale_pow2(a, exponent) }
         masks! {
             lt(a, b) le(a, b) eq(a, b) ne(a, b) gt(a, b) ge(a, b) is_nan(a) mask_from_bits(case.mask)
@@ -152,6 +156,11 @@ impl Op for Everything<'_> {
         out.extend(memory(s, case));
         out
     }
+}
+
+/// Bit `l` is set when byte `l` is not 0.
+fn bools_as_bits(bools: [u8; 16]) -> u16 {
+    bools.iter().rev().fold(0, |bits, &b| bits << 1 | u16::from(b != 0))
 }
 
 /// Loads, stores and gathers with masks, at odd addresses, next to bytes that must stay.

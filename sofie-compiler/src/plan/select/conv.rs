@@ -5,14 +5,13 @@ use super::super::Operand;
 use super::super::kernel::Kernel;
 use super::super::layout::Layout;
 use super::super::planner::Planner;
-use super::map;
-use super::matmul::{extras, stored};
+use super::matmul::extras;
 use super::{is_own_rows, is_rows, rows_of};
 use crate::ir::{self, Epilogue, Invalid, Node, ValueId};
+use sofie_infer_runtime::DType;
 use sofie_infer_runtime::conv::{Algo, Conv, ConvTranspose, Window};
 use sofie_infer_runtime::interpolate::Interpolate;
 use sofie_infer_runtime::pool::{Pool, PoolKind};
-use sofie_infer_runtime::{Act, DType};
 
 /// The spatial extents of `[N, S…, C]`.
 fn spatial(dims: &[usize]) -> Result<&[usize], Invalid> {
@@ -34,13 +33,12 @@ pub fn conv(p: &mut Planner<'_>, node: &Node, c: &ir::Conv, e: &Epilogue) -> Res
         return Err(Invalid::new("a convolution of two values"));
     };
     let (x, w, y) = (*x, *w, *y);
-    let act = if stored(e.act) { e.act } else { Act::None };
     let window = window(p, x, y, &c.window)?;
     let (batch, channels) = ends(p.dims(x))?;
     let (_, m) = ends(p.dims(y))?;
     let (read, xl) = p.fitting(x, is_rows)?;
     let (_, ldx) = rows_of(&xl)?;
-    let mut kernel = Conv { ldx, act, ..Conv::new(batch, window, channels, m, c.group) };
+    let mut kernel = Conv { ldx, act: e.act, ..Conv::new(batch, window, channels, m, c.group) };
     let fast = p.graph.dtype(x) == DType::F32;
     if p.constant(w).is_none() && matches!(kernel.algo, Algo::Winograd(_)) {
         kernel.algo = Algo::Implicit;
@@ -69,7 +67,6 @@ pub fn conv(p: &mut Planner<'_>, node: &Node, c: &ir::Conv, e: &Epilogue) -> Res
         let weights = p.dense(w)?;
         p.push(Kernel::ConvPlain(kernel), vec![write], vec![Some(read), Some(weights), bias, residual]);
     }
-    map::activation(p, node, e.act, &home)?;
     p.written(y, home)
 }
 
@@ -109,13 +106,13 @@ pub fn conv_transpose(
         return Err(Invalid::new("a convolution of two values"));
     };
     let (x, w, y) = (*x, *w, *y);
-    let act = if stored(e.act) { e.act } else { Act::None };
     let window = window(p, x, y, &c.window)?;
     let (batch, channels) = ends(p.dims(x))?;
     let (_, m) = ends(p.dims(y))?;
     let (read, xl) = p.fitting(x, is_rows)?;
     let (_, ldx) = rows_of(&xl)?;
-    let mut kernel = ConvTranspose { ldx, act, ..ConvTranspose::new(batch, window, channels, m, c.group) };
+    let mut kernel =
+        ConvTranspose { ldx, act: e.act, ..ConvTranspose::new(batch, window, channels, m, c.group) };
     let (bias, residual) = extras(node, e);
     let bias = bias.map(|v| p.dense(v)).transpose()?;
     let fast = p.graph.dtype(x) == DType::F32;
@@ -138,7 +135,6 @@ pub fn conv_transpose(
         let reads = vec![Some(read), Some(p.dense(w)?), bias, residual];
         p.push(Kernel::ConvTransposePlain(kernel), vec![write], reads);
     }
-    map::activation(p, node, e.act, &home)?;
     p.written(y, home)
 }
 

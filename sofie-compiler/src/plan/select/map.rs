@@ -5,11 +5,11 @@ use super::super::kernel::Kernel;
 use super::super::layout::Layout;
 use super::super::planner::{Home, Planner};
 use super::super::{Operand, Root};
-use super::matmul::{extras, stored};
+use super::matmul::extras;
 use crate::ir::{Epilogue, Inst, Invalid, MapExpr, Node, Op, ValueId};
+use sofie_infer_runtime::DType;
 use sofie_infer_runtime::copy::RANK;
 use sofie_infer_runtime::map::{self as rt, Binary, Map, MapProgram, MapSpec, Scalar, Source, Value};
-use sofie_infer_runtime::{Act, DType};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -279,14 +279,6 @@ fn merged(dims: &[usize], out: &Layout, views: &[View]) -> Result<Vec<Axes>, Inv
         return Err(Invalid::new(format!("a map over {} axes that do not merge to {RANK}", axes.len())));
     }
     Ok(axes)
-}
-
-/// Applies an activation that the kernel could not, over its result.
-pub fn activation(p: &mut Planner<'_>, node: &Node, act: Act, home: &Home) -> Result<(), Invalid> {
-    if stored(act) {
-        return Ok(());
-    }
-    epilogue(p, node, &Epilogue { bias: false, residual: false, act }, home)
 }
 
 /// Adds bias and residual and applies the activation, over a product's result.

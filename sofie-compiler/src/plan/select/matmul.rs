@@ -186,8 +186,3 @@ fn any_type(p: &mut Planner<'_>, node: &Node, e: &Epilogue) -> Result<(), Invali
     }
     p.written(y, home)
 }
-
-/// Whether convolutions apply the activation where they store; matrix products apply any.
-pub fn stored(act: Act) -> bool {
-    matches!(act, Act::None | Act::Relu | Act::LeakyRelu { .. } | Act::Clip { .. })
-}

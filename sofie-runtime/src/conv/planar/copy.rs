@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::super::epilogue::{activate, activate_all};
+use super::super::epilogue::{activate, activate_all, finish};
 use super::{Band, Planes, Shape};
 use crate::simd::{LANES, Op, Simd};
 
@@ -162,7 +162,7 @@ pub(super) struct Gather<'a> {
     /// The first filter.
     pub filter: usize,
     pub filters: usize,
-    /// `[filter][line]`.
+    /// `[filter][line]`; activated already where there is no residual, if it takes more than a register.
     pub results: &'a [f32],
     pub line: usize,
     pub y: &'a mut [f32],
@@ -199,6 +199,11 @@ impl Op for Gather<'_> {
                     };
                     line.store(s, shape.act);
                     first += width;
+                }
+                if !residual.is_empty() {
+                    let y = y[pixel * shape.ldy + filter..].as_mut_ptr();
+                    // SAFETY: these pixels have just been stored, filter by filter.
+                    unsafe { finish(s, shape.act, y, step[2] * shape.ldy, count[2], filters) };
                 }
             }
         }

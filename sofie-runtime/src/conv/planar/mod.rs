@@ -13,6 +13,7 @@ use self::tile::Line;
 use super::transpose::{Phase, for_each_phase};
 use super::{Conv, ConvTranspose, Operands, from};
 use crate::Act;
+use crate::gemm::{Finish, in_registers};
 use crate::simd::{LANES, dispatch};
 
 /// Floats that the planes of a band and its results may take: they stay in L1 and L2.
@@ -397,6 +398,12 @@ impl Job<'_, '_, '_> {
                 to: &mut self.results[group * m * line..],
                 line,
             });
+        }
+        if self.o.residual.is_empty() && !in_registers(shape.act) {
+            // Here they are whole vectors; as pixels they may be a few floats each.
+            let results = &mut self.results[..self.groups * m * line];
+            let (c, columns) = (results.as_mut_ptr(), results.len());
+            dispatch(Finish { c, ldc: columns, rows: 1, columns, alpha: 1.0, act: shape.act });
         }
         let mut start = [0; 3];
         for i in 0..3 {

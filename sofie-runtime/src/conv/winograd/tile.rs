@@ -6,7 +6,7 @@ use core::mem::MaybeUninit;
 
 use super::form::{Form, MOST, MOST_OUTPUTS};
 use super::{Plan, tile_start};
-use crate::conv::epilogue::{activate, activate_all};
+use crate::conv::epilogue::{activate, activate_all, finish};
 use crate::conv::{Conv, Operands};
 use crate::simd::{LANES, Op, Simd};
 
@@ -220,6 +220,15 @@ impl<R: Form, C: Form> Op for Output<'_, '_, R, C> {
                     s.outline(Direct::<R, C> { conv, corner, first, o: self.o, forms: PhantomData });
                 }
                 first += LANES;
+            }
+            for row in rows.iter().take(R::OUTPUTS) {
+                let pixels = row.iter().take(C::OUTPUTS).take_while(|&&at| at != OUTSIDE).count();
+                if pixels != 0 {
+                    let y = self.o.y.as_mut_ptr().wrapping_add(row[0] * conv.ldy);
+                    let ld = conv.window.dilations[2] * conv.ldy;
+                    // SAFETY: these outputs have just been stored, all filters of them.
+                    unsafe { finish(s, conv.act, y, ld, pixels, conv.m) };
+                }
             }
         }
     }
