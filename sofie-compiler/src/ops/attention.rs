@@ -10,7 +10,7 @@ use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::{Scalar, Unary};
 
 /// `[B, L, H·D]` as `[B, H, L, D]`.
-fn apart(c: &mut Ctx<'_, '_>, v: ValueId, heads: i64) -> Result<ValueId> {
+pub(super) fn apart(c: &mut Ctx<'_, '_>, v: ValueId, heads: i64) -> Result<ValueId> {
     let shape = c.shape(v);
     let heads = Dim::Fixed(heads);
     let depth = shape[2].exact_div(&heads).filter(|_| !heads.is(0));
@@ -21,10 +21,11 @@ fn apart(c: &mut Ctx<'_, '_>, v: ValueId, heads: i64) -> Result<ValueId> {
 }
 
 /// `-inf` of the type of `like` where a key is hidden, else 0.
-struct Bias {
-    value: ValueId,
+pub(super) struct Bias {
+    /// Of rank 4.
+    pub value: ValueId,
     /// A row may hide all keys.
-    may_hide_all: bool,
+    pub may_hide_all: bool,
 }
 
 /// The shapes that a bias is made for.
@@ -159,17 +160,58 @@ pub(super) fn attention(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     if past.is_some() && lens.is_some() {
         return Err(Error::new("nonpad_kv_seqlen is not used together with past_key"));
     }
+    let (of_q, of_k) = (c.shape(q), c.shape(k));
+    let scores = Scores { queries: of_q[2].clone(), keys: of_k[2].clone(), dtype: c.dtype(q) };
+    let bias = bias(c, &scores, past, lens)?;
+    let scale = c.attrs.float("scale")?.map(f64::from);
+    let mode = c.attrs.int_or("qk_matmul_output_mode", 0)?;
+    let cap = c.attrs.float_or("softcap", 0.0)?.into();
+    let how = Scoring { scale, cap, bias, precision: c.dtype_attr("softmax_precision")? };
+    let Attended { mut output, products, capped, biased, weights } = attend(c, [q, k, v], how)?;
+    if flat {
+        output = together(c, output)?;
+    }
+    let shown = match mode {
+        // Before opset 24 the reference took 0 for what follows the cap, too.
+        0 | 1 => capped,
+        2 => biased,
+        3 => weights,
+        _ => products,
+    };
+    Ok(vec![output, k, v, shown])
+}
+
+/// What is done to the products of queries and keys.
+pub(super) struct Scoring {
+    /// Their factor; `1/√D` where none is given.
+    pub scale: Option<f64>,
+    /// They are kept within ± this, where it is above 0.
+    pub cap: f64,
+    /// What is added.
+    pub bias: Option<Bias>,
+    /// The type that the softmax is computed in.
+    pub precision: Option<DType>,
+}
+
+/// An attention's result, and what stood between its products.
+pub(super) struct Attended {
+    /// `[B, H, L, E]`.
+    pub output: ValueId,
+    products: ValueId,
+    capped: ValueId,
+    biased: ValueId,
+    weights: ValueId,
+}
+
+/// `softmax(scale · q·kᵀ + bias) · v` of `q [B, H, L, D], k [B, G, S, D], v [B, G, S, E]`.
+pub(super) fn attend(c: &mut Ctx<'_, '_>, qkv: [ValueId; 3], how: Scoring) -> Result<Attended> {
+    let [q, k, v] = qkv;
     let (of_q, of_k, of_v) = (c.shape(q), c.shape(k), c.shape(v));
     let dtype = c.dtype(q);
-    let scores = Scores { queries: of_q[2].clone(), keys: of_k[2].clone(), dtype };
-    let bias = bias(c, &scores, past, lens)?;
     let depth = of_q[3]
         .fixed()
         .ok_or_else(|| c.fixed(q, "attention").err().unwrap_or_else(|| Error::new("depth")))?;
-    let scale = match c.attrs.float("scale")? {
-        Some(scale) => f64::from(scale),
-        None => 1.0 / (depth as f64).sqrt(),
-    };
+    let scale = how.scale.unwrap_or_else(|| 1.0 / (depth as f64).sqrt());
     let full = Shape::new(vec![of_q[0].clone(), of_q[1].clone(), of_q[2].clone(), of_k[2].clone()]);
     // Heads that share keys are rows of one product.
     let shared = of_q[1].exact_div(&of_k[1]);
@@ -187,43 +229,36 @@ pub(super) fn attention(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         c.map(x() * num(scale), &[s])?
     };
     s = c.b.reshape(s, full.clone())?;
-    let mode = c.attrs.int_or("qk_matmul_output_mode", 0)?;
-    let mut shown = s;
-    let cap = f64::from(c.attrs.float_or("softcap", 0.0)?);
-    if cap > 0.0 {
-        s = c.map((x() / num(cap)).unary(Unary::Tanh) * num(cap), &[s])?;
+    let products = s;
+    if how.cap > 0.0 {
+        s = c.map((x() / num(how.cap)).unary(Unary::Tanh) * num(how.cap), &[s])?;
     }
-    // Before opset 24 the reference took 0 for what follows the cap, too.
-    if mode == 0 || mode == 1 {
-        shown = s;
-    }
-    if let Some(bias) = &bias {
+    let capped = s;
+    if let Some(bias) = &how.bias {
         s = c.map(x() + y(), &[s, bias.value])?;
     }
-    if mode == 2 {
-        shown = s;
-    }
-    if let Some(precision) = c.dtype_attr("softmax_precision")? {
+    let biased = s;
+    if let Some(precision) = how.precision {
         s = c.b.cast(s, precision)?;
     }
     let mut p = c.b.one(Op::Rows(RowKind::Softmax), &[s])?;
-    if let Some(Bias { value, may_hide_all: true }) = bias {
+    if let Some(Bias { value, may_hide_all: true }) = how.bias {
         let best = c.b.one(Op::Reduce(ReduceKind::Max, vec![3]), &[value])?;
         p = c.map(y().unary(Unary::IsNegInf).select(num(0.0), x()), &[p, best])?;
     }
-    p = c.b.cast(p, dtype)?;
-    if mode == 3 {
-        shown = p;
-    }
-    let p = c.reshape(p, &[of_q[0].clone(), of_k[1].clone(), rows, of_k[2].clone()])?;
+    let weights = c.b.cast(p, dtype)?;
+    let p = c.reshape(weights, &[of_q[0].clone(), of_k[1].clone(), rows, of_k[2].clone()])?;
     let o = c.matmul(p, v)?;
-    let mut o = c.reshape(o, &[of_q[0].clone(), of_q[1].clone(), of_q[2].clone(), of_v[3].clone()])?;
-    if flat {
-        o = c.b.transpose(o, &[0, 2, 1, 3])?;
-        let width = of_q[1].mul(&of_v[3])?;
-        o = c.reshape(o, &[of_q[0].clone(), of_q[2].clone(), width])?;
-    }
-    Ok(vec![o, k, v, shown])
+    let output = c.reshape(o, &[of_q[0].clone(), of_q[1].clone(), of_q[2].clone(), of_v[3].clone()])?;
+    Ok(Attended { output, products, capped, biased, weights })
+}
+
+/// `[B, H, L, D]` as `[B, L, H·D]`.
+pub(super) fn together(c: &mut Ctx<'_, '_>, v: ValueId) -> Result<ValueId> {
+    let shape = c.shape(v);
+    let v = c.b.transpose(v, &[0, 2, 1, 3])?;
+    let width = shape[1].mul(&shape[3])?;
+    c.reshape(v, &[shape[0].clone(), shape[2].clone(), width])
 }
 
 /// `RotaryEmbedding`: pairs of elements turned by an angle that belongs to the position.
@@ -242,16 +277,8 @@ pub(super) fn rotary(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     } else {
         return Err(Error::new(format!("X has shape {whole}; three or four axes are needed")));
     };
-    let shape = c.shape(v);
-    let depth = shape[3].fixed().ok_or_else(|| Error::new("the extent of a head is not fixed"))?;
-    let turned = match c.attrs.int_or("rotary_embedding_dim", 0)? {
-        0 => depth,
-        n => n,
-    };
-    if turned % 2 != 0 || turned > depth || turned < 0 {
-        return Err(Error::new(format!("{turned} of {depth} elements are turned")));
-    }
-    let half = Dim::Fixed(turned / 2);
+    let turned = c.attrs.int_or("rotary_embedding_dim", 0)?;
+    let half = half_turned(c, v, turned)?;
     let table = |c: &mut Ctx<'_, '_>, i: usize, name: &str| -> Result<ValueId> {
         let mut t = c.required(i, name)?;
         if let Some(positions) = c.optional(3)? {
@@ -268,6 +295,31 @@ pub(super) fn rotary(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     };
     let (cos, sin) = (table(c, 1, "cos_cache")?, table(c, 2, "sin_cache")?);
     let interleaved = c.attrs.flag_or("interleaved", false)?;
+    let result = turn(c, v, [cos, sin], interleaved)?;
+    Ok(vec![if flat { c.b.reshape(result, whole)? } else { c.b.transpose(result, &[0, 2, 1, 3])? }])
+}
+
+/// How many pairs of the last axis of `v` are turned where `turned` (0: all) elements are.
+fn half_turned(c: &mut Ctx<'_, '_>, v: ValueId, turned: i64) -> Result<Dim> {
+    let depth = c.shape(v)[3].fixed().ok_or_else(|| Error::new("the extent of a head is not fixed"))?;
+    let turned = if turned == 0 { depth } else { turned };
+    if turned % 2 != 0 || turned > depth || turned < 0 {
+        return Err(Error::new(format!("{turned} of {depth} elements are turned")));
+    }
+    Ok(Dim::Fixed(turned / 2))
+}
+
+/// `v [B, L, H, D]` with its first elements turned, twice as many as the tables `cos` and `sin` `[b, L, 1, n]` are long.
+pub(super) fn turn(
+    c: &mut Ctx<'_, '_>,
+    v: ValueId,
+    [cos, sin]: [ValueId; 2],
+    interleaved: bool,
+) -> Result<ValueId> {
+    let shape = c.shape(v);
+    let angles = c.shape(cos)[3].fixed().unwrap_or(-1);
+    let half = half_turned(c, v, angles.saturating_mul(2))?;
+    let (depth, turned) = (shape[3].fixed().unwrap_or(0), angles * 2);
     let part = |c: &mut Ctx<'_, '_>, first: bool| -> Result<ValueId> {
         let mut start = vec![Dim::Fixed(0); 4];
         let mut to = shape.clone();
@@ -298,7 +350,7 @@ pub(super) fn rotary(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         let rest = c.b.slice_axis(v, 3, Dim::Fixed(turned), Dim::Fixed(depth - turned))?;
         result = c.b.one(Op::Concat(3), &[result, rest])?;
     }
-    Ok(vec![if flat { c.b.reshape(result, whole)? } else { c.b.transpose(result, &[0, 2, 1, 3])? }])
+    Ok(result)
 }
 
 /// `TensorScatter`: a cache with new entries written at positions of its axis.

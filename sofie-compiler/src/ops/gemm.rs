@@ -9,6 +9,11 @@ use sofie_infer_runtime::DType;
 
 /// `Gemm`.
 pub(super) fn gemm(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+    Ok(vec![general(c)?])
+}
+
+/// The product that the node's operands and attributes say.
+pub(super) fn general(c: &mut Ctx<'_, '_>) -> Result<ValueId> {
     let (mut a, mut b) = (c.required(0, "A")?, c.required(1, "B")?);
     let addend = c.optional(2)?;
     let (alpha, beta) = (c.attrs.float_or("alpha", 1.0)?, c.attrs.float_or("beta", 1.0)?);
@@ -28,16 +33,22 @@ pub(super) fn gemm(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     if !c.dtype(a).is_float() && (alpha != 1.0 || beta != 1.0) {
         return Err(Error::new(format!("alpha {alpha} and beta {beta} of a product of {}", c.dtype(a))));
     }
-    if alpha != 1.0 {
-        let constant_a = c.b.constant(a).is_some() && c.b.constant(b).is_none();
-        let scaled = if constant_a { &mut a } else { &mut b };
-        *scaled = c.map(num(alpha) * x(), &[*scaled])?;
-    }
+    scale_one(c, &mut a, &mut b, alpha)?;
     let Some(addend) = addend.filter(|_| beta != 0.0) else {
-        return Ok(vec![c.b.one(Op::MatMul(Epilogue::NONE), &[a, b])?]);
+        return Ok(c.b.one(Op::MatMul(Epilogue::NONE), &[a, b])?);
     };
     let addend = if beta == 1.0 { addend } else { c.map(num(beta) * x(), &[addend])? };
-    Ok(vec![product_plus(c, a, b, addend)?])
+    product_plus(c, a, b, addend)
+}
+
+/// `alpha` times that operand of a product that is constant, if one is.
+pub(super) fn scale_one(c: &mut Ctx<'_, '_>, a: &mut ValueId, b: &mut ValueId, alpha: f32) -> Result<()> {
+    if alpha != 1.0 {
+        let constant_a = c.b.constant(*a).is_some() && c.b.constant(*b).is_none();
+        let scaled = if constant_a { a } else { b };
+        *scaled = c.map(num(alpha) * x(), &[*scaled])?;
+    }
+    Ok(())
 }
 
 /// `a · b + addend`, the addend where it is cheapest.

@@ -23,6 +23,7 @@ mod binary;
 mod cast;
 mod concat;
 mod constant;
+mod contrib;
 mod control;
 mod conv;
 mod einsum;
@@ -117,6 +118,11 @@ const fn op(name: &'static str, since: i64, lower: fn(&mut Ctx<'_, '_>) -> Resul
 /// An operator of `ai.onnx.ml`.
 const fn ml(name: &'static str, lower: fn(&mut Ctx<'_, '_>) -> Result<Vec<ValueId>>) -> Operator {
     Operator { domain: "ai.onnx.ml", name, since: 1, until: i64::MAX, lower: Lowering::Values(lower) }
+}
+
+/// An operator of `com.microsoft`.
+const fn ms(name: &'static str, lower: fn(&mut Ctx<'_, '_>) -> Result<Vec<ValueId>>) -> Operator {
+    Operator { domain: "com.microsoft", name, since: 1, until: i64::MAX, lower: Lowering::Values(lower) }
 }
 
 /// An operator of `ai.onnx` that gives extents.
@@ -267,11 +273,13 @@ pub static OPERATORS: &[Operator] = &[
     op("GroupNormalization", 18, norm::group_norm),
     op("Hardmax", 1, softmax::hardmax),
     op("InstanceNormalization", 1, norm::instance_norm),
-    op("LayerNormalization", 17, norm::layer_norm),
+    // ONNX Runtime writes it at any opset.
+    op("LayerNormalization", 1, norm::layer_norm),
     op("LogSoftmax", 1, |c| softmax::softmax(c, RowKind::LogSoftmax)),
     op("LpNormalization", 1, norm::lp_norm),
     op("MeanVarianceNormalization", 9, norm::mean_variance_norm),
     op("RMSNormalization", 23, norm::rms_norm),
+    op("SimplifiedLayerNormalization", 1, contrib::norm::simplified),
     op("Softmax", 1, |c| softmax::softmax(c, RowKind::Softmax)),
     // Recurrent layers.
     op("GRU", 1, |c| recurrent::recurrent(c, recurrent::Kind::Gru)),
@@ -350,4 +358,38 @@ pub static OPERATORS: &[Operator] = &[
     ml("TreeEnsembleClassifier", trees::classifier),
     ml("TreeEnsembleRegressor", trees::regressor),
     ml("ZipMap", ml::zip_map),
+    // What ONNX Runtime's optimiser and quantiser write.
+    ms("Attention", contrib::attention::attention),
+    ms("BiasGelu", |c| contrib::activation::gelu(c, Unary::GeluErf)),
+    ms("DequantizeLinear", quantize::dequantize),
+    ms("DynamicQuantizeMatMul", contrib::quantized::dynamic_matmul),
+    ms("EmbedLayerNormalization", contrib::norm::embed),
+    ms("FastGelu", |c| contrib::activation::gelu(c, Unary::GeluTanh)),
+    ms("FusedConv", contrib::products::fused_conv),
+    ms("FusedGemm", contrib::products::fused_gemm),
+    ms("FusedMatMul", contrib::products::fused_matmul),
+    ms("Gelu", |c| contrib::activation::gelu(c, Unary::GeluErf)),
+    ms("GroupQueryAttention", contrib::group_query),
+    ms("MatMulIntegerToFloat", contrib::quantized::matmul_integer_to_float),
+    ms("MatMulNBits", contrib::packed::matmul_nbits),
+    ms("MultiHeadAttention", contrib::attention::multi_head),
+    ms("NhwcMaxPool", contrib::qlinear::nhwc_max_pool),
+    ms("QAttention", contrib::attention::quantized_attention),
+    ms("QGemm", contrib::quantized::qgemm),
+    ms("QLinearAdd", |c| contrib::qlinear::binary(c, Binary::Add)),
+    ms("QLinearAveragePool", contrib::qlinear::average_pool),
+    ms("QLinearConcat", contrib::qlinear::concat),
+    ms("QLinearGlobalAveragePool", contrib::qlinear::global_average_pool),
+    ms("QLinearLeakyRelu", contrib::qlinear::leaky_relu),
+    ms("QLinearMul", |c| contrib::qlinear::binary(c, Binary::Mul)),
+    ms("QLinearReduceMean", contrib::qlinear::reduce_mean),
+    ms("QLinearSigmoid", contrib::qlinear::sigmoid),
+    ms("QLinearSoftmax", contrib::qlinear::quantised_softmax),
+    ms("QLinearWhere", contrib::qlinear::choose),
+    ms("QuantizeLinear", quantize::quantize),
+    ms("QuickGelu", contrib::activation::quick_gelu),
+    ms("RotaryEmbedding", contrib::rotary::rotary),
+    ms("SkipLayerNormalization", contrib::norm::skip),
+    ms("SkipSimplifiedLayerNormalization", contrib::norm::skip_simplified),
+    ms("TransposeMatMul", contrib::products::fused_matmul),
 ];

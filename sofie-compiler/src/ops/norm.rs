@@ -124,8 +124,30 @@ pub(super) fn layer_norm(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let epsilon = c.attrs.float_or("epsilon", 1e-5)?;
     // Rows are computed in f32 at least, as its default 1 asks.
     c.attrs.ignore(&["stash_type"]);
+    let axis = c.axis("axis", Some(-1), c.rank(v))?;
+    let mut outputs = vec![layer_normal(c, v, axis, epsilon, (scale, bias))?];
+    if c.wants(1) || c.wants(2) {
+        let axes: Vec<_> = (axis..c.rank(v)).collect();
+        let wide = if c.dtype(v) == DType::F64 { DType::F64 } else { DType::F32 };
+        let v = c.b.cast(v, wide)?;
+        let mean = c.b.one(Op::Reduce(ReduceKind::Mean, axes.clone()), &[v])?;
+        let square = c.map((x() - y()) * (x() - y()), &[v, mean])?;
+        let variance = c.b.one(Op::Reduce(ReduceKind::Mean, axes), &[square])?;
+        let inverse = c.map(num(1.0) / (x() + num(epsilon)).unary(Unary::Sqrt), &[variance])?;
+        outputs.extend([mean, inverse]);
+    }
+    Ok(outputs)
+}
+
+/// The rows that the axes of `v` from `axis` on are, normalised, scaled and moved.
+pub(super) fn layer_normal(
+    c: &mut Ctx<'_, '_>,
+    v: ValueId,
+    axis: usize,
+    epsilon: f32,
+    (scale, bias): (ValueId, Option<ValueId>),
+) -> Result<ValueId> {
     let shape = c.shape(v);
-    let axis = c.axis("axis", Some(-1), shape.rank())?;
     let flat = rows(c, v, axis)?;
     let scale_row = as_row(c, scale, &shape, axis)?;
     let bias_row = match bias {
@@ -147,18 +169,7 @@ pub(super) fn layer_norm(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
             None => c.map(x() * y(), &[result, scale])?,
         };
     }
-    let mut outputs = vec![result];
-    if c.wants(1) || c.wants(2) {
-        let axes: Vec<_> = (axis..c.rank(v)).collect();
-        let wide = if c.dtype(v) == DType::F64 { DType::F64 } else { DType::F32 };
-        let v = c.b.cast(v, wide)?;
-        let mean = c.b.one(Op::Reduce(ReduceKind::Mean, axes.clone()), &[v])?;
-        let square = c.map((x() - y()) * (x() - y()), &[v, mean])?;
-        let variance = c.b.one(Op::Reduce(ReduceKind::Mean, axes), &[square])?;
-        let inverse = c.map(num(1.0) / (x() + num(epsilon)).unary(Unary::Sqrt), &[variance])?;
-        outputs.extend([mean, inverse]);
-    }
-    Ok(outputs)
+    Ok(result)
 }
 
 /// `RMSNormalization`: rows are the axes from `axis` on.
@@ -166,15 +177,26 @@ pub(super) fn rms_norm(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let (v, scale) = (c.required(0, "X")?, c.required(1, "scale")?);
     let epsilon = c.attrs.float_or("epsilon", 1e-5)?;
     c.attrs.ignore(&["stash_type"]);
+    let axis = c.axis("axis", Some(-1), c.rank(v))?;
+    Ok(vec![rms_normal(c, v, axis, epsilon, scale)?])
+}
+
+/// The rows that the axes of `v` from `axis` on are, divided by their root mean square and scaled.
+pub(super) fn rms_normal(
+    c: &mut Ctx<'_, '_>,
+    v: ValueId,
+    axis: usize,
+    epsilon: f32,
+    scale: ValueId,
+) -> Result<ValueId> {
     let shape = c.shape(v);
-    let axis = c.axis("axis", Some(-1), shape.rank())?;
     let flat = rows(c, v, axis)?;
     let row = as_row(c, scale, &shape, axis)?.filter(|s| c.dtype(*s) == c.dtype(v));
     let kind = RowKind::RmsNorm { epsilon, scale: row.is_some() };
     let operands: Vec<_> = [flat].into_iter().chain(row).collect();
     let normal = c.b.one(Op::Rows(kind), &operands)?;
     let result = c.b.reshape(normal, shape)?;
-    Ok(vec![if row.is_some() { result } else { c.map(x() * y(), &[result, scale])? }])
+    if row.is_some() { Ok(result) } else { c.map(x() * y(), &[result, scale]) }
 }
 
 /// Each of `groups` of channels of every event normalised by itself, without scale and bias.

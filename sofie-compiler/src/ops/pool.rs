@@ -11,6 +11,11 @@ use sofie_infer_runtime::plain;
 
 fn pool(c: &mut Ctx<'_, '_>, kind: PoolKind) -> Result<ValueId> {
     let v = c.required(0, "X")?;
+    pooled(c, v, kind)
+}
+
+/// Channels-first `v` over the node's windows.
+pub(super) fn pooled(c: &mut Ctx<'_, '_>, v: ValueId, kind: PoolKind) -> Result<ValueId> {
     let n = window::spatial(c, v)?;
     let kernel = window::kernel_shape(c, n)?;
     let w = window::window(c, v, kernel)?;

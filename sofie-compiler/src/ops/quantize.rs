@@ -50,7 +50,7 @@ fn granularity(c: &Ctx<'_, '_>, v: ValueId) -> Result<(usize, i64)> {
 }
 
 /// `saturate(round(value) + zero)` as an integer type: the cast saturates.
-fn saturated(value: Expr, zero: Option<Expr>, to: DType) -> Expr {
+pub(super) fn saturated(value: Expr, zero: Option<Expr>, to: DType) -> Expr {
     let rounded = value.unary(Unary::Round);
     match zero {
         Some(zero) => (rounded + zero.cast(DType::F32)).cast(to),
@@ -104,6 +104,11 @@ pub(super) fn dequantize(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
 /// `DynamicQuantizeLinear`: to u8 over the whole range of the tensor.
 pub(super) fn dynamic_quantize(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "x")?;
+    dynamically(c, v).map(Vec::from)
+}
+
+/// `v` over its whole range as u8, its scale and its zero point.
+pub(super) fn dynamically(c: &mut Ctx<'_, '_>, v: ValueId) -> Result<[ValueId; 3]> {
     let axes: Vec<usize> = (0..c.rank(v)).collect();
     let mut extreme = |kind: ReduceKind| -> Result<ValueId> {
         let m = c.b.one(Op::Reduce(kind, axes.clone()), &[v])?;
@@ -114,11 +119,11 @@ pub(super) fn dynamic_quantize(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let scale = c.map(range / num(255.0), &[low, high])?;
     let zero = c.map((-(x().min(num(0.0))) / y()).unary(Unary::Round).cast(DType::U8), &[low, scale])?;
     let e = saturated(x() / y(), Some(z()), DType::U8);
-    Ok(vec![c.map(e, &[v, scale, zero])?, scale, zero])
+    Ok([c.map(e, &[v, scale, zero])?, scale, zero])
 }
 
 /// A quantised operand as `i32` without its zero point, which broadcasts to it.
-fn centred(c: &mut Ctx<'_, '_>, v: ValueId, zero: Option<ValueId>) -> Result<ValueId> {
+pub(super) fn centred(c: &mut Ctx<'_, '_>, v: ValueId, zero: Option<ValueId>) -> Result<ValueId> {
     match zero {
         Some(zero) => c.map(x().cast(DType::I32) - y().cast(DType::I32), &[v, zero]),
         None => Ok(c.b.cast(v, DType::I32)?),
@@ -126,7 +131,7 @@ fn centred(c: &mut Ctx<'_, '_>, v: ValueId, zero: Option<ValueId>) -> Result<Val
 }
 
 /// A zero point or scale of a left operand: one a row.
-fn by_row(c: &mut Ctx<'_, '_>, p: ValueId) -> Result<ValueId> {
+pub(super) fn by_row(c: &mut Ctx<'_, '_>, p: ValueId) -> Result<ValueId> {
     match c.shape(p).dims() {
         [n] => {
             let n = n.clone();
@@ -149,7 +154,12 @@ pub(super) fn matmul_integer(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
 }
 
 /// The exact result `v`, scaled by `a·b/y` and quantised.
-fn requantised(c: &mut Ctx<'_, '_>, v: ValueId, scales: [ValueId; 3], zero: ValueId) -> Result<ValueId> {
+pub(super) fn requantised(
+    c: &mut Ctx<'_, '_>,
+    v: ValueId,
+    scales: [ValueId; 3],
+    zero: ValueId,
+) -> Result<ValueId> {
     let [a, b, to] = scales;
     let (f, t) = (DType::F32, c.dtype(zero));
     let factor = c.map(x().cast(f) * y().cast(f) / z().cast(f), &[a, b, to])?;

@@ -14,19 +14,34 @@ fn over_rows(
     program: impl FnOnce(&mut Ctx<'_, '_>, ValueId) -> Result<ValueId>,
 ) -> Result<Vec<ValueId>> {
     let v = c.required(0, "input")?;
-    let (shape, rank) = (c.shape(v), c.rank(v));
     let flat = c.version() < 13;
+    Ok(vec![along(c, v, flat, program)?])
+}
+
+/// `program` over all axes of `v` from `axis` on, flattened, or over that axis.
+fn along(
+    c: &mut Ctx<'_, '_>,
+    v: ValueId,
+    flat: bool,
+    program: impl FnOnce(&mut Ctx<'_, '_>, ValueId) -> Result<ValueId>,
+) -> Result<ValueId> {
+    let (shape, rank) = (c.shape(v), c.rank(v));
     let axis = c.axis("axis", Some(if flat { 1.min(rank as i64 - 1) } else { -1 }), rank)?;
     if flat && axis + 1 < rank {
         let rows = matrix(&shape, axis)?;
         let rows = c.b.reshape(v, rows)?;
         let y = program(c, rows)?;
-        return Ok(vec![c.b.reshape(y, shape)?]);
+        return Ok(c.b.reshape(y, shape)?);
     }
     let (there, back) = axis_last(rank, axis);
     let last = c.b.transpose(v, &there)?;
     let y = program(c, last)?;
-    Ok(vec![c.b.transpose(y, &back)?])
+    Ok(c.b.transpose(y, &back)?)
+}
+
+/// The softmax of `v`, which another operator holds, as `opset` has it.
+pub(super) fn of_opset(c: &mut Ctx<'_, '_>, v: ValueId, opset: i64) -> Result<ValueId> {
+    along(c, v, opset < 13, |c, v| Ok(c.b.one(Op::Rows(RowKind::Softmax), &[v])?))
 }
 
 /// `Softmax` and `LogSoftmax`.
