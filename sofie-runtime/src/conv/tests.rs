@@ -223,6 +223,32 @@ fn layers_that_fill_blocks() {
     }
 }
 
+/// Lines of several tiles, with and without a residual, dense and apart.
+#[test]
+fn every_activation_after_every_algorithm() {
+    let image = |x: usize, k: usize, s: usize| {
+        window([[1, 1, 1, 1, 0, 0], [5, k, s, 1, k / 2, k / 2], [x, k, s, 1, k / 2, k / 2]])
+    };
+    let rich =
+        [Act::Elu { alpha: 0.5 }, Act::Sigmoid, Act::Tanh, Act::Silu, Act::GeluErf, Act::GeluTanh, Act::Relu];
+    for (window, c, m, group) in [
+        (image(30, 1, 1), 20, 40, 1),
+        (image(30, 3, 1), 3, 33, 1),
+        (image(13, 3, 2), 40, 20, 2),
+        (image(61, 3, 1), 40, 40, 40),
+        (image(61, 5, 1), 7, 7, 7),
+        (image(20, 3, 1), 4, 2, 1),
+    ] {
+        for act in rich {
+            for (apart, residual) in [(0, false), (0, true), (3, false), (3, true)] {
+                let conv = Conv::new(2, window, c, m, group);
+                let conv = Conv { ldy: m + apart, ldr: m + apart, act, ..conv };
+                check(&Case { conv, bias: true, residual }, &seed());
+            }
+        }
+    }
+}
+
 #[test]
 fn each_shape_has_its_algorithm() {
     let image = |x: usize, k: usize, s: usize| {

@@ -92,6 +92,12 @@ pub(crate) fn expm1_bounded<S: Simd>(s: S, x: S::F32) -> S::F32 {
     s.mul_add(scale, y, s.sub(scale, s.splat(1.0)))
 }
 
+/// The bits of [`expm1`] where `x < 0`, NaN where `x` is; unspecified elsewhere. A quarter shorter.
+#[inline(always)]
+pub(crate) fn expm1_of_negative<S: Simd>(s: S, x: S::F32) -> S::F32 {
+    expm1_bounded(s, s.max_raw(s.splat(-20.0), x))
+}
+
 /// `e^x - 1`, also where `x` is small.
 #[inline(always)]
 pub fn expm1<S: Simd>(s: S, x: S::F32) -> S::F32 {

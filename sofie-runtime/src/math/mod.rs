@@ -30,7 +30,7 @@ pub use pow::pow;
 pub use sigmoid::{gelu_tanh, sigmoid, silu};
 pub use trig::{cos, sin, tan};
 
-pub(crate) use exp::{exp_bounded, exp_of_negative, expm1_bounded};
+pub(crate) use exp::{exp_bounded, exp_of_negative, expm1_bounded, expm1_of_negative};
 pub(crate) use table::{Fn1, Fn2, VisitFn1, VisitFn2, visit, visit2};
 
 use crate::simd::Simd;
