@@ -181,6 +181,7 @@ plain! {
     Det { matrices, n }
     Dft { outer, extent, n, kept, inner, complex_in, complex_out, half, inverse }
     GridSample { batch, channels, axes, image, points, sampling, outside, align_corners }
+    Inverse { matrices, n }
     LinearAttention {
         batch, steps, heads, groups, keys, values, scale, past, decay, decay_by_key, beta, beta_shared,
     }

@@ -1,4 +1,4 @@
-//! `Det` and `TfIdfVectorizer`.
+//! `Det`, `Inverse` and `TfIdfVectorizer`.
 
 use super::Ctx;
 use super::expr::{num, x, y};
@@ -8,16 +8,29 @@ use sofie_infer_runtime::DType;
 use sofie_infer_runtime::plain;
 use std::borrow::Cow;
 
+/// The batch extents of square matrices, and their rows.
+fn square(c: &Ctx<'_, '_>, v: ValueId, what: &str) -> Result<(Vec<usize>, usize)> {
+    let dims = c.fixed(v, what)?;
+    match dims.split_last_chunk::<2>() {
+        Some((batch, [n, m])) if n == m => Ok((batch.to_vec(), *n)),
+        _ => Err(Error::new(format!("{dims:?} are no square matrices"))),
+    }
+}
+
 /// `Det`: of matrices.
 pub(super) fn det(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "X")?;
-    let dims = c.fixed(v, "a determinant")?;
-    let Some((batch, [n, m])) = dims.split_last_chunk::<2>().filter(|(_, [n, m])| n == m) else {
-        return Err(Error::new(format!("{dims:?} are no square matrices")));
-    };
-    let _ = m;
+    let (batch, n) = square(c, v, "a determinant")?;
     let dtype = c.dtype(v);
-    c.plain(plain::Det { matrices: batch.iter().product(), n: *n }, &[v], vec![(dtype, batch.to_vec())])
+    c.plain(plain::Det { matrices: batch.iter().product(), n }, &[v], vec![(dtype, batch)])
+}
+
+/// `Inverse` of `com.microsoft`: of matrices.
+pub(super) fn inverse(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+    let v = c.required(0, "X")?;
+    let (batch, n) = square(c, v, "an inverse")?;
+    let (dtype, kernel) = (c.dtype(v), plain::Inverse { matrices: batch.iter().product(), n });
+    c.plain(kernel, &[v], vec![(dtype, [batch, vec![n, n]].concat())])
 }
 
 /// `TfIdfVectorizer` over integers.

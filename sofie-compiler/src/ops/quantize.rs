@@ -209,6 +209,11 @@ pub(super) fn conv_integer(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
 
 /// `QLinearConv`.
 pub(super) fn qlinear_conv(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+    quantised_conv(c, false)
+}
+
+/// `QLinearConv`, its image channels-first or (in `com.microsoft`) channels-last.
+pub(super) fn quantised_conv(c: &mut Ctx<'_, '_>, channels_last: bool) -> Result<Vec<ValueId>> {
     let names = ["x", "x_scale", "x_zero_point", "w", "w_scale", "w_zero_point", "y_scale", "y_zero_point"];
     let operands = names.iter().enumerate().map(|(i, n)| c.required(i, n)).collect::<Result<Vec<_>>>()?;
     let [v, sx, zx, w, sw, zw, sy, zy] = operands[..] else { return Err(Error::new("eight operands")) };
@@ -216,6 +221,7 @@ pub(super) fn qlinear_conv(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let rank = c.rank(w);
     let zw = by_filter(c, zw, rank)?;
     let [sx, zx, sy, zy] = [sx, zx, sy, zy].map(|p| c.reshape(p, &[]));
+    let v = if channels_last { super::window::channels_first(c, v)? } else { v };
     let (v, w) = (centred(c, v, Some(zx?))?, centred(c, w, Some(zw))?);
     let sum = super::conv::convolution(c, v, w, bias)?;
     // One scale a filter stands along the channels.
@@ -223,7 +229,8 @@ pub(super) fn qlinear_conv(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         [n] if !n.is(1) => super::norm::per_channel(c, sw, rank)?,
         _ => c.reshape(sw, &[])?,
     };
-    Ok(vec![requantised(c, sum, [sx?, sw, sy?], zy?)?])
+    let y = requantised(c, sum, [sx?, sw, sy?], zy?)?;
+    Ok(vec![if channels_last { super::window::channels_last(c, y)? } else { y }])
 }
 
 #[cfg(test)]

@@ -76,6 +76,8 @@ index! {
     dft: Dft;
     /// `y ← x, grid`.
     grid_sample: GridSample;
+    /// `y ← x`: inverses of matrices.
+    inverse: Inverse;
     /// `y, state ← q, k, v, past?, decay?, beta?`.
     linear_attention: LinearAttention;
     /// `index, count ← x`: where elements are not zero.

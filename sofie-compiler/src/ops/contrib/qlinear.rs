@@ -2,10 +2,10 @@
 
 use super::refused;
 use crate::error::{Error, Result};
-use crate::ir::{Dim, Op, PoolKind, ReduceKind, Shape, ValueId};
+use crate::ir::{Op, PoolKind, ReduceKind, ValueId};
 use crate::ops::Ctx;
 use crate::ops::expr::{Expr, num, x, y, z};
-use crate::ops::quantize::{centred, saturated};
+use crate::ops::quantize::{centred, quantised_conv, saturated};
 use crate::ops::{pool, softmax, window};
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::{Binary, Unary};
@@ -117,25 +117,16 @@ pub(in crate::ops) fn global_average_pool(c: &mut Ctx<'_, '_>) -> Result<Vec<Val
     })
 }
 
+/// `QLinearConv`, which the optimiser turns to channels last.
+pub(in crate::ops) fn conv(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+    let last = c.attrs.flag_or("channels_last", false)?;
+    quantised_conv(c, last)
+}
+
 /// `NhwcMaxPool`: of quantised numbers, channels last.
 pub(in crate::ops) fn nhwc_max_pool(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "x")?;
     Ok(vec![pooled(c, v, true, |c, v| pool::pooled(c, v, PoolKind::Max))?])
-}
-
-/// `QLinearReduceMean`.
-pub(in crate::ops) fn reduce_mean(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
-    let v = c.required(0, "data")?;
-    let rank = c.rank(v);
-    let axes = match c.attrs.ints("axes")? {
-        Some(axes) => c.axes(&axes.to_vec(), rank)?,
-        None => (0..rank).collect(),
-    };
-    let keep = c.attrs.flag_or("keepdims", true)?;
-    unary(c, |c, v| {
-        let mean = c.b.one(Op::Reduce(ReduceKind::Mean, axes.clone()), &[v])?;
-        if keep { Ok(mean) } else { c.drop_axes(mean, &axes) }
-    })
 }
 
 /// `QLinearConcat`: the result's scale and zero point, then three operands a part.
@@ -157,7 +148,6 @@ pub(in crate::ops) fn choose(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let (a, b) = (dequantised(c, 1)?, dequantised(c, 4)?);
     let shape = c.shape(condition).broadcast(&c.shape(a))?.broadcast(&c.shape(b))?;
     let rank = shape.rank();
-    let shape = Shape::new(shape.dims().iter().cloned().collect::<Vec<Dim>>());
     let a = c.b.to_rank(a, rank)?;
     let a = c.b.broadcast(a, &shape)?;
     let result = c.map(z().select(x(), y()), &[a, b, condition])?;

@@ -17,9 +17,8 @@ pub(super) fn scaled_product(
     [za, zb]: [Option<ValueId>; 2],
     bias: Option<ValueId>,
 ) -> Result<ValueId> {
-    if let Some(z) = za.filter(|z| c.rank(*z) > 0) {
-        // One a row is what no file has; one in a list is one for all.
-        if !c.b.shape(z).numel()?.is(1) || !c.b.shape(sa).numel()?.is(1) {
+    for p in [Some(sa), za].into_iter().flatten() {
+        if !c.b.shape(p).numel()?.is(1) {
             return Err(refused("a scale or zero point for each row of A is not supported"));
         }
     }

@@ -1,0 +1,116 @@
+//! The operators that ONNX Runtime writes into files (`com.microsoft`), each in a small model of `fixtures/contrib`: lowered,
+//! evaluated, optimised, planned, the plan proved and run, against what ONNX Runtime gave. A folder with `error.txt` in the
+//! place of outputs holds a setting that is refused, with what the error says. All names that disagree are listed.
+
+mod common;
+
+use common::npz;
+use sofie_infer_compiler::ir::{Tensor, eval};
+use sofie_infer_compiler::plan::{check, execute, plan};
+use sofie_infer_compiler::{ir, onnx, ops, passes};
+use std::path::{Path, PathBuf};
+
+/// What a float may differ by, as a part of the largest; an integer may by one step, where a number lies between two.
+const TOLERANCE: f64 = 1e-5;
+
+fn folders() -> Vec<PathBuf> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/contrib");
+    let mut folders: Vec<_> = std::fs::read_dir(root).unwrap().map(|e| e.unwrap().path()).collect();
+    folders.retain(|p| p.is_dir());
+    folders.sort();
+    folders
+}
+
+#[test]
+fn agrees_with_onnx_runtime() {
+    let mut wrong = Vec::new();
+    let folders = folders();
+    for folder in &folders {
+        let name = folder.file_name().unwrap().to_string_lossy();
+        match run(folder) {
+            Ok(()) => {}
+            Err(why) => wrong.push(format!("{name}: {why}")),
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} disagree:\n{}", wrong.len(), folders.len(), wrong.join("\n"));
+}
+
+fn run(folder: &Path) -> Result<(), String> {
+    let model = onnx::load(&folder.join("model.onnx")).map_err(|e| e.to_string())?;
+    let given = match folder.join("inputs.npz") {
+        file if file.exists() => npz::read(&file),
+        _ => Vec::new(),
+    };
+    let of = |name: &str| given.iter().find(|(n, _)| n == name).map(|(_, t)| t.clone());
+    // Symbols of the file have the extents that the arrays have.
+    let mut dims = ops::DimValues::new();
+    for (name, _, shape) in ops::input_shapes(&model, &dims).map_err(|e| e.to_string())? {
+        let array = of(&name);
+        for (dim, n) in shape.dims().iter().zip(array.iter().flat_map(|a| a.dims())) {
+            dims.extend(dim.symbols().iter().map(|s| (s.to_string(), *n as u64)));
+        }
+    }
+    let lowered = ops::lower(&model, &dims);
+    if let Ok(says) = std::fs::read_to_string(folder.join("error.txt")) {
+        return match lowered {
+            Err(e) if e.to_string().contains(says.trim()) => Ok(()),
+            Err(e) => Err(format!("the error does not say {:?}: {e}", says.trim())),
+            Ok(_) => Err("is not refused".to_owned()),
+        };
+    }
+    let graph = lowered.map_err(|e| e.to_string())?;
+    let want = npz::read(&folder.join("outputs.npz"));
+    let inputs: Option<Vec<_>> = graph.inputs().iter().map(|p| of(&p.name)).collect();
+    let inputs = inputs.ok_or("an input has no array")?;
+    let names: Vec<_> = graph.outputs().iter().map(|p| p.name.clone()).collect();
+    let evaluated = eval::run(&graph, &inputs).map_err(|e| format!("evaluator: {e}"))?;
+    agree(&names, &evaluated, &want).map_err(|e| format!("evaluated: {e}"))?;
+    let graph = passes::optimize(graph, None).map_err(|e| e.to_string())?;
+    ir::verify(&graph).map_err(|e| e.to_string())?;
+    let plan = plan(&graph).map_err(|e| format!("plan: {e}"))?;
+    check::check(&graph, &plan).map_err(|e| format!("checker: {e}"))?;
+    let results = execute::execute(&plan, &inputs).map_err(|e| e.to_string())?;
+    let names: Vec<_> = plan.outputs.iter().map(|(port, _)| port.name.clone()).collect();
+    agree(&names, &results, &want).map_err(|e| format!("planned: {e}"))
+}
+
+/// A padded cache is not supported; the numbers say so only when the network runs.
+#[test]
+fn a_cache_that_is_not_full_is_noticed() {
+    let folder = folders().into_iter().find(|f| f.ends_with("gqa_step")).unwrap();
+    let graph = ops::lower(&onnx::load(&folder.join("model.onnx")).unwrap(), &Default::default()).unwrap();
+    let given = npz::read(&folder.join("inputs.npz"));
+    let of = |name: &str| given.iter().find(|(n, _)| n == name).unwrap().1.clone();
+    let mut inputs: Vec<_> = graph.inputs().iter().map(|p| of(&p.name)).collect();
+    let check = graph.outputs().iter().position(|p| p.name == ir::CHECK).unwrap();
+    assert_eq!(eval::run(&graph, &inputs).unwrap()[check].get(0).bits, 1);
+    let lengths = graph.inputs().iter().position(|p| p.name == "x5").unwrap();
+    inputs[lengths] = Tensor::of(&[2], &[4i32, 3]);
+    assert_eq!(eval::run(&graph, &inputs).unwrap()[check].get(0).bits, 0);
+}
+
+fn agree(names: &[String], got: &[Tensor], want: &[(String, Tensor)]) -> Result<(), String> {
+    for (name, got) in names.iter().zip(got) {
+        if name == ir::CHECK {
+            if got.get(0).bits == 0 {
+                return Err("a check fails".to_owned());
+            }
+            continue;
+        }
+        let (_, want) = want.iter().find(|(n, _)| n == name).ok_or(format!("no array {name}"))?;
+        if (got.dtype(), got.dims()) != (want.dtype(), want.dims()) {
+            let (a, b) = ((got.dtype(), got.dims()), (want.dtype(), want.dims()));
+            return Err(format!("{name}: {a:?}, expected {b:?}"));
+        }
+        let (a, b) = (got.to_f64s(), want.to_f64s());
+        let size = b.iter().fold(f64::MIN_POSITIVE, |m, b| m.max(b.abs()));
+        let allowed = if got.dtype().is_int() { 1.0 } else { TOLERANCE * size };
+        // Written so that NaN is a difference.
+        let differ = |(a, b): (&f64, &f64)| !(a == b || (a - b).abs() <= allowed);
+        if let Some(i) = a.iter().zip(&b).position(differ) {
+            let n = a.iter().zip(&b).filter(|p| differ(*p)).count();
+            return Err(format!("{name}: {n} of {} differ, at {i} {} for {}", a.len(), a[i], b[i]));
+        }
+    }
+    Ok(())
+}
