@@ -132,7 +132,7 @@ pub(in crate::ops) fn nhwc_max_pool(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>>
 /// `QLinearConcat`: the result's scale and zero point, then three operands a part.
 pub(in crate::ops) fn concat(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let n = c.operands.len();
-    if n < 5 || (n - 2) % 3 != 0 {
+    if n < 5 || !(n - 2).is_multiple_of(3) {
         return Err(Error::new(format!("{n} inputs; two and three a part are needed")));
     }
     let parts = (2..n).step_by(3).map(|i| dequantised(c, i)).collect::<Result<Vec<_>>>()?;
