@@ -98,19 +98,22 @@ fn matrices(l: &Layout, batch: &[usize]) -> Result<Matrices, Invalid> {
     Ok(Matrices { batch: strides, row: step(rank - 2)?, column: step(rank - 1)? })
 }
 
+/// The batch's extents and the matrix's, of a product's result.
+fn batch_and_matrix(dims: &[usize]) -> Result<(&[usize], &[usize; 2]), Invalid> {
+    match dims.split_last_chunk::<2>() {
+        None => Err(Invalid::new("a product without two axes")),
+        Some((batch, _)) if batch.len() > 6 => {
+            Err(Invalid::new(format!("a product over {} batch axes; up to 6 are supported", batch.len())))
+        }
+        Some(split) => Ok(split),
+    }
+}
+
 /// Products of which neither side is known, with whatever follows as a map over the result.
 fn batched(p: &mut Planner<'_>, node: &Node, e: &Epilogue) -> Result<(), Invalid> {
     let (a, b, y) = (node.inputs[0], node.inputs[1], node.outputs[0]);
     let dims = p.dims(y).to_vec();
-    let Some((batch, [m, n])) = dims.split_last_chunk::<2>() else {
-        return Err(Invalid::new("a product without two axes"));
-    };
-    if batch.len() > 6 {
-        return Err(Invalid::new(format!(
-            "a product over {} batch axes; up to 6 are supported",
-            batch.len()
-        )));
-    }
+    let (batch, [m, n]) = batch_and_matrix(&dims)?;
     let (read_a, al) = p.fitting(a, forwards)?;
     let (read_b, bl) = p.fitting(b, forwards)?;
     let own = |l: &Layout| {
@@ -152,15 +155,7 @@ fn batched(p: &mut Planner<'_>, node: &Node, e: &Epilogue) -> Result<(), Invalid
 fn any_type(p: &mut Planner<'_>, node: &Node, e: &Epilogue) -> Result<(), Invalid> {
     let (a, b, y) = (node.inputs[0], node.inputs[1], node.outputs[0]);
     let dims = p.dims(y).to_vec();
-    let Some((batch, [m, n])) = dims.split_last_chunk::<2>() else {
-        return Err(Invalid::new("a product without two axes"));
-    };
-    if batch.len() > 6 {
-        return Err(Invalid::new(format!(
-            "a product over {} batch axes; up to 6 are supported",
-            batch.len()
-        )));
-    }
+    let (batch, [m, n]) = batch_and_matrix(&dims)?;
     let (read_a, al) = p.fitting(a, forwards)?;
     let (read_b, bl) = p.fitting(b, forwards)?;
     let home = p.target(y, Layout::is_dense);
