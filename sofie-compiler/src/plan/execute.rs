@@ -60,113 +60,57 @@ pub fn profile(plan: &Plan, inputs: &[Tensor]) -> Result<(Vec<Tensor>, Vec<Durat
     Ok((outputs, times))
 }
 
-/// Runs an expression with `$t` standing for the Rust type of an element; bools are `u8` in memory.
+/// Runs an expression with `$t` standing for the Rust type of an element; another type is an error.
+macro_rules! among {
+    ($dtype:expr, $t:ident => $body:expr, [$($d:ident $ty:ty),*] $(, else $what:literal)?) => {
+        match $dtype {
+            $(DType::$d => {
+                type $t = $ty;
+                $body
+            })*
+            $(other => return Err(Invalid::new(format!(concat!($what, " over {}"), other))),)?
+        }
+    };
+}
+
+/// Any type; bools are `u8` in memory.
 macro_rules! typed {
-    ($dtype:expr, $t:ident => $body:expr) => {{
-        macro_rules! with {
-            ($ty:ty) => {{
-                type $t = $ty;
-                $body
-            }};
-        }
-        match $dtype {
-            DType::F32 => with!(f32),
-            DType::F64 => with!(f64),
-            DType::F16 => with!(f16),
-            DType::BF16 => with!(bf16),
-            DType::I8 => with!(i8),
-            DType::I16 => with!(i16),
-            DType::I32 => with!(i32),
-            DType::I64 => with!(i64),
-            DType::U8 | DType::Bool => with!(u8),
-            DType::U16 => with!(u16),
-            DType::U32 => with!(u32),
-            DType::U64 => with!(u64),
-        }
-    }};
+    ($dtype:expr, $t:ident => $body:expr) => {
+        among!($dtype, $t => $body, [
+            F32 f32, F64 f64, F16 f16, BF16 bf16, I8 i8, I16 i16, I32 i32, I64 i64, U8 u8, Bool u8, U16 u16, U32 u32,
+            U64 u64
+        ])
+    };
 }
 
-/// As `typed` for the floats; other types are an error.
+/// As `typed` for the floats.
 macro_rules! floats {
-    ($dtype:expr, $t:ident => $body:expr) => {{
-        macro_rules! with {
-            ($ty:ty) => {{
-                type $t = $ty;
-                $body
-            }};
-        }
-        match $dtype {
-            DType::F32 => with!(f32),
-            DType::F64 => with!(f64),
-            DType::F16 => with!(f16),
-            DType::BF16 => with!(bf16),
-            other => return Err(Invalid::new(format!("a kernel for floats over {other}"))),
-        }
-    }};
+    ($dtype:expr, $t:ident => $body:expr) => {
+        among!($dtype, $t => $body, [F32 f32, F64 f64, F16 f16, BF16 bf16], else "a kernel for floats")
+    };
 }
 
-/// As `typed` without `f32`.
+/// As `typed` without `f32`, which has kernels of its own.
 macro_rules! not_f32 {
-    ($dtype:expr, $t:ident => $body:expr) => {{
-        macro_rules! with {
-            ($ty:ty) => {{
-                type $t = $ty;
-                $body
-            }};
-        }
-        match $dtype {
-            DType::F32 => return Err(Invalid::new("a plain kernel over f32")),
-            DType::F64 => with!(f64),
-            DType::F16 => with!(f16),
-            DType::BF16 => with!(bf16),
-            DType::I8 => with!(i8),
-            DType::I16 => with!(i16),
-            DType::I32 => with!(i32),
-            DType::I64 => with!(i64),
-            DType::U8 | DType::Bool => with!(u8),
-            DType::U16 => with!(u16),
-            DType::U32 => with!(u32),
-            DType::U64 => with!(u64),
-        }
-    }};
+    ($dtype:expr, $t:ident => $body:expr) => {
+        among!($dtype, $t => $body, [
+            F64 f64, F16 f16, BF16 bf16, I8 i8, I16 i16, I32 i32, I64 i64, U8 u8, Bool u8, U16 u16, U32 u32, U64 u64
+        ], else "a plain kernel")
+    };
 }
 
-/// As `floats` without `f32`, which has kernels of its own.
+/// As `floats` without `f32`.
 macro_rules! other_floats {
-    ($dtype:expr, $t:ident => $body:expr) => {{
-        macro_rules! with {
-            ($ty:ty) => {{
-                type $t = $ty;
-                $body
-            }};
-        }
-        match $dtype {
-            DType::F64 => with!(f64),
-            DType::F16 => with!(f16),
-            DType::BF16 => with!(bf16),
-            other => return Err(Invalid::new(format!("a plain kernel for floats over {other}"))),
-        }
-    }};
+    ($dtype:expr, $t:ident => $body:expr) => {
+        among!($dtype, $t => $body, [F64 f64, F16 f16, BF16 bf16], else "a plain kernel for floats")
+    };
 }
 
 /// The types of plain convolutions.
 macro_rules! convolved {
-    ($dtype:expr, $t:ident => $body:expr) => {{
-        macro_rules! with {
-            ($ty:ty) => {{
-                type $t = $ty;
-                $body
-            }};
-        }
-        match $dtype {
-            DType::F64 => with!(f64),
-            DType::F16 => with!(f16),
-            DType::BF16 => with!(bf16),
-            DType::I32 => with!(i32),
-            DType::I64 => with!(i64),
-            other => return Err(Invalid::new(format!("a plain convolution over {other}"))),
-        }
-    }};
+    ($dtype:expr, $t:ident => $body:expr) => {
+        among!($dtype, $t => $body, [F64 f64, F16 f16, BF16 bf16, I32 i32, I64 i64], else "a plain convolution")
+    };
 }
 
 struct Memory<'a> {
