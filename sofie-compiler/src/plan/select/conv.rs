@@ -36,7 +36,7 @@ pub fn conv(p: &mut Planner<'_>, node: &Node, c: &ir::Conv, e: &Epilogue) -> Res
     let window = window(p, x, y, &c.window)?;
     let (batch, channels) = ends(p.dims(x))?;
     let (_, m) = ends(p.dims(y))?;
-    let (read, xl) = p.fitting(x, is_rows)?;
+    let (read, xl) = p.fitting(x, is_own_rows)?;
     let (_, ldx) = rows_of(&xl)?;
     let mut kernel = Conv { ldx, act: e.act, ..Conv::new(batch, window, channels, m, c.group) };
     let fast = p.graph.dtype(x) == DType::F32;
@@ -109,7 +109,7 @@ pub fn conv_transpose(
     let window = window(p, x, y, &c.window)?;
     let (batch, channels) = ends(p.dims(x))?;
     let (_, m) = ends(p.dims(y))?;
-    let (read, xl) = p.fitting(x, is_rows)?;
+    let (read, xl) = p.fitting(x, is_own_rows)?;
     let (_, ldx) = rows_of(&xl)?;
     let mut kernel =
         ConvTranspose { ldx, act: e.act, ..ConvTranspose::new(batch, window, channels, m, c.group) };
@@ -154,7 +154,7 @@ pub fn pool(p: &mut Planner<'_>, node: &Node, pool: &ir::Pool) -> Result<(), Inv
         ir::PoolKind::Average => PoolKind::Average,
         ir::PoolKind::AverageWithPads => PoolKind::AverageWithPads,
     };
-    let (read, xl) = p.fitting(*x, is_rows)?;
+    let (read, xl) = p.fitting(*x, is_own_rows)?;
     let home = p.target(*y, is_own_rows);
     let (write, yl) = home.operand()?;
     let kernel = Pool {

@@ -93,7 +93,7 @@ fn rows_of(l: &Layout) -> Result<(usize, usize), Invalid> {
     Ok((rows, stride))
 }
 
-/// Whether rows, each apart from the others: what a matrix kernel can write.
+/// Whether rows, each apart from the others: what a matrix kernel can write, and a convolution read.
 fn is_own_rows(l: &Layout) -> bool {
     let last = l.dims.len().saturating_sub(1);
     is_rows(l) && l.rows(last).is_none_or(|(m, stride)| m < 2 || stride >= l.dims[last] as isize)

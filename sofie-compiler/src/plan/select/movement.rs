@@ -5,7 +5,7 @@ use super::super::Operand;
 use super::super::kernel::Kernel;
 use super::super::layout::Layout;
 use super::super::planner::{Home, Planner};
-use super::{is_rows, rows_of, strided};
+use super::{is_own_rows, rows_of, strided};
 use crate::ir::{Dim, Invalid, Node, ScatterKind};
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::copy::{Pad, Strided};
@@ -117,7 +117,7 @@ pub fn top_k(p: &mut Planner<'_>, node: &Node, largest: bool) -> Result<(), Inva
     let ([x], [values, indices]) = (&node.inputs[..], &node.outputs[..]) else {
         return Err(Invalid::new("a top-k of one value"));
     };
-    let (read, layout) = p.fitting(*x, is_rows)?;
+    let (read, layout) = p.fitting(*x, is_own_rows)?;
     let (rows, ldx) = rows_of(&layout)?;
     let (n, k) = match (layout.dims.last(), p.dims(*indices).last()) {
         (Some(&n), Some(&k)) => (n, k),
