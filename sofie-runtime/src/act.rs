@@ -40,6 +40,36 @@ pub enum Act {
     GeluErf,
     /// The tanh form of GELU.
     GeluTanh,
+    /// `min(max(alpha * x + beta, 0), 1)`; NaN stays NaN.
+    HardSigmoid {
+        /// Slope.
+        alpha: f32,
+        /// Value at 0.
+        beta: f32,
+    },
+    /// `ln(1 + e^x)`.
+    Softplus,
+    /// `x / (1 + |x|)`.
+    Softsign,
+    /// `x` where `x > alpha`, else 0; NaN becomes 0, as the comparison has it.
+    ThresholdedRelu {
+        /// The threshold.
+        alpha: f32,
+    },
+    /// `alpha * tanh(beta * x)`.
+    ScaledTanh {
+        /// Scale of the result.
+        alpha: f32,
+        /// Scale of the argument.
+        beta: f32,
+    },
+    /// `alpha * x + beta`.
+    Affine {
+        /// Slope.
+        alpha: f32,
+        /// Value at 0.
+        beta: f32,
+    },
 }
 
 impl Act {
@@ -61,6 +91,15 @@ impl Act {
             Act::Silu => unary_of(Unary::Silu, x),
             Act::GeluErf => unary_of(Unary::GeluErf, x),
             Act::GeluTanh => unary_of(Unary::GeluTanh, x),
+            Act::HardSigmoid { alpha, beta } => {
+                Act::Clip { lo: 0.0, hi: 1.0 }.apply(Act::Affine { alpha, beta }.apply(x))
+            }
+            Act::Softplus => unary_of(Unary::Softplus, x),
+            Act::Softsign => x / (1.0 + x.abs()),
+            Act::ThresholdedRelu { alpha } if x > alpha => x,
+            Act::ThresholdedRelu { .. } => 0.0,
+            Act::ScaledTanh { alpha, beta } => unary_of(Unary::Tanh, x * beta) * alpha,
+            Act::Affine { alpha, beta } => libm::fmaf(x, alpha, beta),
         }
     }
 }
@@ -82,6 +121,15 @@ pub fn apply<S: Simd>(s: S, act: Act, x: S::F32) -> S::F32 {
         Act::Silu => math::silu(s, x),
         Act::GeluErf => math::gelu_erf(s, x),
         Act::GeluTanh => math::gelu_tanh(s, x),
+        Act::HardSigmoid { alpha, beta } => {
+            let y = s.mul_add(x, s.splat(alpha), s.splat(beta));
+            s.min_raw(s.splat(1.0), s.max_raw(s.zero(), y))
+        }
+        Act::Softplus => math::softplus(s, x),
+        Act::Softsign => s.div(x, s.add(s.splat(1.0), s.abs(x))),
+        Act::ThresholdedRelu { alpha } => s.select(s.gt(x, s.splat(alpha)), x, s.zero()),
+        Act::ScaledTanh { alpha, beta } => s.mul(math::tanh(s, s.mul(x, s.splat(beta))), s.splat(alpha)),
+        Act::Affine { alpha, beta } => s.mul_add(x, s.splat(alpha), s.splat(beta)),
     }
 }
 
@@ -135,6 +183,12 @@ mod tests {
             Act::Silu,
             Act::GeluErf,
             Act::GeluTanh,
+            Act::HardSigmoid { alpha: 0.2, beta: 0.5 },
+            Act::Softplus,
+            Act::Softsign,
+            Act::ThresholdedRelu { alpha: 0.3 },
+            Act::ScaledTanh { alpha: 1.7, beta: 0.6 },
+            Act::Affine { alpha: 0.3, beta: -1.0 },
         ];
         for_each_level(|level| {
             for act in all {
@@ -158,7 +212,13 @@ mod tests {
         let clip = Act::Clip { lo: -1.0, hi: 6.0 };
         assert_eq!((clip.apply(-3.0), clip.apply(0.5), clip.apply(9.0)), (-1.0, 0.5, 6.0));
         assert_eq!(Act::Clip { lo: 2.0, hi: 1.0 }.apply(5.0), 1.0, "crossed bounds: the upper one wins");
-        let all = [elu, leaky, clip, Act::None, Act::Relu, Act::Sigmoid, Act::Tanh, Act::Silu];
+        let hard = Act::HardSigmoid { alpha: 0.2, beta: 0.5 };
+        assert_eq!((hard.apply(-3.0), hard.apply(0.0), hard.apply(9.0)), (0.0, 0.5, 1.0));
+        let thresholded = Act::ThresholdedRelu { alpha: 1.0 };
+        assert_eq!((thresholded.apply(1.0), thresholded.apply(1.5)), (0.0, 1.5));
+        assert_eq!(Act::Softsign.apply(-3.0), -0.75);
+        let all =
+            [elu, leaky, clip, hard, Act::None, Act::Relu, Act::Sigmoid, Act::Tanh, Act::Silu, Act::Softsign];
         for act in all.into_iter().chain([Act::GeluErf, Act::GeluTanh]) {
             assert!(act.apply(f32::NAN).is_nan(), "{act:?} keeps NaN");
         }

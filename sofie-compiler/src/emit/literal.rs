@@ -137,7 +137,11 @@ macro_rules! variants {
     };
 }
 
-variants!(rt::Act { None, Relu, LeakyRelu { alpha }, Clip { lo, hi }, Elu { alpha }, Sigmoid, Tanh, Silu, GeluErf, GeluTanh });
+variants!(rt::Act {
+    None, Relu, LeakyRelu { alpha }, Clip { lo, hi }, Elu { alpha }, Sigmoid, Tanh, Silu, GeluErf, GeluTanh,
+    HardSigmoid { alpha, beta }, Softplus, Softsign, ThresholdedRelu { alpha }, ScaledTanh { alpha, beta },
+    Affine { alpha, beta },
+});
 variants!(rt::gemm::Init { Bias, C });
 variants!(rt::DType { F32, F64, F16, BF16, I8, I16, I32, I64, U8, U16, U32, U64, Bool });
 variants!(rt::recurrent::Cell { Rnn { f }, Gru { f, g, linear_before_reset }, Lstm { f, g, h, input_forget } });

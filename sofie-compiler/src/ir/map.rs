@@ -192,6 +192,31 @@ impl MapExpr {
             Act::Silu => unary(self, Unary::Silu),
             Act::GeluErf => unary(self, Unary::GeluErf),
             Act::GeluTanh => unary(self, Unary::GeluTanh),
+            Act::Softplus => unary(self, Unary::Softplus),
+            Act::Softsign => {
+                let (one, size) = (constant(self, 1.0)?, unary(self, Unary::Abs)?);
+                let below = self.push(Inst::Binary(Binary::Add, size, one))?;
+                self.push(Inst::Binary(Binary::Div, x, below))
+            }
+            Act::ThresholdedRelu { alpha } => {
+                let (alpha, zero) = (constant(self, alpha)?, constant(self, 0.0)?);
+                let above = self.push(Inst::Binary(Binary::Gt, x, alpha))?;
+                self.push(Inst::Select(above, x, zero))
+            }
+            Act::ScaledTanh { alpha, beta } => {
+                let (alpha, beta) = (constant(self, alpha)?, constant(self, beta)?);
+                let scaled = self.push(Inst::Binary(Binary::Mul, x, beta))?;
+                let y = self.push(Inst::Unary(Unary::Tanh, scaled))?;
+                self.push(Inst::Binary(Binary::Mul, y, alpha))
+            }
+            Act::Affine { alpha, beta } => {
+                let (alpha, beta) = (constant(self, alpha)?, constant(self, beta)?);
+                self.push(Inst::MulAdd(x, alpha, beta))
+            }
+            Act::HardSigmoid { alpha, beta } => {
+                let y = self.activation(Act::Affine { alpha, beta }, x, t)?;
+                self.activation(Act::Clip { lo: 0.0, hi: 1.0 }, y, t)
+            }
             Act::LeakyRelu { alpha } | Act::Elu { alpha } => {
                 let zero = constant(self, 0.0)?;
                 let negative = self.push(Inst::Binary(Binary::Lt, x, zero))?;

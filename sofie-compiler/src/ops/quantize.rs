@@ -116,7 +116,9 @@ pub(super) fn dynamically(c: &mut Ctx<'_, '_>, v: ValueId) -> Result<[ValueId; 3
     };
     let (low, high) = (extreme(ReduceKind::Min)?, extreme(ReduceKind::Max)?);
     let range = y().max(num(0.0)) - x().min(num(0.0));
-    let scale = c.map(range / num(255.0), &[low, high])?;
+    // Zeros alone have the scale 1, as ONNX Runtime has it: no step is 0 wide.
+    let range = c.map(range, &[low, high])?;
+    let scale = c.map(x().eq(num(0.0)).select(num(1.0), x() / num(255.0)), &[range])?;
     let zero = c.map((-(x().min(num(0.0))) / y()).unary(Unary::Round).cast(DType::U8), &[low, scale])?;
     let e = saturated(x() / y(), Some(z()), DType::U8);
     Ok([c.map(e, &[v, scale, zero])?, scale, zero])
@@ -255,6 +257,12 @@ mod tests {
         let attrs = [("block_size", Attribute::Int(2)), ("axis", Attribute::Int(1))];
         let y = run("DequantizeLinear", 21, &attrs, &[x, f32s(&[1, 2], &[10.0, 100.0])]);
         assert_eq!(y, Tensor::of(&[1, 3], &[10.0f32, 20.0, 300.0]));
+    }
+
+    #[test]
+    fn zeros_alone_have_the_scale_1() {
+        let y = run_all("DynamicQuantizeLinear", 11, &[], &[f32s(&[3], &[0.0, -0.0, 0.0])], 3).unwrap();
+        assert_eq!(y, [Tensor::of(&[3], &[0u8; 3]), Tensor::of(&[], &[1.0f32]), Tensor::of(&[], &[0u8])]);
     }
 
     #[test]

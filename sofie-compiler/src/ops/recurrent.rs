@@ -56,19 +56,30 @@ fn activations(c: &Ctx<'_, '_>, kind: Kind, directions: usize) -> Result<Vec<Act
             "sigmoid" => Act::Sigmoid,
             "leakyrelu" => Act::LeakyRelu { alpha: alphas.next().unwrap_or(0.01) },
             "elu" => Act::Elu { alpha: alphas.next().unwrap_or(1.0) },
+            "hardsigmoid" => {
+                Act::HardSigmoid { alpha: alphas.next().unwrap_or(0.2), beta: betas.next().unwrap_or(0.5) }
+            }
+            "softplus" => Act::Softplus,
+            "softsign" => Act::Softsign,
+            "thresholdedrelu" => Act::ThresholdedRelu { alpha: alphas.next().unwrap_or(1.0) },
+            "scaledtanh" => {
+                Act::ScaledTanh { alpha: alphas.next().unwrap_or(1.0), beta: betas.next().unwrap_or(1.0) }
+            }
             "affine" => match (alphas.next().unwrap_or(1.0), betas.next().unwrap_or(0.0)) {
                 (1.0, 0.0) => Act::None,
-                (alpha, beta) => return Err(unsupported(&format!("Affine with {alpha} and {beta}"))),
+                (alpha, beta) => Act::Affine { alpha, beta },
             },
-            _ => return Err(unsupported(name)),
+            _ => return Err(unknown(name)),
         })
     };
     names.iter().map(act).collect()
 }
 
-fn unsupported(name: &str) -> Error {
-    Error::new(format!("the activation {name} is not supported in a recurrent layer"))
-        .help("supported are Relu, Tanh, Sigmoid, LeakyRelu and Elu; train with one of them, or export the loop unrolled")
+fn unknown(name: &str) -> Error {
+    Error::new(format!("the activation {name} of a recurrent layer is not known")).help(
+        "ONNX has Relu, Tanh, Sigmoid, Affine, LeakyRelu, ThresholdedRelu, ScaledTanh, HardSigmoid, Elu, Softsign and \
+         Softplus; train with one of them, or export the loop unrolled",
+    )
 }
 
 /// Operand `v` of shape `[directions, …]` for direction `d`.
@@ -245,11 +256,11 @@ mod tests {
     #[test]
     fn what_no_cell_computes_is_refused() {
         let args = [f32s(&[3, 1, 1], &[0.0; 3]), ones(&[1, 4, 1]), ones(&[1, 4, 1])];
-        let attrs = [("activations", names(&["Sigmoid", "Softsign", "Tanh"]))];
+        let attrs = [("activations", names(&["Sigmoid", "Gelu", "Tanh"]))];
         assert!(
             lowered("LSTM", 14, &attrs, &args, 1)
                 .unwrap_err()
-                .contains("the activation Softsign is not supported")
+                .contains("the activation Gelu of a recurrent layer is not known")
         );
         let two = [("activations", names(&["Sigmoid"]))];
         assert!(lowered("LSTM", 14, &two, &args, 1).unwrap_err().contains("3 are needed"));

@@ -90,7 +90,7 @@ fn activations_keep_nan_and_their_bounds() {
         (Act::LeakyRelu { alpha: 0.5 }, 2.0, 2.0),
         (Act::Clip { lo: -1.0, hi: 1.0 }, -2.0, -1.0),
         (Act::Clip { lo: -1.0, hi: 1.0 }, 2.0, 1.0),
-        (Act::Clip { lo: 1.0, hi: -1.0 }, 0.0, 1.0),
+        (Act::Clip { lo: 1.0, hi: -1.0 }, 0.0, -1.0),
         (Act::Elu { alpha: 2.0 }, -1.0, 2.0 * (-1f64).exp_m1() as f32),
         (Act::Sigmoid, 1.0, 1.0 / (1.0 + (-1f64).exp()) as f32),
         (Act::Tanh, 0.5, 0.5f64.tanh() as f32),
@@ -98,6 +98,11 @@ fn activations_keep_nan_and_their_bounds() {
         // x/2 · (1 + erf(x/√2)) and its tanh form at 1, from tables.
         (Act::GeluErf, 1.0, 0.841_345),
         (Act::GeluTanh, 1.0, 0.841_192),
+        (Act::HardSigmoid { alpha: 0.2, beta: 0.5 }, 1.0, 0.7),
+        (Act::Softplus, 0.0, 2f64.ln() as f32),
+        (Act::Softsign, -3.0, -0.75),
+        (Act::ScaledTanh { alpha: 2.0, beta: 0.5 }, 1.0, 2.0 * 0.5f64.tanh() as f32),
+        (Act::Affine { alpha: 0.5, beta: 1.0 }, -4.0, -1.0),
     ];
     for (kind, x, y) in kinds {
         assert!((act(kind, x) - y).abs() <= 1e-6, "{kind:?}({x}) is {}, not {y}", act(kind, x));

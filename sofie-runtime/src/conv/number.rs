@@ -45,6 +45,17 @@ pub(crate) fn activate64(act: Act, x: f64) -> f64 {
         Act::Silu => scalar64::unary(Unary::Silu, x),
         Act::GeluErf => scalar64::unary(Unary::GeluErf, x),
         Act::GeluTanh => scalar64::unary(Unary::GeluTanh, x),
+        Act::HardSigmoid { alpha, beta } => {
+            activate64(Act::Clip { lo: 0.0, hi: 1.0 }, activate64(Act::Affine { alpha, beta }, x))
+        }
+        Act::Softplus => scalar64::unary(Unary::Softplus, x),
+        Act::Softsign => x / (1.0 + x.abs()),
+        Act::ThresholdedRelu { alpha } if x > f64::from(alpha) => x,
+        Act::ThresholdedRelu { .. } => 0.0,
+        Act::ScaledTanh { alpha, beta } => {
+            f64::from(alpha) * scalar64::unary(Unary::Tanh, f64::from(beta) * x)
+        }
+        Act::Affine { alpha, beta } => fma64(f64::from(alpha), x, f64::from(beta)),
     }
 }
 

@@ -65,6 +65,15 @@ impl Op for Finish {
             Act::Silu => each!(self, s, x => act::apply(s, Act::Silu, x)),
             Act::GeluErf => each!(self, s, x => act::apply(s, Act::GeluErf, x)),
             Act::GeluTanh => each!(self, s, x => act::apply(s, Act::GeluTanh, x)),
+            Act::HardSigmoid { alpha, beta } => {
+                each!(self, s, x => act::apply(s, Act::HardSigmoid { alpha, beta }, x));
+            }
+            // None of these is met often enough for a loop of its own.
+            rare @ (Act::Softplus
+            | Act::Softsign
+            | Act::ThresholdedRelu { .. }
+            | Act::ScaledTanh { .. }
+            | Act::Affine { .. }) => each!(self, s, x => act::apply(s, rare, x)),
         }
     }
 }

@@ -233,7 +233,7 @@ pub(super) fn finish<T: Product>(
     T::tensor(dtype, dims, &y)
 }
 
-/// An activation, in `f64`. NaN stays NaN; where the bounds of a clip cross, the lower one wins.
+/// An activation, in `f64`. NaN stays NaN; where the bounds of a clip cross, the upper one wins.
 pub(super) fn activation(act: Act, x: f64) -> f64 {
     match act {
         Act::None => x,
@@ -243,8 +243,8 @@ pub(super) fn activation(act: Act, x: f64) -> f64 {
         Act::LeakyRelu { .. } => x,
         Act::Clip { lo, hi } => {
             let (lo, hi) = (f64::from(lo), f64::from(hi));
-            let x = if x > hi { hi } else { x };
-            if x < lo { lo } else { x }
+            let x = if x < lo { lo } else { x };
+            if x > hi { hi } else { x }
         }
         Act::Elu { alpha } if x < 0.0 => f64::from(alpha) * scalar(Unary::Expm1, x),
         Act::Elu { .. } => x,
@@ -253,5 +253,14 @@ pub(super) fn activation(act: Act, x: f64) -> f64 {
         Act::Silu => scalar(Unary::Silu, x),
         Act::GeluErf => scalar(Unary::GeluErf, x),
         Act::GeluTanh => scalar(Unary::GeluTanh, x),
+        Act::HardSigmoid { alpha, beta } => {
+            activation(Act::Clip { lo: 0.0, hi: 1.0 }, activation(Act::Affine { alpha, beta }, x))
+        }
+        Act::Softplus => scalar(Unary::Softplus, x),
+        Act::Softsign => x / (1.0 + x.abs()),
+        Act::ThresholdedRelu { alpha } if x > f64::from(alpha) => x,
+        Act::ThresholdedRelu { .. } => 0.0,
+        Act::ScaledTanh { alpha, beta } => f64::from(alpha) * scalar(Unary::Tanh, f64::from(beta) * x),
+        Act::Affine { alpha, beta } => f64::from(alpha) * x + f64::from(beta),
     }
 }

@@ -34,6 +34,11 @@ fn act(g: &mut Gen) -> Act {
         Act::Silu,
         Act::GeluErf,
         Act::GeluTanh,
+        Act::HardSigmoid { alpha: 0.2, beta: 0.5 },
+        Act::Softplus,
+        Act::Softsign,
+        Act::ScaledTanh { alpha: 1.5, beta: 0.5 },
+        Act::Affine { alpha: 0.5, beta: 1.0 },
     ])
 }
 
