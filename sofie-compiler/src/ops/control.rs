@@ -59,6 +59,7 @@ fn value(operand: Option<&Operand>, what: &str) -> Result<ValueId> {
     match operand {
         Some(Operand::Value(v)) => Ok(*v),
         Some(Operand::Extents(e)) => Err(e.refused()),
+        Some(Operand::Stored(_, storage)) => Err(Error::new(format!("{what} is {storage}"))),
         _ => Err(Error::new(format!("{what} is missing"))),
     }
 }
@@ -148,6 +149,9 @@ fn repeat<'m>(d: &mut Driver<'m>, attrs: &Attrs<'m>, node: &Node, operands: &[Op
         },
         Some(Operand::Extents(e)) => return Err(e.refused()),
         Some(Operand::Poisoned) => return Ok(None),
+        other => {
+            return Err(value(other, "the trip count").map_or_else(|e| e, |_| Error::new("no trip count")));
+        }
     };
     let computed = match operands.first().and_then(Option::as_ref) {
         Some(Operand::Value(v)) if d.b.constant(*v).is_none() => Some(*v),

@@ -52,6 +52,7 @@ mod signal;
 mod slice;
 mod softmax;
 mod state_space;
+mod stored;
 mod top_k;
 mod transpose;
 mod trees;
@@ -63,6 +64,7 @@ pub use ctx::Ctx;
 pub use declared::{DimValues, free_symbols};
 pub use driver::{input_shapes, lower};
 pub use operand::Operand;
+pub use stored::bytes;
 
 use crate::error::Result;
 use crate::ir::{ReduceKind, RowKind, ValueId};
@@ -75,8 +77,8 @@ pub enum Lowering {
     Values(fn(&mut Ctx<'_, '_>) -> Result<Vec<ValueId>>),
     /// In place, its graphs with it.
     Control(Control),
-    /// To extents, which may be symbolic.
-    Extents(fn(&mut Ctx<'_, '_>) -> Result<Vec<Operand>>),
+    /// To operands that need not be values of the graph.
+    Operands(fn(&mut Ctx<'_, '_>) -> Result<Vec<Operand>>),
 }
 
 /// An operator and the opset versions that know it.
@@ -125,13 +127,13 @@ const fn ms(name: &'static str, lower: fn(&mut Ctx<'_, '_>) -> Result<Vec<ValueI
     Operator { domain: "com.microsoft", name, since: 1, until: i64::MAX, lower: Lowering::Values(lower) }
 }
 
-/// An operator of `ai.onnx` that gives extents.
-const fn extents(
+/// An operator of `ai.onnx` that gives operands which need not be values.
+const fn operands(
     name: &'static str,
     since: i64,
     lower: fn(&mut Ctx<'_, '_>) -> Result<Vec<Operand>>,
 ) -> Operator {
-    Operator { domain: "", name, since, until: i64::MAX, lower: Lowering::Extents(lower) }
+    Operator { domain: "", name, since, until: i64::MAX, lower: Lowering::Operands(lower) }
 }
 
 /// An operator with graphs of its own.
@@ -215,16 +217,16 @@ pub static OPERATORS: &[Operator] = &[
     op("ThresholdedRelu", 10, activation::thresholded_relu),
     // Element types.
     op("BitCast", 26, cast::bit_cast),
-    op("Cast", 1, cast::cast),
-    op("CastLike", 15, cast::cast_like),
+    operands("Cast", 1, cast::cast),
+    operands("CastLike", 15, cast::cast_like),
     // Numbers as small integers.
     op("ConvInteger", 10, quantize::conv_integer),
-    op("DequantizeLinear", 10, quantize::dequantize),
+    operands("DequantizeLinear", 10, quantize::dequantize),
     op("DynamicQuantizeLinear", 11, quantize::dynamic_quantize),
     op("MatMulInteger", 10, quantize::matmul_integer),
     op("QLinearConv", 10, quantize::qlinear_conv),
     op("QLinearMatMul", 10, quantize::qlinear_matmul),
-    op("QuantizeLinear", 10, quantize::quantize),
+    operands("QuantizeLinear", 10, quantize::quantize),
     // Products.
     op("Det", 11, misc::det),
     op("Einsum", 12, einsum::einsum),
@@ -323,13 +325,13 @@ pub static OPERATORS: &[Operator] = &[
     op("Upsample", 7, resize::upsample).until(9),
     op("TfIdfVectorizer", 9, misc::tf_idf),
     // Values from nothing.
-    op("Constant", 1, constant::constant),
+    operands("Constant", 1, constant::constant),
     op("ConstantOfShape", 9, constant::constant_of_shape),
     op("EyeLike", 9, constant::eye_like),
     op("OneHot", 9, one_hot::one_hot),
     op("Range", 11, constant::range),
-    extents("Shape", 1, constant::shape),
-    extents("Size", 1, constant::size),
+    operands("Shape", 1, constant::shape),
+    operands("Size", 1, constant::size),
     op("Trilu", 14, constant::trilu),
     // Indexed reads and writes.
     op("Gather", 1, gather::gather),
@@ -361,7 +363,7 @@ pub static OPERATORS: &[Operator] = &[
     // What ONNX Runtime's optimiser and quantiser write.
     ms("Attention", contrib::attention::attention),
     ms("BiasGelu", |c| contrib::activation::gelu(c, Unary::GeluErf)),
-    ms("DequantizeLinear", quantize::dequantize),
+    operands("DequantizeLinear", 1, quantize::dequantize).of("com.microsoft"),
     ms("DynamicQuantizeMatMul", contrib::quantized::dynamic_matmul),
     ms("EmbedLayerNormalization", contrib::norm::embed),
     ms("FastGelu", |c| contrib::activation::gelu(c, Unary::GeluTanh)),
@@ -387,7 +389,7 @@ pub static OPERATORS: &[Operator] = &[
     ms("QLinearSigmoid", contrib::qlinear::sigmoid),
     ms("QLinearSoftmax", contrib::qlinear::quantised_softmax),
     ms("QLinearWhere", contrib::qlinear::choose),
-    ms("QuantizeLinear", quantize::quantize),
+    operands("QuantizeLinear", 1, quantize::quantize).of("com.microsoft"),
     ms("QuickGelu", contrib::activation::quick_gelu),
     ms("RotaryEmbedding", contrib::rotary::rotary),
     ms("SkipLayerNormalization", contrib::norm::skip),
