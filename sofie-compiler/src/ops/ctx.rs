@@ -86,6 +86,12 @@ impl Ctx<'_, '_> {
             Operand::Stored(_, storage) => Err(Error::new(format!("{storage} is not computed in"))
                 .help("cast the tensor to a type of 16 bits or more before exporting")
                 .at_tensor(self.tensor_name(i))),
+            Operand::Sequence(of) => {
+                Err(Error::new(format!("a sequence of {} tensors; a tensor is needed", of.len()))
+                    .at_tensor(self.tensor_name(i)))
+            }
+            Operand::Nothing => Err(Error::new("an optional without an element; a tensor is needed")
+                .at_tensor(self.tensor_name(i))),
             Operand::Poisoned => Err(Error::new("the operand was refused").at_tensor(self.tensor_name(i))),
         }
     }

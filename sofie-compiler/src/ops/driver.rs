@@ -255,6 +255,11 @@ impl<'m> Driver<'m> {
                     self.b.output(&info.name, v);
                 }
                 Some(Operand::Extents(e)) => self.errors.push(e.refused().at_tensor(&*info.name)),
+                Some(Operand::Sequence(_) | Operand::Nothing) => self.errors.push(
+                    Error::new(format!("the output is a {}; only tensors are supported", info.ty))
+                        .help("make its tensors outputs of their own before exporting")
+                        .at_tensor(&*info.name),
+                ),
                 Some(Operand::Poisoned) | None => {}
             }
         }

@@ -48,12 +48,14 @@ mod resize_computed;
 mod runtime;
 mod sample;
 mod select;
+mod sequence;
 mod signal;
 mod slice;
 mod softmax;
 mod state_space;
 mod stored;
 mod top_k;
+mod training;
 mod transpose;
 mod trees;
 mod unary;
@@ -266,6 +268,7 @@ pub static OPERATORS: &[Operator] = &[
     control("If", 1, Control::If),
     control("Loop", 1, Control::Loop),
     control("Scan", 8, Control::Scan),
+    control("SequenceMap", 17, Control::SequenceMap),
     control("FlexAttention", 1, Control::FlexAttention).of("ai.onnx.preview"),
     // Losses.
     op("NegativeLogLikelihoodLoss", 12, loss::negative_log_likelihood),
@@ -310,7 +313,7 @@ pub static OPERATORS: &[Operator] = &[
     op("Dropout", 1, reshape::dropout),
     op("Expand", 8, reshape::expand),
     op("Flatten", 1, reshape::flatten),
-    op("Identity", 1, reshape::identity),
+    operands("Identity", 1, reshape::identity),
     op("Pad", 1, pad::pad),
     op("Reshape", 1, reshape::reshape),
     op("Resize", 10, resize::resize),
@@ -333,6 +336,18 @@ pub static OPERATORS: &[Operator] = &[
     operands("Shape", 1, constant::shape),
     operands("Size", 1, constant::size),
     op("Trilu", 14, constant::trilu),
+    // Sequences and optionals.
+    op("ConcatFromSequence", 11, sequence::concat),
+    operands("Optional", 15, sequence::optional),
+    operands("OptionalGetElement", 15, sequence::get_element),
+    operands("OptionalHasElement", 15, sequence::has_element),
+    operands("SequenceAt", 11, sequence::at),
+    operands("SequenceConstruct", 11, sequence::construct),
+    operands("SequenceEmpty", 11, sequence::empty),
+    operands("SequenceErase", 11, sequence::erase),
+    operands("SequenceInsert", 11, sequence::insert),
+    operands("SequenceLength", 11, sequence::length),
+    operands("SplitToSequence", 11, sequence::split),
     // Indexed reads and writes.
     op("Gather", 1, gather::gather),
     op("GatherElements", 11, gather::gather_elements),
@@ -345,6 +360,10 @@ pub static OPERATORS: &[Operator] = &[
     op("NonMaxSuppression", 10, select::suppression),
     op("NonZero", 9, select::non_zero),
     op("Unique", 11, select::unique),
+    // A step of an optimiser.
+    op("Adagrad", 1, training::adagrad).of("ai.onnx.preview.training"),
+    op("Adam", 1, training::adam).of("ai.onnx.preview.training"),
+    op("Momentum", 1, training::momentum).of("ai.onnx.preview.training"),
     // Models of tables.
     ml("ArrayFeatureExtractor", ml::array_features),
     ml("Binarizer", ml::binarizer),

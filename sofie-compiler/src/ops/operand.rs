@@ -15,6 +15,10 @@ pub enum Operand {
     Extents(Extents),
     /// Bytes that stand for numbers, one an element; see [`super::stored`].
     Stored(ValueId, Storage),
+    /// A sequence.
+    Sequence(Vec<Operand>),
+    /// An optional without an element; with one, it is that element.
+    Nothing,
     /// The result of a node that was refused. What reads it is not lowered either, and not reported.
     Poisoned,
 }

@@ -22,7 +22,6 @@ const MOVING: &[&str] = &[
     "Gather",
     "GatherElements",
     "GatherND",
-    "Identity",
     "Reshape",
     "Slice",
     "SpaceToDepth",
