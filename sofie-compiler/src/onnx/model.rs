@@ -230,6 +230,14 @@ impl Node {
         Attrs::new(self)
     }
 
+    /// The name under which the compiler's graphs and plans remember the node: `Type_name`, or `Type_index`.
+    pub fn origin(&self) -> String {
+        match self.name.as_str() {
+            "" => format!("{}_{}", self.op_type, self.index),
+            name => format!("{}_{name}", self.op_type),
+        }
+    }
+
     /// Where the node is, for messages.
     pub fn place(&self) -> NodePlace {
         NodePlace {

@@ -9,7 +9,6 @@ use crate::ir::{self, Builder, Shape, ValueId};
 use crate::onnx::{self, Model, Node, TensorName};
 use sofie_infer_runtime::DType;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 /// The graph of core operations that a model is, with the extents in `dims` fixed and the others left
 /// as symbols (see [`free_symbols`]).
@@ -148,7 +147,7 @@ impl<'m> Driver<'m> {
                     .at_tensor(&**name));
             }
         }
-        self.b.set_origin(&[origin(node)]);
+        self.b.set_origin(&[node.origin().into()]);
         if let Lowering::Control(control) = operator.lower {
             return super::control::lower(self, control, node, operands);
         }
@@ -272,14 +271,6 @@ pub(super) fn dense(tensor: &onnx::Tensor) -> Result<ir::Tensor> {
     let dims: Option<Vec<usize>> = tensor.dims().iter().map(|&d| usize::try_from(d).ok()).collect();
     dims.and_then(|dims| ir::Tensor::from_bytes(dtype, dims, tensor.bytes()))
         .ok_or_else(|| Error::new(format!("dimensions {:?} do not fit the data", tensor.dims())))
-}
-
-/// How the nodes of the graph name the ONNX node that they came from.
-fn origin(node: &Node) -> Arc<str> {
-    match node.name.as_str() {
-        "" => format!("{}_{}", node.op_type, node.index).into(),
-        name => format!("{}_{name}", node.op_type).into(),
-    }
 }
 
 fn find(node: &Node) -> Result<&'static Operator> {

@@ -37,11 +37,15 @@ impl Step {
         let product_flop = product(&self.kernel);
         let bytes = |n: usize, size: usize| (n as u64).saturating_mul(size as u64);
         let results = self.writes.len() - usize::from(self.kernel.takes_scratch()).min(self.writes.len());
+        let read_bytes: u64 = self.reads.iter().flatten().map(|o| bytes(o.len, o.dtype.size())).sum();
+        let written_bytes = self.writes[..results].iter().map(|o| bytes(o.len, o.dtype.size())).sum();
+        // What works in place reads what it writes.
+        let in_place = matches!(self.kernel, Kernel::RowsInPlace(_) | Kernel::Scatter(_));
         Cost {
             flop: product_flop.saturating_add(elementwise(self)),
             product_flop,
-            read_bytes: self.reads.iter().flatten().map(|o| bytes(o.len, o.dtype.size())).sum(),
-            written_bytes: self.writes[..results].iter().map(|o| bytes(o.len, o.dtype.size())).sum(),
+            read_bytes: read_bytes.saturating_add(if in_place { written_bytes } else { 0 }),
+            written_bytes,
         }
     }
 }
@@ -62,9 +66,7 @@ fn volume(of: &[usize]) -> u64 {
 fn product(kernel: &Kernel) -> u64 {
     let multiply_adds = match kernel {
         Kernel::Gemm(g) => volume(&[g.m, g.k, g.n]),
-        Kernel::BatchedGemm(g) => {
-            volume(&[g.m, g.k, g.n]).saturating_mul(volume(&g.batch[..g.batch_rank]))
-        }
+        Kernel::BatchedGemm(g) => volume(&[g.m, g.k, g.n]).saturating_mul(volume(&g.batch[..g.batch_rank])),
         Kernel::Attention(a) => volume(&[a.batch, a.heads, a.queries, a.keys, a.depth + a.width]),
         Kernel::Conv(c) | Kernel::ConvPlain(c) => {
             volume(&[c.batch, c.window.y_pixels(), c.window.taps(), c.c / c.group.max(1), c.m])
@@ -72,9 +74,7 @@ fn product(kernel: &Kernel) -> u64 {
         Kernel::ConvTranspose(c) | Kernel::ConvTransposePlain(c) => {
             volume(&[c.batch, c.window.x_pixels(), c.window.taps(), c.c, c.m / c.group.max(1)])
         }
-        Kernel::Recurrent(r) => {
-            volume(&[r.steps, r.batch, r.cell.gates(), r.hidden, r.input + r.hidden])
-        }
+        Kernel::Recurrent(r) => volume(&[r.steps, r.batch, r.cell.gates(), r.hidden, r.input + r.hidden]),
         _ => 0,
     };
     multiply_adds.saturating_mul(2)
@@ -91,9 +91,7 @@ fn elementwise(step: &Step) -> u64 {
         Kernel::Reduce(_) | Kernel::ArgReduce(_) => {
             step.reads.first().and_then(Option::as_ref).map_or(0, |o| o.len as u64)
         }
-        Kernel::Interpolate(i) | Kernel::InterpolatePlain(i) => {
-            written.saturating_mul(2 * i.taps as u64)
-        }
+        Kernel::Interpolate(i) | Kernel::InterpolatePlain(i) => written.saturating_mul(2 * i.taps as u64),
         Kernel::Rows(r) | Kernel::RowsInPlace(r) => volume(&[r.rows, r.n, row(&r.kind)]),
         // The softmax between the two products.
         Kernel::Attention(a) => volume(&[a.batch, a.heads, a.queries, a.keys, row(&RowKind::Softmax)]),
