@@ -47,9 +47,17 @@ impl From<Errors> for Failure {
 /// Everything that is wrong with the model, at once.
 pub fn compile(path: &Path, shown: &Path, options: &Options) -> Result<Compiled, Failure> {
     let model = onnx::load(path).map_err(|e| renamed(e, path, shown))?;
+    compile_model(&model, shown, options)
+}
+
+/// Compiles a model that was read before.
+///
+/// # Errors
+/// Everything that is wrong with the model, at once.
+pub fn compile_model(model: &onnx::Model, shown: &Path, options: &Options) -> Result<Compiled, Failure> {
     let refused =
-        |errors: Errors| Failure { errors: errors.in_file(shown), interface: interface(&model, options) };
-    let graph = ops::lower(&model, &options.dims).map_err(refused)?;
+        |errors: Errors| Failure { errors: errors.in_file(shown), interface: interface(model, options) };
+    let graph = ops::lower(model, &options.dims).map_err(refused)?;
     ops::free_symbols(&graph).map_err(|e| refused(e.into()))?;
     let graph = passes::optimize(graph, options.stop_after).map_err(|e| refused(internal(&e)))?;
     let plan = plan::plan(&graph).map_err(|e| refused(internal(&e)))?;

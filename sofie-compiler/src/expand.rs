@@ -2,7 +2,7 @@
 //! one message for one mistake.
 
 use crate::compile::{Compiled, Options, compile};
-use crate::emit;
+use crate::emit::{self, WeightsIn};
 use crate::error::Errors;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -32,6 +32,8 @@ pub struct Request {
     pub test: Option<String>,
     /// What to print while compiling: `timing`.
     pub print: Option<String>,
+    /// Where the program has its weights.
+    pub weights: WeightsIn,
 }
 
 /// The module that a call expands to; on errors a `compile_error!` and a module whose `Session` has the
@@ -42,7 +44,7 @@ pub fn expand(request: &Request) -> TokenStream {
     let path = request.root.join(shown);
     let options = Options { dims: request.dims.iter().cloned().collect(), stop_after: None };
     let (tokens, outcome) = match compile(&path, shown, &options) {
-        Ok(compiled) => (module(request, &path, &compiled), "compiled"),
+        Ok(compiled) => (emitted(request, &compiled, &tracked(&path, &compiled)), "compiled"),
         Err(failure) => {
             let message = message(&failure.errors);
             let error = quote_spanned!(request.span=> ::core::compile_error!(#message););
@@ -69,28 +71,33 @@ fn message(errors: &Errors) -> String {
     text.strip_prefix("error in ").or_else(|| text.strip_prefix("error: ")).unwrap_or(&text).to_owned()
 }
 
-fn module(request: &Request, path: &Path, compiled: &Compiled) -> TokenStream {
-    let test = request.test.as_ref().map(|t| test(request, t, compiled)).unwrap_or_default();
-    let mut files = compiled.files.clone();
-    if files.is_empty() {
-        files.push(path.to_path_buf());
-    }
-    let files: Vec<PathBuf> =
-        files.iter().map(|f| std::path::absolute(f).unwrap_or_else(|_| f.clone())).collect();
+/// The module of a compiled model alone, for whoever writes it to a file: rustc is not told which files it came from.
+pub fn module(request: &Request, compiled: &Compiled) -> TokenStream {
+    emitted(request, compiled, &[])
+}
+
+/// The files that the expansion depends on, as rustc is to track them.
+fn tracked(path: &Path, compiled: &Compiled) -> Vec<PathBuf> {
+    let files = if compiled.files.is_empty() { vec![path.to_path_buf()] } else { compiled.files.clone() };
+    files.into_iter().map(|f| std::path::absolute(&f).unwrap_or(f)).collect()
+}
+
+fn emitted(request: &Request, compiled: &Compiled, files: &[PathBuf]) -> TokenStream {
     let context = emit::Context {
         krate: &request.krate,
         attributes: &request.attributes,
         visibility: &request.visibility,
         name: &request.name,
         path: &request.path,
-        files: &files,
-        test,
+        files,
+        test: request.test.as_ref().map(|t| test(request, t)).unwrap_or_default(),
+        weights: &request.weights,
     };
     emit::module(&context, &compiled.plan)
 }
 
 /// A `#[test]` that runs the session against stored inputs and outputs.
-fn test(request: &Request, reference: &str, _compiled: &Compiled) -> TokenStream {
+fn test(request: &Request, reference: &str) -> TokenStream {
     let krate = &request.krate;
     let file = request.root.join(reference).display().to_string();
     let name = format_ident!("agrees_with_reference");

@@ -12,6 +12,6 @@ mod compile;
 mod emit;
 mod expand;
 
-pub use compile::{Compiled, Failure, Options, compile};
-pub use emit::module_name;
-pub use expand::{Request, expand};
+pub use compile::{Compiled, Failure, Options, compile, compile_model};
+pub use emit::{WeightsIn, module_name};
+pub use expand::{Request, expand, module};

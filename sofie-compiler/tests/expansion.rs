@@ -2,7 +2,7 @@
 //! this. Weights are cut to their length and the paths of this machine to file names.
 
 use quote::{format_ident, quote};
-use sofie_infer_compiler::{Request, expand};
+use sofie_infer_compiler::{Request, WeightsIn, expand};
 use std::path::{Path, PathBuf};
 use syn::visit_mut::{self, VisitMut};
 
@@ -18,6 +18,7 @@ fn request(path: &str, name: &str, dims: &[(&str, u64)]) -> Request {
         dims: dims.iter().map(|(symbol, extent)| (symbol.to_string(), *extent)).collect(),
         test: None,
         print: None,
+        weights: WeightsIn::Literal,
     }
 }
 

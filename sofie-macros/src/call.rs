@@ -4,7 +4,7 @@
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
-use sofie_infer_compiler::{Request, expand};
+use sofie_infer_compiler::{Request, WeightsIn, expand};
 use std::path::PathBuf;
 use syn::ext::IdentExt;
 use syn::parse::{Error, Parse, ParseStream, Result};
@@ -111,6 +111,7 @@ impl Call {
             dims: self.dims,
             test: self.test.map(|t| t.value()),
             print: self.print.map(|p| p.value()),
+            weights: WeightsIn::Literal,
         })
     }
 }

@@ -28,6 +28,7 @@ pub mod rows;
 pub mod scatter;
 mod session;
 pub mod simd;
+pub mod storage;
 pub mod topk;
 
 pub use act::Act;
@@ -40,3 +41,4 @@ pub use memory::{
     flat, flat_mut, from_slice, nested, nested_mut, span,
 };
 pub use session::{DynSession, ShapeError, TensorInfo};
+pub use storage::Storage;

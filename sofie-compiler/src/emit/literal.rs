@@ -179,11 +179,13 @@ macro_rules! plain {
 plain! {
     BitCast { len }
     Col2Im { outer, image, kernel, windows, strides, dilations, pads }
+    Decode { len, storage }
     DeformConv {
         batch, channels, image, filters, kernel, result, strides, dilations, pads, group, offset_group, bias, mask,
     }
     Det { matrices, n }
     Dft { outer, extent, n, kept, inner, complex_in, complex_out, half, inverse }
+    Encode { len, storage, saturate, round }
     GridSample { batch, channels, axes, image, points, sampling, outside, align_corners }
     Inverse { matrices, n }
     LinearAttention {
@@ -218,6 +220,8 @@ plain_variants! {
     rt::map::Unary;
     rt::map::Binary;
     rt::conv::Tile;
+    rt::storage::Round;
+    rt::storage::Storage;
 }
 
 impl Literal for rt::map::Inst {

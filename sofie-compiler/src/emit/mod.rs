@@ -7,7 +7,9 @@ mod names;
 mod skeleton;
 mod steps;
 mod types;
+mod weights;
 
 pub use module::{Context, module};
 pub use names::module_name;
 pub use skeleton::skeleton;
+pub use weights::WeightsIn;

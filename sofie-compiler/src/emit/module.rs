@@ -3,6 +3,7 @@
 use super::names::Names;
 use super::steps::{Steps, preparations, steps};
 use super::types;
+use super::weights::{WeightsIn, packed};
 use crate::plan::{Plan, Port};
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
@@ -25,6 +26,8 @@ pub struct Context<'a> {
     pub files: &'a [PathBuf],
     /// A `#[test]` to put into the module.
     pub test: TokenStream,
+    /// Where the packed weights are.
+    pub weights: &'a WeightsIn,
 }
 
 /// A tensor of the session's interface.
@@ -59,7 +62,7 @@ pub fn module(cx: &Context<'_>, plan: &Plan) -> TokenStream {
     let outputs = tensors(plan.outputs.iter().map(|(port, _)| port), &[]);
     let header = header(cx, plan);
     let constants = constants(plan);
-    let packed = packed(plan);
+    let packed = packed(cx.weights, plan);
     let flat: Vec<Ident> = inputs.iter().map(|t| t.name.clone()).collect();
     let Steps { constants: descriptors, body } = steps(plan, &flat);
     let session = session(cx, plan, &inputs, &outputs);
@@ -151,18 +154,6 @@ fn constants(plan: &Plan) -> TokenStream {
         pub const INPUTS: &[rt::TensorInfo] = #inputs;
         /// Names, types and shapes of the outputs.
         pub const OUTPUTS: &[rt::TensorInfo] = #outputs;
-    }
-}
-
-fn packed(plan: &Plan) -> TokenStream {
-    let bytes = plan.weights.bytes();
-    if bytes.is_empty() {
-        return TokenStream::new();
-    }
-    let (len, literal) = (Literal::usize_unsuffixed(bytes.len()), Literal::byte_string(bytes));
-    quote! {
-        static PACKED: rt::Packed<#len> = rt::Packed(*#literal);
-        const WEIGHTS: rt::Weights = PACKED.weights();
     }
 }
 

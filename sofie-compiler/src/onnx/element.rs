@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use sofie_infer_runtime::DType;
+use sofie_infer_runtime::{DType, Storage};
 
 use super::proto::tensor_proto::DataType;
 use crate::error::{Error, Result};
@@ -107,6 +107,34 @@ impl ElementType {
     /// Bytes of `len` elements, packed; `None` for strings and where the number overflows.
     pub fn bytes(self, len: u64) -> Option<u64> {
         Some(len.checked_mul(self.bits()?)?.div_ceil(8))
+    }
+
+    /// The type of 8 bits or less, where it is one.
+    pub fn storage(self) -> Option<Storage> {
+        use ElementType::*;
+        Some(match self {
+            Plain(_) | String | Complex64 | Complex128 => return None,
+            Float8E4M3Fn => Storage::F8E4M3Fn,
+            Float8E4M3FnUz => Storage::F8E4M3FnUz,
+            Float8E5M2 => Storage::F8E5M2,
+            Float8E5M2FnUz => Storage::F8E5M2FnUz,
+            Float8E8M0 => Storage::F8E8M0,
+            Float6E2M3 => Storage::F6E2M3,
+            Float6E3M2 => Storage::F6E3M2,
+            Float4E2M1 => Storage::F4E2M1,
+            Uint4 => Storage::U4,
+            Int4 => Storage::I4,
+            Uint2 => Storage::U2,
+            Int2 => Storage::I2,
+        })
+    }
+
+    /// The type of the values that stand for a tensor: its own, or that of the bytes that hold its elements.
+    ///
+    /// # Errors
+    /// Strings and complex numbers.
+    pub fn held(self) -> Result<DType> {
+        self.storage().map_or_else(|| self.dtype(), |storage| Ok(storage.holder()))
     }
 
     /// The type that values inside a network have.

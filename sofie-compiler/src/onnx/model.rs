@@ -230,6 +230,14 @@ impl Node {
         Attrs::new(self)
     }
 
+    /// The name under which the compiler's graphs and plans remember the node: `Type_name`, or `Type_index`.
+    pub fn origin(&self) -> String {
+        match self.name.as_str() {
+            "" => format!("{}_{}", self.op_type, self.index),
+            name => format!("{}_{name}", self.op_type),
+        }
+    }
+
     /// Where the node is, for messages.
     pub fn place(&self) -> NodePlace {
         NodePlace {
@@ -250,14 +258,23 @@ impl From<&Node> for NodePlace {
 }
 
 impl ValueInfo {
-    /// Element type and shape of a dense tensor whose type is declared.
+    /// How a tensor's elements are stored, where nothing is computed in their type.
+    pub fn storage(&self) -> Option<sofie_infer_runtime::Storage> {
+        match &self.ty {
+            ValueType::Tensor(t) => t.element?.storage(),
+            _ => None,
+        }
+    }
+
+    /// Element type and shape of a dense tensor whose type is declared; of one that is only stored, the type of the
+    /// bytes that hold its elements.
     ///
     /// # Errors
-    /// It is no tensor, or of an element type that nothing is computed in; the message names it.
+    /// It is no tensor, or of an element type that nothing is computed or stored in; the message names it.
     pub fn tensor(&self) -> Result<(DType, Option<&[DimSpec]>)> {
         let wrong = match &self.ty {
             ValueType::Tensor(TensorType { element: Some(element), shape }) => {
-                return match element.dtype() {
+                return match element.held() {
                     Ok(dtype) => Ok((dtype, shape.as_deref())),
                     Err(error) => Err(error.at_tensor(&*self.name)),
                 };

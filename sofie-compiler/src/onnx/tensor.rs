@@ -206,6 +206,21 @@ impl Tensor {
         })
     }
 
+    /// The elements of a type of 8 bits or less, one a byte; integers with their sign.
+    pub fn unpacked(&self) -> Vec<u8> {
+        let bits = self.element.bits().unwrap_or(8).min(8) as usize;
+        let signed = matches!(self.element, ElementType::Int4 | ElementType::Int2);
+        let bytes = self.bytes();
+        let byte = |i: usize| bytes.get(i).copied().unwrap_or(0);
+        let element = |i: usize| {
+            let (at, shift) = (i * bits / 8, i * bits % 8);
+            let low = (u16::from_le_bytes([byte(at), byte(at + 1)]) >> shift) as u8;
+            let high = low << (8 - bits);
+            if signed { ((high as i8) >> (8 - bits)) as u8 } else { high >> (8 - bits) }
+        };
+        (0..self.len).map(element).collect()
+    }
+
     /// The one element of a tensor of integers or booleans.
     ///
     /// # Errors
@@ -284,6 +299,15 @@ mod tests {
             tensor(DType::F32, &[2, 3], &[0; 20]).unwrap_err().problem,
             "f32[2, 3] takes 24 bytes, but there are 20"
         );
+    }
+
+    #[test]
+    fn small_elements_are_unpacked() {
+        let codes = |e, n, bytes: &[u8]| tensor(e, &[n], bytes).unwrap().unpacked();
+        assert_eq!(codes(ElementType::Int4, 3, &[0x8f, 0x07]), [0xff, 0xf8, 7]);
+        assert_eq!(codes(ElementType::Uint2, 3, &[0b11_10_01]), [1, 2, 3]);
+        assert_eq!(codes(ElementType::Float6E2M3, 3, &[0x41, 0xf8, 0x03]), [1, 0x21, 0x3f]);
+        assert_eq!(codes(ElementType::Float8E5M2, 2, &[0x80, 0x7c]), [0x80, 0x7c]);
     }
 
     #[test]

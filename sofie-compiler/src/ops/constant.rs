@@ -12,11 +12,13 @@ use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::Scalar;
 
 /// `Constant`: one of the attributes holds the value.
-pub(super) fn constant(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+pub(super) fn constant(c: &mut Ctx<'_, '_>) -> Result<Vec<Operand>> {
     let names = ["value", "sparse_value", "value_float", "value_floats", "value_int", "value_ints"];
     let present: Vec<_> = names.iter().filter_map(|n| c.attrs.get(n)).collect();
     let tensor = match present.as_slice() {
-        [Attribute::Tensor(t) | Attribute::SparseTensor(t)] => dense(t)?,
+        [Attribute::Tensor(t) | Attribute::SparseTensor(t)] => {
+            return Ok(vec![super::stored::constant(c.b, t)?]);
+        }
         [Attribute::Float(v)] => Tensor::of(&[], &[*v]),
         [Attribute::Floats(v)] => Tensor::of(&[v.len()], v),
         [Attribute::Int(v)] => Tensor::of(&[], &[*v]),
@@ -27,7 +29,7 @@ pub(super) fn constant(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         [] => return Err(Error::new("the attribute \"value\" is missing")),
         _ => return Err(Error::new(format!("one of {names:?} is needed, found {}", present.len()))),
     };
-    Ok(vec![c.b.tensor(tensor)])
+    Ok(vec![Operand::Value(c.b.tensor(tensor))])
 }
 
 /// One number in a shape: a broadcast scalar, which takes no memory however large the shape is.
@@ -169,6 +171,7 @@ pub(super) fn trilu(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
 pub(super) fn shape(c: &mut Ctx<'_, '_>) -> Result<Vec<Operand>> {
     let dims = match c.operands.first() {
         Some(Some(Operand::Extents(e))) => e.shape(),
+        Some(Some(Operand::Stored(v, _))) => c.shape(*v),
         _ => c.shape(c.required(0, "data")?),
     };
     let rank = dims.rank() as i64;
@@ -182,6 +185,7 @@ pub(super) fn shape(c: &mut Ctx<'_, '_>) -> Result<Vec<Operand>> {
 pub(super) fn size(c: &mut Ctx<'_, '_>) -> Result<Vec<Operand>> {
     let n = match c.operands.first() {
         Some(Some(Operand::Extents(e))) => Dim::from(e.dims.len()),
+        Some(Some(Operand::Stored(v, _))) => c.b.shape(*v).numel()?,
         _ => c.b.shape(c.required(0, "data")?).numel()?,
     };
     Ok(vec![Extents { scalar: true, dims: vec![n] }.settle(c.b)])

@@ -22,6 +22,8 @@ pub enum Control {
     Loop,
     /// `Scan`.
     Scan,
+    /// `SequenceMap`.
+    SequenceMap,
     /// `ai.onnx.preview`'s `FlexAttention`.
     FlexAttention,
 }
@@ -43,6 +45,7 @@ pub(super) fn lower<'m>(
         Control::If => branch(d, &attrs, &operands)?,
         Control::Loop => repeat(d, &attrs, node, &operands)?,
         Control::Scan => scan(d, &attrs, node, &operands)?,
+        Control::SequenceMap => sequence_map(d, &attrs, &operands)?,
         Control::FlexAttention => flex_attention(d, &attrs, &operands)?,
     };
     attrs.finish()?;
@@ -59,6 +62,9 @@ fn value(operand: Option<&Operand>, what: &str) -> Result<ValueId> {
     match operand {
         Some(Operand::Value(v)) => Ok(*v),
         Some(Operand::Extents(e)) => Err(e.refused()),
+        Some(Operand::Stored(_, storage)) => Err(Error::new(format!("{what} is {storage}"))),
+        Some(Operand::Sequence(_)) => Err(Error::new(format!("{what} is a sequence"))),
+        Some(Operand::Nothing) => Err(Error::new(format!("{what} is an optional without an element"))),
         _ => Err(Error::new(format!("{what} is missing"))),
     }
 }
@@ -88,6 +94,20 @@ fn condition(d: &mut Driver<'_>, operand: &Operand) -> Result<Condition> {
 fn choose(d: &mut Driver<'_>, condition: ValueId, a: &Operand, b: &Operand) -> Result<Operand> {
     if a == b {
         return Ok(a.clone());
+    }
+    if let (Operand::Sequence(a), Operand::Sequence(b)) = (a, b)
+        && a.len() == b.len()
+    {
+        let chosen = a.iter().zip(b).map(|(a, b)| choose(d, condition, a, b));
+        return Ok(Operand::Sequence(chosen.collect::<Result<_>>()?));
+    }
+    if let (Operand::Stored(x, s), Operand::Stored(y, t)) = (a, b)
+        && s == t
+    {
+        return match choose(d, condition, &Operand::Value(*x), &Operand::Value(*y))? {
+            Operand::Value(v) => Ok(Operand::Stored(v, *s)),
+            other => Ok(other),
+        };
     }
     let (a, b) = (value(Some(a), "a result")?, value(Some(b), "a result")?);
     let (of_a, of_b) = ((d.b.dtype(a), d.b.shape(a).clone()), (d.b.dtype(b), d.b.shape(b).clone()));
@@ -148,6 +168,9 @@ fn repeat<'m>(d: &mut Driver<'m>, attrs: &Attrs<'m>, node: &Node, operands: &[Op
         },
         Some(Operand::Extents(e)) => return Err(e.refused()),
         Some(Operand::Poisoned) => return Ok(None),
+        other => {
+            return Err(value(other, "the trip count").map_or_else(|e| e, |_| Error::new("no trip count")));
+        }
     };
     let computed = match operands.first().and_then(Option::as_ref) {
         Some(Operand::Value(v)) if d.b.constant(*v).is_none() => Some(*v),
@@ -382,6 +405,34 @@ fn run_scan<'m>(
         states.push(Operand::Value(stacked(d, row, axis)?));
     }
     Ok(Some(states))
+}
+
+/// `SequenceMap`: a graph once an element; further sequences are walked alike, tensors are given to each.
+fn sequence_map<'m>(d: &mut Driver<'m>, attrs: &Attrs<'m>, operands: &[Option<Operand>]) -> Results {
+    let graph = body(attrs, "body")?;
+    let n = match operands.first() {
+        Some(Some(Operand::Sequence(elements))) => elements.len(),
+        _ => return Err(Error::new("input 0 (input_sequence) is no sequence")),
+    };
+    let mut results = vec![Vec::new(); graph.outputs.len()];
+    for i in 0..n {
+        if d.b.graph().nodes().len() > NODES {
+            return Err(too_long(n as i64));
+        }
+        let mut inputs = Vec::new();
+        for operand in operands.iter().flatten() {
+            inputs.push(match operand {
+                Operand::Sequence(elements) => elements
+                    .get(i)
+                    .cloned()
+                    .ok_or_else(|| Error::new(format!("sequences of {n} and {} tensors", elements.len())))?,
+                tensor => tensor.clone(),
+            });
+        }
+        let Some(elements) = d.body(graph, inputs)? else { return Ok(None) };
+        results.iter_mut().zip(elements).for_each(|(all, one)| all.push(one));
+    }
+    Ok(Some(results.into_iter().map(Operand::Sequence).collect()))
 }
 
 /// `FlexAttention`: attention whose scores and probabilities are changed by graphs.

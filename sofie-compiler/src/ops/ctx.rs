@@ -83,6 +83,15 @@ impl Ctx<'_, '_> {
         match operand {
             Operand::Value(v) => Ok(*v),
             Operand::Extents(e) => Err(e.refused().at_tensor(self.tensor_name(i))),
+            Operand::Stored(_, storage) => Err(Error::new(format!("{storage} is not computed in"))
+                .help("cast the tensor to a type of 16 bits or more before exporting")
+                .at_tensor(self.tensor_name(i))),
+            Operand::Sequence(of) => {
+                Err(Error::new(format!("a sequence of {} tensors; a tensor is needed", of.len()))
+                    .at_tensor(self.tensor_name(i)))
+            }
+            Operand::Nothing => Err(Error::new("an optional without an element; a tensor is needed")
+                .at_tensor(self.tensor_name(i))),
             Operand::Poisoned => Err(Error::new("the operand was refused").at_tensor(self.tensor_name(i))),
         }
     }
@@ -325,12 +334,20 @@ impl Ctx<'_, '_> {
     /// # Errors
     /// It is no int, or a type that nothing is computed in.
     pub fn dtype_attr(&self, name: &str) -> Result<Option<DType>> {
+        self.element_attr(name)?.map(crate::onnx::ElementType::dtype).transpose()
+    }
+
+    /// An attribute that is the number of any element type.
+    ///
+    /// # Errors
+    /// It is no int, or none that ONNX defines.
+    pub fn element_attr(&self, name: &str) -> Result<Option<crate::onnx::ElementType>> {
         // 0 is undefined: as if the attribute were left out.
         match self.attrs.int(name)?.filter(|&code| code != 0) {
             None => Ok(None),
             Some(code) => {
                 let code = i32::try_from(code).unwrap_or(0);
-                crate::onnx::ElementType::from_onnx(code)?.dtype().map(Some)
+                crate::onnx::ElementType::from_onnx(code).map(Some)
             }
         }
     }

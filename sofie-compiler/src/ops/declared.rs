@@ -1,8 +1,9 @@
 //! What the file declares about its inputs and outputs: symbols and their fixed values, element types,
 //! and the check that the outputs are what was declared.
 
+use super::operand::Operand;
 use crate::error::{Error, Errors, Result};
-use crate::ir::{Dim, Graph, Shape, ValueId};
+use crate::ir::{Builder, Dim, Graph, Shape};
 use crate::onnx::{self, DimSpec, ValueType};
 use sofie_infer_runtime::DType;
 use std::collections::{BTreeMap, BTreeSet};
@@ -144,13 +145,23 @@ impl<'d> Symbols<'d> {
 ///
 /// # Errors
 /// The element type differs.
-pub(super) fn check_output(graph: &crate::ir::Builder, info: &onnx::ValueInfo, v: ValueId) -> Result<()> {
+pub(super) fn check_output(graph: &Builder, info: &onnx::ValueInfo, operand: &Operand) -> Result<()> {
     let ValueType::Tensor(declared) = &info.ty else { return Ok(()) };
-    let (dtype, shape) = (graph.dtype(v), graph.shape(v));
-    if declared.element.is_none_or(|e| e == dtype.into()) {
+    let (gives, right, v) = match operand {
+        Operand::Value(v) => {
+            let dtype = graph.dtype(*v);
+            (dtype.to_string(), declared.element.is_none_or(|e| e == dtype.into()), *v)
+        }
+        Operand::Stored(v, storage) => {
+            (storage.to_string(), declared.element.is_none_or(|e| e.storage() == Some(*storage)), *v)
+        }
+        _ => return Ok(()),
+    };
+    if right {
         return Ok(());
     }
-    Err(Error::new(format!("the output is declared as {declared}, but the network gives {dtype}{shape}"))
+    let shape = graph.shape(v);
+    Err(Error::new(format!("the output is declared as {declared}, but the network gives {gives}{shape}"))
         .help("the file contradicts itself: correct the declaration, or export the model again")
         .at_tensor(&*info.name))
 }

@@ -3,13 +3,12 @@
 
 use super::declared::{DimValues, Symbols, check_output, free_symbols};
 use super::operand::Operand;
-use super::{Ctx, Lowering, Operator, symbolic};
+use super::{Ctx, Lowering, Operator, stored, symbolic};
 use crate::error::{Error, Errors, Result};
 use crate::ir::{self, Builder, Shape, ValueId};
 use crate::onnx::{self, Model, Node, TensorName};
 use sofie_infer_runtime::DType;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 /// The graph of core operations that a model is, with the extents in `dims` fixed and the others left
 /// as symbols (see [`free_symbols`]).
@@ -88,7 +87,13 @@ impl<'m> Driver<'m> {
         let mut symbols = Symbols::new(self.graph, dims);
         for info in &self.graph.inputs {
             let operand = match self.errors.keep(symbols.input(info)) {
-                Some((dtype, shape)) => Operand::Value(self.b.input(&info.name, dtype, shape)),
+                Some((dtype, shape)) => {
+                    let v = self.b.input(&info.name, dtype, shape);
+                    match info.storage().map(|s| stored::input(&mut self.b, v, s)) {
+                        None => Operand::Value(v),
+                        Some(bytes) => self.errors.keep(bytes).unwrap_or(Operand::Poisoned),
+                    }
+                }
                 None => Operand::Poisoned,
             };
             self.values.insert(info.name.clone(), operand);
@@ -105,13 +110,10 @@ impl<'m> Driver<'m> {
         let Some(tensor) = self.constants.get(&**name) else {
             return Err(Error::new("no node gives this tensor").at_tensor(&**name));
         };
-        let tensor = dense(tensor).map_err(|e| e.at_tensor(&**name));
-        let operand = match &tensor {
-            Ok(t) => Operand::Value(self.b.tensor(t.clone())),
-            Err(_) => Operand::Poisoned,
-        };
-        self.values.insert(name.clone(), operand.clone());
-        tensor.map(|_| operand)
+        let constant = stored::constant(&mut self.b, tensor).map_err(|e| e.at_tensor(&**name));
+        let operand = constant.as_ref().map_or(Operand::Poisoned, Operand::clone);
+        self.values.insert(name.clone(), operand);
+        constant
     }
 
     fn node(&mut self, node: &'m Node) {
@@ -148,7 +150,7 @@ impl<'m> Driver<'m> {
                     .at_tensor(&**name));
             }
         }
-        self.b.set_origin(&[origin(node)]);
+        self.b.set_origin(&[node.origin().into()]);
         if let Lowering::Control(control) = operator.lower {
             return super::control::lower(self, control, node, operands);
         }
@@ -159,13 +161,16 @@ impl<'m> Driver<'m> {
             // A hint to the memory planners of 2017.
             ctx.attrs.ignore(&["consumed_inputs"]);
         }
-        let results = match symbolic::lower(&mut ctx)? {
-            Some(extents) => extents,
-            None => match operator.lower {
+        let results = if let Some(extents) = symbolic::lower(&mut ctx)? {
+            extents
+        } else if let Some(moved) = stored::lower(&mut ctx, operator)? {
+            moved
+        } else {
+            match operator.lower {
                 Lowering::Values(lower) => lower(&mut ctx)?.into_iter().map(Operand::Value).collect(),
-                Lowering::Extents(lower) => lower(&mut ctx)?,
+                Lowering::Operands(lower) => lower(&mut ctx)?,
                 Lowering::Control(_) => Vec::new(),
-            },
+            }
         };
         ctx.attrs.finish()?;
         if let Some(i) = (results.len()..node.outputs.len()).find(|i| node.output(*i).is_some()) {
@@ -244,11 +249,16 @@ impl<'m> Driver<'m> {
         for info in &self.graph.outputs {
             let operand = self.operand(&info.name);
             match self.errors.keep(operand) {
-                Some(Operand::Value(v)) => {
-                    self.errors.keep(check_output(&self.b, info, v));
+                Some(operand @ (Operand::Value(v) | Operand::Stored(v, _))) => {
+                    self.errors.keep(check_output(&self.b, info, &operand));
                     self.b.output(&info.name, v);
                 }
                 Some(Operand::Extents(e)) => self.errors.push(e.refused().at_tensor(&*info.name)),
+                Some(Operand::Sequence(_) | Operand::Nothing) => self.errors.push(
+                    Error::new(format!("the output is a {}; only tensors are supported", info.ty))
+                        .help("make its tensors outputs of their own before exporting")
+                        .at_tensor(&*info.name),
+                ),
                 Some(Operand::Poisoned) | None => {}
             }
         }
@@ -272,14 +282,6 @@ pub(super) fn dense(tensor: &onnx::Tensor) -> Result<ir::Tensor> {
     let dims: Option<Vec<usize>> = tensor.dims().iter().map(|&d| usize::try_from(d).ok()).collect();
     dims.and_then(|dims| ir::Tensor::from_bytes(dtype, dims, tensor.bytes()))
         .ok_or_else(|| Error::new(format!("dimensions {:?} do not fit the data", tensor.dims())))
-}
-
-/// How the nodes of the graph name the ONNX node that they came from.
-fn origin(node: &Node) -> Arc<str> {
-    match node.name.as_str() {
-        "" => format!("{}_{}", node.op_type, node.index).into(),
-        name => format!("{}_{name}", node.op_type).into(),
-    }
 }
 
 fn find(node: &Node) -> Result<&'static Operator> {

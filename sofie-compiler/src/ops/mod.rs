@@ -48,11 +48,14 @@ mod resize_computed;
 mod runtime;
 mod sample;
 mod select;
+mod sequence;
 mod signal;
 mod slice;
 mod softmax;
 mod state_space;
+mod stored;
 mod top_k;
+mod training;
 mod transpose;
 mod trees;
 mod unary;
@@ -63,6 +66,7 @@ pub use ctx::Ctx;
 pub use declared::{DimValues, free_symbols};
 pub use driver::{input_shapes, lower};
 pub use operand::Operand;
+pub use stored::bytes;
 
 use crate::error::Result;
 use crate::ir::{ReduceKind, RowKind, ValueId};
@@ -75,8 +79,8 @@ pub enum Lowering {
     Values(fn(&mut Ctx<'_, '_>) -> Result<Vec<ValueId>>),
     /// In place, its graphs with it.
     Control(Control),
-    /// To extents, which may be symbolic.
-    Extents(fn(&mut Ctx<'_, '_>) -> Result<Vec<Operand>>),
+    /// To operands that need not be values of the graph.
+    Operands(fn(&mut Ctx<'_, '_>) -> Result<Vec<Operand>>),
 }
 
 /// An operator and the opset versions that know it.
@@ -125,13 +129,13 @@ const fn ms(name: &'static str, lower: fn(&mut Ctx<'_, '_>) -> Result<Vec<ValueI
     Operator { domain: "com.microsoft", name, since: 1, until: i64::MAX, lower: Lowering::Values(lower) }
 }
 
-/// An operator of `ai.onnx` that gives extents.
-const fn extents(
+/// An operator of `ai.onnx` that gives operands which need not be values.
+const fn operands(
     name: &'static str,
     since: i64,
     lower: fn(&mut Ctx<'_, '_>) -> Result<Vec<Operand>>,
 ) -> Operator {
-    Operator { domain: "", name, since, until: i64::MAX, lower: Lowering::Extents(lower) }
+    Operator { domain: "", name, since, until: i64::MAX, lower: Lowering::Operands(lower) }
 }
 
 /// An operator with graphs of its own.
@@ -215,16 +219,16 @@ pub static OPERATORS: &[Operator] = &[
     op("ThresholdedRelu", 10, activation::thresholded_relu),
     // Element types.
     op("BitCast", 26, cast::bit_cast),
-    op("Cast", 1, cast::cast),
-    op("CastLike", 15, cast::cast_like),
+    operands("Cast", 1, cast::cast),
+    operands("CastLike", 15, cast::cast_like),
     // Numbers as small integers.
     op("ConvInteger", 10, quantize::conv_integer),
-    op("DequantizeLinear", 10, quantize::dequantize),
+    operands("DequantizeLinear", 10, quantize::dequantize),
     op("DynamicQuantizeLinear", 11, quantize::dynamic_quantize),
     op("MatMulInteger", 10, quantize::matmul_integer),
     op("QLinearConv", 10, quantize::qlinear_conv),
     op("QLinearMatMul", 10, quantize::qlinear_matmul),
-    op("QuantizeLinear", 10, quantize::quantize),
+    operands("QuantizeLinear", 10, quantize::quantize),
     // Products.
     op("Det", 11, misc::det),
     op("Einsum", 12, einsum::einsum),
@@ -264,6 +268,7 @@ pub static OPERATORS: &[Operator] = &[
     control("If", 1, Control::If),
     control("Loop", 1, Control::Loop),
     control("Scan", 8, Control::Scan),
+    control("SequenceMap", 17, Control::SequenceMap),
     control("FlexAttention", 1, Control::FlexAttention).of("ai.onnx.preview"),
     // Losses.
     op("NegativeLogLikelihoodLoss", 12, loss::negative_log_likelihood),
@@ -308,7 +313,7 @@ pub static OPERATORS: &[Operator] = &[
     op("Dropout", 1, reshape::dropout),
     op("Expand", 8, reshape::expand),
     op("Flatten", 1, reshape::flatten),
-    op("Identity", 1, reshape::identity),
+    operands("Identity", 1, reshape::identity),
     op("Pad", 1, pad::pad),
     op("Reshape", 1, reshape::reshape),
     op("Resize", 10, resize::resize),
@@ -323,14 +328,26 @@ pub static OPERATORS: &[Operator] = &[
     op("Upsample", 7, resize::upsample).until(9),
     op("TfIdfVectorizer", 9, misc::tf_idf),
     // Values from nothing.
-    op("Constant", 1, constant::constant),
+    operands("Constant", 1, constant::constant),
     op("ConstantOfShape", 9, constant::constant_of_shape),
     op("EyeLike", 9, constant::eye_like),
     op("OneHot", 9, one_hot::one_hot),
     op("Range", 11, constant::range),
-    extents("Shape", 1, constant::shape),
-    extents("Size", 1, constant::size),
+    operands("Shape", 1, constant::shape),
+    operands("Size", 1, constant::size),
     op("Trilu", 14, constant::trilu),
+    // Sequences and optionals.
+    op("ConcatFromSequence", 11, sequence::concat),
+    operands("Optional", 15, sequence::optional),
+    operands("OptionalGetElement", 15, sequence::get_element),
+    operands("OptionalHasElement", 15, sequence::has_element),
+    operands("SequenceAt", 11, sequence::at),
+    operands("SequenceConstruct", 11, sequence::construct),
+    operands("SequenceEmpty", 11, sequence::empty),
+    operands("SequenceErase", 11, sequence::erase),
+    operands("SequenceInsert", 11, sequence::insert),
+    operands("SequenceLength", 11, sequence::length),
+    operands("SplitToSequence", 11, sequence::split),
     // Indexed reads and writes.
     op("Gather", 1, gather::gather),
     op("GatherElements", 11, gather::gather_elements),
@@ -343,6 +360,10 @@ pub static OPERATORS: &[Operator] = &[
     op("NonMaxSuppression", 10, select::suppression),
     op("NonZero", 9, select::non_zero),
     op("Unique", 11, select::unique),
+    // A step of an optimiser.
+    op("Adagrad", 1, training::adagrad).of("ai.onnx.preview.training"),
+    op("Adam", 1, training::adam).of("ai.onnx.preview.training"),
+    op("Momentum", 1, training::momentum).of("ai.onnx.preview.training"),
     // Models of tables.
     ml("ArrayFeatureExtractor", ml::array_features),
     ml("Binarizer", ml::binarizer),
@@ -361,7 +382,7 @@ pub static OPERATORS: &[Operator] = &[
     // What ONNX Runtime's optimiser and quantiser write.
     ms("Attention", contrib::attention::attention),
     ms("BiasGelu", |c| contrib::activation::gelu(c, Unary::GeluErf)),
-    ms("DequantizeLinear", quantize::dequantize),
+    operands("DequantizeLinear", 1, quantize::dequantize).of("com.microsoft"),
     ms("DynamicQuantizeMatMul", contrib::quantized::dynamic_matmul),
     ms("EmbedLayerNormalization", contrib::norm::embed),
     ms("FastGelu", |c| contrib::activation::gelu(c, Unary::GeluTanh)),
@@ -387,7 +408,7 @@ pub static OPERATORS: &[Operator] = &[
     ms("QLinearSigmoid", contrib::qlinear::sigmoid),
     ms("QLinearSoftmax", contrib::qlinear::quantised_softmax),
     ms("QLinearWhere", contrib::qlinear::choose),
-    ms("QuantizeLinear", quantize::quantize),
+    operands("QuantizeLinear", 1, quantize::quantize).of("com.microsoft"),
     ms("QuickGelu", contrib::activation::quick_gelu),
     ms("RotaryEmbedding", contrib::rotary::rotary),
     ms("SkipLayerNormalization", contrib::norm::skip),

@@ -3,6 +3,7 @@
 
 use crate::error::Error;
 use crate::ir::{Builder, Dim, Shape, Tensor, ValueId};
+use sofie_infer_runtime::Storage;
 
 /// A tensor that a node reads.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +13,12 @@ pub enum Operand {
     /// Integers that depend on symbolic extents: what `Shape` gives, and what is computed from it. They
     /// decide shapes and are no value of the graph.
     Extents(Extents),
+    /// Bytes that stand for numbers, one an element; see [`super::stored`].
+    Stored(ValueId, Storage),
+    /// A sequence.
+    Sequence(Vec<Operand>),
+    /// An optional without an element; with one, it is that element.
+    Nothing,
     /// The result of a node that was refused. What reads it is not lowered either, and not reported.
     Poisoned,
 }

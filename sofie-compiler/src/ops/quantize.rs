@@ -3,10 +3,12 @@
 
 use super::Ctx;
 use super::expr::{Expr, num, x, y, z};
+use super::operand::Operand;
 use crate::error::{Error, Result};
 use crate::ir::{Dim, Op, ReduceKind, Shape, ValueId};
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::Unary;
+use sofie_infer_runtime::storage::Round;
 
 /// A scale or zero point shaped to broadcast to `shape`: one for all, one an index of `axis`, or one a block along it.
 fn spread(c: &mut Ctx<'_, '_>, p: ValueId, shape: &Shape, axis: usize, block: i64) -> Result<ValueId> {
@@ -59,46 +61,70 @@ pub(super) fn saturated(value: Expr, zero: Option<Expr>, to: DType) -> Expr {
 }
 
 /// `QuantizeLinear`.
-pub(super) fn quantize(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+pub(super) fn quantize(c: &mut Ctx<'_, '_>) -> Result<Vec<Operand>> {
     let (v, scale) = (c.required(0, "x")?, c.required(1, "y_scale")?);
-    let zero = c.optional(2)?;
+    let stored = c.storage(2);
+    let zero = c.numbers(2)?;
     let (axis, block) = granularity(c, v)?;
-    // Speaks of types of 8 bits and less alone; and the division is in f32 at least.
-    c.attrs.ignore(&["saturate", "precision"]);
-    let asked = c.dtype_attr("output_dtype")?;
-    let to = zero.map(|z| c.dtype(z)).or(asked).unwrap_or(DType::U8);
-    if !to.is_int() || asked.is_some_and(|t| t != to) {
+    // The division is in f32 at least.
+    c.attrs.ignore(&["precision"]);
+    let saturate = c.attrs.flag_or("saturate", true)?;
+    let asked = c.element_attr("output_dtype")?;
+    let of_zero = match (stored, zero) {
+        (Some(storage), _) => Some(Err(storage)),
+        (None, Some(zero)) => Some(Ok(c.dtype(zero))),
+        (None, None) => None,
+    };
+    let asked_for =
+        asked.map(|e| e.storage().map_or_else(|| e.dtype().map(Ok), |s| Ok(Err(s)))).transpose()?;
+    let to = of_zero.or(asked_for).unwrap_or(Ok(DType::U8));
+    if to.is_ok_and(|t| !t.is_int()) || asked_for.is_some_and(|t| t != to) {
+        let to = to.map_or_else(|s| s.name(), DType::name);
         return Err(Error::new(format!("quantisation to {to}, the attribute says {asked:?}")));
     }
     let shape = c.shape(v);
     let scale = spread(c, scale, &shape, axis, block)?;
     let value = x().cast(DType::F32) / y().cast(DType::F32);
-    Ok(vec![match zero {
-        Some(zero) => {
-            let zero = spread(c, zero, &shape, axis, block)?;
-            c.map(saturated(value, Some(z()), to), &[v, scale, zero])?
-        }
-        None => c.map(saturated(value, None, to), &[v, scale])?,
-    }])
+    let zero = zero.map(|zero| spread(c, zero, &shape, axis, block)).transpose()?;
+    let operands: Vec<ValueId> = [Some(v), Some(scale), zero].into_iter().flatten().collect();
+    let zero = zero.map(|_| z());
+    let to = match to {
+        Ok(to) => return Ok(vec![Operand::Value(c.map(saturated(value, zero, to), &operands)?)]),
+        Err(storage) => storage,
+    };
+    let moved = |value: Expr| match zero {
+        Some(zero) => value + zero.cast(DType::F32),
+        None => value,
+    };
+    let Some((low, high)) = to.range() else {
+        let v = c.map(moved(value), &operands)?;
+        return Ok(vec![c.encoded(v, to, saturate, Round::Nearest)?]);
+    };
+    let whole = moved(value.unary(Unary::Round)).max(num(low)).min(num(high));
+    Ok(vec![Operand::Stored(c.map(whole.cast(to.holder()), &operands)?, to)])
 }
 
 /// `DequantizeLinear`.
-pub(super) fn dequantize(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
-    let (v, scale) = (c.required(0, "x")?, c.required(1, "x_scale")?);
-    let zero = c.optional(2)?;
+pub(super) fn dequantize(c: &mut Ctx<'_, '_>) -> Result<Vec<Operand>> {
+    let v = c.numbers(0)?.ok_or_else(|| Error::new("input 0 (x) is missing"))?;
+    let scale = c.required(1, "x_scale")?;
+    let zero = c.numbers(2)?;
     let (axis, block) = granularity(c, v)?;
     let to = c.dtype_attr("output_dtype")?.unwrap_or(c.dtype(scale));
     let shape = c.shape(v);
     let scale = spread(c, scale, &shape, axis, block)?;
     let wide = if to == DType::F64 { DType::F64 } else { DType::F32 };
-    Ok(vec![match zero {
+    // What is only stored as a float is exact in f32, and so is what is left of it without a zero point.
+    let exact = if c.dtype(v).is_float() { DType::F32 } else { DType::I32 };
+    let y = match zero {
         Some(zero) => {
             let zero = spread(c, zero, &shape, axis, block)?;
-            let e = (x().cast(DType::I32) - z().cast(DType::I32)).cast(wide) * y().cast(wide);
+            let e = (x().cast(exact) - z().cast(exact)).cast(wide) * y().cast(wide);
             c.map(e.cast(to), &[v, scale, zero])?
         }
         None => c.map((x().cast(wide) * y().cast(wide)).cast(to), &[v, scale])?,
-    }])
+    };
+    Ok(vec![Operand::Value(y)])
 }
 
 /// `DynamicQuantizeLinear`: to u8 over the whole range of the tensor.

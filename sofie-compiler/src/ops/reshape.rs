@@ -2,6 +2,7 @@
 //! `Dropout`.
 
 use super::Ctx;
+use super::operand::Operand;
 use crate::error::{Error, Result};
 use crate::ir::{Dim, Shape, ValueId, axis_in};
 
@@ -117,9 +118,10 @@ pub(super) fn unsqueeze(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     Ok(vec![c.b.reshape(v, to)?])
 }
 
-/// `Identity`.
-pub(super) fn identity(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
-    Ok(vec![c.required(0, "input")?])
+/// `Identity`, of whatever it is.
+pub(super) fn identity(c: &mut Ctx<'_, '_>) -> Result<Vec<Operand>> {
+    let operand = c.operands.first().cloned().flatten();
+    Ok(vec![operand.ok_or_else(|| Error::new("input 0 (input) is missing"))?])
 }
 
 /// `Dropout` as in inference: nothing is dropped. The second output says so.

@@ -6,6 +6,7 @@ use super::Ctx;
 use super::operand::{Extents, Operand};
 use crate::error::{Error, Result};
 use crate::ir::{Dim, Tensor, axis_in};
+use crate::onnx::ElementType;
 
 /// The results, where the node computes with extents that are not fixed; `None` where it does not (its
 /// operands are values), or where it has a lowering that asks for
@@ -51,7 +52,7 @@ fn operands(c: &Ctx<'_, '_>) -> Result<Option<Vec<Extents>>> {
 }
 
 fn cast(c: &Ctx<'_, '_>, op: &str) -> Result<Option<Extents>> {
-    if op == "Cast" && !super::cast::target(c)?.is_int() {
+    if op == "Cast" && !matches!(super::cast::target(c)?, ElementType::Plain(to) if to.is_int()) {
         return Ok(None);
     }
     operand(c, 0)

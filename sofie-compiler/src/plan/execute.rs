@@ -8,8 +8,7 @@ use crate::ir::{Invalid, Tensor, Value};
 use sofie_infer_runtime::{DType, bf16, f16, map, recurrent};
 use std::time::{Duration, Instant};
 
-/// What a run says whose operands disagree with the shapes that the model declares.
-pub const DISAGREES: &str = "an operand disagrees with the shapes that the model declares";
+pub use crate::ir::eval::DISAGREES;
 
 /// The outputs for the given inputs, in order.
 ///

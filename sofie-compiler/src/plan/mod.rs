@@ -5,6 +5,7 @@
 //! process (`execute`), printed as constants into the expansion, and checked (`check`) without either.
 
 pub mod check;
+mod cost;
 pub mod execute;
 mod kernel;
 mod layout;
@@ -13,6 +14,7 @@ mod planner;
 mod select;
 mod weights;
 
+pub use cost::Cost;
 pub use kernel::Kernel;
 pub use layout::Layout;
 pub use weights::WeightImage;

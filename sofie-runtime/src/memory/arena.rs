@@ -6,30 +6,58 @@ use alloc::boxed::Box;
 use alloc::vec;
 use core::fmt;
 
-/// One cache line; the unit of alignment and of allocation.
+/// One cache line; the unit of alignment.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub(super) struct Line([u8; 64]);
 
 /// A block of memory, 64-byte aligned, that typed spans are cut from.
-#[derive(Clone)]
+///
+/// The block is asked for as bytes and aligned here: an allocator asked for aligned zeros writes them, and a page that is
+/// written for the first time costs a microsecond. Zeroed bytes without alignment come from the system as they are.
 pub struct Arena {
-    lines: Box<[Line]>,
+    block: Box<[u8]>,
+    /// Bytes of the block before the first line.
+    before: usize,
+    lines: usize,
 }
 
 impl Arena {
     /// Of at least `bytes` bytes, all zero.
+    ///
+    /// # Panics
+    /// When there is not as much memory.
     pub fn new(bytes: usize) -> Arena {
-        Arena { lines: vec![Line([0; 64]); bytes.div_ceil(64)].into_boxed_slice() }
+        let lines = bytes.div_ceil(64);
+        let block = match lines {
+            0 => Box::default(),
+            n => vec![0; n.checked_add(1).and_then(|n| n.checked_mul(64)).expect("too many bytes")]
+                .into_boxed_slice(),
+        };
+        let before = (block.as_ptr() as usize).wrapping_neg() % 64;
+        Arena { before: if lines == 0 { 0 } else { before }, block, lines }
     }
 
     /// The size in bytes, a multiple of 64.
+    #[inline]
     pub fn bytes(&self) -> usize {
-        self.lines.len() * 64
+        self.lines * 64
     }
 
+    #[inline]
     fn base(&self) -> *const u8 {
-        self.lines.as_ptr().cast()
+        match self.lines {
+            0 => core::ptr::without_provenance(64),
+            _ => self.block.as_ptr().wrapping_add(self.before),
+        }
+    }
+
+    #[inline]
+    fn base_mut(&mut self) -> *mut u8 {
+        match self.lines {
+            0 => core::ptr::without_provenance_mut(64),
+            _ => self.block.as_mut_ptr().wrapping_add(self.before),
+        }
     }
 
     /// The elements of one span.
@@ -61,7 +89,9 @@ impl Arena {
 
     /// Cuts the arena into slices one behind the other, each from a new cache line on.
     pub fn cutter(&mut self) -> Cutter<'_> {
-        Cutter { rest: &mut self.lines }
+        let (base, lines) = (self.base_mut(), self.lines);
+        // SAFETY: so many lines follow the base, which is 64-byte aligned; the result borrows `self` mutably.
+        Cutter { rest: unsafe { core::slice::from_raw_parts_mut(base.cast(), lines) } }
     }
 
     /// Spans to write beside spans to read.
@@ -82,7 +112,7 @@ impl Arena {
         for a in r {
             assert!(a.1 <= size, "a span ends at {} in an arena of {size} bytes", a.1);
         }
-        let base = self.lines.as_mut_ptr().cast::<u8>();
+        let base = self.base_mut();
         // SAFETY: all spans lie inside the block, those that are written overlap none of the others
         // (both checked above), and the results borrow `self` mutably.
         unsafe { (write.borrow_mut(base), read.borrow(base)) }
@@ -107,6 +137,15 @@ impl<'a> Cutter<'a> {
         // SAFETY: the lines hold `len` elements, are 64-byte aligned and initialised, and leave the cutter here;
         // every bit pattern is a value of `T` (`Span` refuses bool).
         unsafe { core::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), len) }
+    }
+}
+
+impl Clone for Arena {
+    fn clone(&self) -> Arena {
+        let mut arena = Arena::new(self.bytes());
+        let all = Span::<u8>::new(0, self.bytes());
+        arena.get_mut(all).copy_from_slice(self.get(all));
+        arena
     }
 }
 
@@ -164,6 +203,19 @@ mod tests {
         b.fill(2.0);
         assert_eq!(arena.get(Span::<u8>::new(0, 3)), [1, 1, 1]);
         assert_eq!(arena.get(Span::<f32>::new(64, 17)), [2.0; 17]);
+    }
+
+    #[test]
+    fn a_clone_has_the_same_bytes_and_an_empty_arena_none() {
+        let mut arena = Arena::new(100);
+        arena.get_mut(A).fill(3.0);
+        arena.get_mut(B)[3] = 4.0;
+        let clone = arena.clone();
+        assert_eq!((clone.get(A), clone.get(B)), (arena.get(A), arena.get(B)));
+        assert_eq!(clone.get(B).as_ptr() as usize % 64, 0);
+        let mut none = Arena::new(0).clone();
+        assert_eq!(none.bytes(), 0);
+        assert!(none.get(Span::<u64>::new(0, 0)).is_empty() && none.cutter().cut::<f64>(0).is_empty());
     }
 
     #[test]

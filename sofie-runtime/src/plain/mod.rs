@@ -68,12 +68,16 @@ index! {
     bit_cast: BitCast;
     /// `y ← x`: windows added up where they stand.
     col2im: Col2Im;
+    /// `y ← x`: bytes that stand for floats as f32.
+    decode: Decode;
     /// `y ← x, w, offset, bias?, mask?`.
     deform_conv: DeformConv;
     /// `y ← x`: determinants of matrices.
     det: Det;
     /// `y ← x`: a discrete Fourier transform.
     dft: Dft;
+    /// `y ← x`: numbers as bytes that stand for floats.
+    encode: Encode;
     /// `y ← x, grid`.
     grid_sample: GridSample;
     /// `y ← x`: inverses of matrices.

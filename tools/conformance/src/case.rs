@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sofie_infer_compiler::{ir, onnx};
+use sofie_infer_compiler::{ir, onnx, ops};
 
 use crate::table::Table;
 
@@ -68,13 +68,16 @@ impl Case {
     }
 }
 
-/// The tensor in a file.
+/// The tensor in a file; of a type of 8 bits or less, its bytes, one an element.
 ///
 /// # Errors
 /// It is no tensor of a type that is computed in.
 pub fn tensor(path: &Path) -> Result<ir::Tensor, String> {
     let bytes = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let tensor = onnx::parse_tensor(bytes).map_err(|e| e.to_string())?;
+    if let Some(storage) = tensor.element().storage() {
+        return ops::bytes(&tensor, storage).map_err(|e| e.to_string());
+    }
     let dtype = tensor.dtype().map_err(|e| e.to_string())?;
     let dims = tensor.dims().iter().map(|&d| d as usize).collect();
     ir::Tensor::from_bytes(dtype, dims, tensor.bytes()).ok_or("a tensor that does not fit its shape".into())

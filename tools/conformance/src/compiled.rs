@@ -139,6 +139,7 @@ fn module(ready: &Ready<'_>) -> String {
         dims: ready.dims.clone().into_iter().collect(),
         test: None,
         print: None,
+        weights: sofie_infer_compiler::WeightsIn::Literal,
     };
     expand(&request).to_string()
 }

@@ -138,7 +138,7 @@ fn with_inputs(case: &Case, model: &onnx::Model, files: &[usize], engine: Engine
             Engine::Planned | Engine::Compiled => planned(graph, &inputs),
         };
         let verdict = match results {
-            Ok(results) => outputs(case, &set, &results[..model.graph.outputs.len()]),
+            Ok(results) => outputs(case, &set, &results),
             Err(verdict) => verdict,
         };
         if !verdict.passes() {
@@ -150,17 +150,10 @@ fn with_inputs(case: &Case, model: &onnx::Model, files: &[usize], engine: Engine
 
 fn evaluate(graph: &ir::Graph, inputs: &[ir::Tensor]) -> Result<Vec<ir::Tensor>, Verdict> {
     ir::verify(graph).map_err(|e| Verdict::CompileError(format!("verifier: {e}")))?;
-    let mut results = ir::eval::run(graph, inputs).map_err(|e| Verdict::Fail(format!("evaluator: {e}")))?;
-    // Behind the model's outputs stand their extents, where these are found at run time.
-    for (i, port) in graph.outputs().iter().enumerate() {
-        if let Some((output, axis)) = ir::extent_of(&port.name) {
-            let n = results[i].to_ints().and_then(|n| n.first().copied()).unwrap_or(0);
-            results[output] = results[output].cut(axis, n.max(0) as usize);
-        } else if port.name == ir::CHECK && results[i].get(0).bits == 0 {
-            return Err(refused());
-        }
-    }
-    Ok(results)
+    ir::eval::run_model(graph, inputs).map_err(|e| match e.to_string() {
+        why if why == plan::execute::DISAGREES => refused(),
+        why => Verdict::Fail(format!("evaluator: {why}")),
+    })
 }
 
 /// A run that the network refuses rather than give a wrong answer.

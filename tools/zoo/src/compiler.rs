@@ -59,6 +59,7 @@ pub fn expansion(model: &Path, dims: &Dims) -> Option<Duration> {
         dims: dims.iter().map(|(symbol, &extent)| (symbol.clone(), extent as u64)).collect(),
         test: None,
         print: None,
+        weights: sofie_infer_compiler::WeightsIn::Literal,
     };
     let start = Instant::now();
     catch_unwind(|| drop(sofie_infer_compiler::expand(&request))).ok()?;

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use sofie_infer_compiler::plan::{Kernel, Step, execute};
+use sofie_infer_compiler::plan::{Step, execute};
 use sofie_infer_compiler::{Compiled, Options, compile, ir};
 use sofie_infer_runtime::npz::Npz;
 
@@ -46,7 +46,7 @@ fn profile(entry: &Entry, dims: &Dims, args: &Profile) -> Result<String, String>
         best.iter_mut().zip(times).for_each(|(best, time)| *best = time.min(*best));
     }
     let total: f64 = best.iter().map(Duration::as_secs_f64).sum();
-    let flop: f64 = steps.iter().map(flop).sum();
+    let flop = compiled.plan.cost().product_flop as f64;
     let _ = writeln!(
         text,
         "{}: {:.2} us in {} steps, {:.2} MFLOP in products, arena {} of {}, weights {}",
@@ -63,9 +63,9 @@ fn profile(entry: &Entry, dims: &Dims, args: &Profile) -> Result<String, String>
     }
     for (step, time) in steps.iter().zip(&best) {
         let seconds = time.as_secs_f64();
-        let rate = match self::flop(step) {
-            0.0 => String::new(),
-            flop => format!("{:.1} GFLOP/s", flop / seconds / 1e9),
+        let rate = match step.cost().product_flop {
+            0 => String::new(),
+            flop => format!("{:.1} GFLOP/s", flop as f64 / seconds / 1e9),
         };
         let _ = writeln!(
             text,
@@ -101,26 +101,5 @@ fn origin(step: &Step) -> String {
         [] => String::new(),
         [one] => one.to_string(),
         [first, .., last] => format!("{first} … {last} ({})", step.origin.len()),
-    }
-}
-
-/// Multiplications and additions of a product as it is written; 0 for what is none.
-fn flop(step: &Step) -> f64 {
-    let product = |of: &[usize]| 2.0 * of.iter().map(|&n| n as f64).product::<f64>();
-    match &step.kernel {
-        Kernel::Gemm(g) => product(&[g.m, g.k, g.n]),
-        Kernel::Attention(a) => {
-            let scores = [a.batch, a.heads, a.queries, a.keys];
-            product(&[&scores[..], &[a.depth + a.width]].concat())
-        }
-        Kernel::BatchedGemm(g) => {
-            product(&[g.m, g.k, g.n]) * g.batch[..g.batch_rank].iter().map(|&n| n as f64).product::<f64>()
-        }
-        Kernel::Conv(c) => product(&[c.batch, c.window.y_pixels(), c.window.taps(), c.c / c.group, c.m]),
-        Kernel::ConvTranspose(c) => {
-            product(&[c.batch, c.window.x_pixels(), c.window.taps(), c.c, c.m / c.group])
-        }
-        Kernel::Recurrent(_) => 0.0,
-        _ => 0.0,
     }
 }

@@ -19,6 +19,7 @@ mod index;
 mod interpolate;
 mod map;
 mod matmul;
+mod model;
 pub mod plain;
 mod pool;
 mod product;
@@ -30,6 +31,8 @@ mod topk;
 mod views;
 mod wide;
 mod window;
+
+pub use model::{DISAGREES, run_model};
 
 use super::{Dim, Graph, Invalid, Op, Shape, Tensor, infer};
 use sofie_infer_runtime::DType;

@@ -1,0 +1,130 @@
+//! The model that a command works on: its path and the extents of its symbols, read and compiled.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use sofie_infer_compiler::error::Error;
+use sofie_infer_compiler::plan::Port;
+use sofie_infer_compiler::{Compiled, Options, compile_model, ir, onnx, ops};
+
+use crate::answer::Failure;
+use crate::data::Data;
+use crate::progress::Spinner;
+
+/// The arguments that name a model.
+#[derive(clap::Args, Clone, Debug)]
+#[group(skip)]
+pub struct Args {
+    /// The ONNX file
+    pub model: PathBuf,
+    /// Fix symbolic dimensions
+    #[arg(long, value_name = "SYMBOL=EXTENT,...", value_delimiter = ',', value_parser = pair)]
+    pub dims: Vec<(String, u64)>,
+}
+
+fn pair(text: &str) -> Result<(String, u64), String> {
+    let usage = || format!("`{text}` is not SYMBOL=EXTENT");
+    let (symbol, extent) = text.rsplit_once('=').ok_or_else(usage)?;
+    Ok((symbol.trim().to_owned(), extent.trim().parse().map_err(|_| usage())?))
+}
+
+impl Args {
+    /// Reads the model.
+    pub fn read(&self) -> Result<Model, Failure> {
+        let _spinner = Spinner::new(format!("reading {}", self.model.display()));
+        let onnx = onnx::load(&self.model)?;
+        Ok(Model { path: self.model.clone(), onnx, dims: self.dims.iter().cloned().collect() })
+    }
+}
+
+/// A model that was read, and the extents of its symbols as far as they are known.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The file, as the user named it.
+    pub path: PathBuf,
+    /// What is in it.
+    pub onnx: onnx::Model,
+    /// Extents by symbol.
+    pub dims: ops::DimValues,
+}
+
+impl Model {
+    /// The path as it is printed.
+    pub fn shown(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// The file's name without its folder.
+    pub fn file_name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Takes the extents that the user did not give from the shapes of stored inputs.
+    pub fn fix_by(&mut self, data: &Data) -> Result<(), Failure> {
+        let inputs = ops::input_shapes(&self.onnx, &ops::DimValues::new())
+            .map_err(|e| Failure::from(e.in_file(&self.path)))?;
+        for (name, _, shape) in inputs {
+            let Some(dims) = data.shape(&name)? else { continue };
+            if dims.len() != shape.dims().len() {
+                continue;
+            }
+            for (dim, extent) in shape.dims().iter().zip(dims) {
+                // Only a bare symbol says its extent; `2*n` would have to be solved.
+                if let [symbol] = &dim.symbols()[..]
+                    && dim.same(&ir::Dim::symbol(symbol)) == Some(true)
+                {
+                    self.dims.entry(symbol.to_string()).or_insert(extent as u64);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The graph of core operations, as it is before any pass.
+    pub fn lower(&self) -> Result<ir::Graph, Failure> {
+        let graph = ops::lower(&self.onnx, &self.dims).map_err(|e| Failure::from(e.in_file(&self.path)))?;
+        self.all_fixed(&graph)?;
+        Ok(graph)
+    }
+
+    /// Optimises and plans the model.
+    pub fn compile(&self) -> Result<Compiled, Failure> {
+        let _spinner = Spinner::new(format!("compiling {}", self.shown()));
+        self.lower()?;
+        let options = Options { dims: self.dims.clone(), ..Options::default() };
+        compile_model(&self.onnx, &self.path, &options).map_err(|failure| failure.errors.into())
+    }
+
+    /// The compiler's own message shows the macro's syntax; here is the one to type.
+    fn all_fixed(&self, graph: &ir::Graph) -> Result<(), Failure> {
+        let free = graph.symbols();
+        if free.is_empty() {
+            return Ok(());
+        }
+        let option = free.iter().map(|s| format!("{s}=1")).collect::<Vec<_>>().join(",");
+        let option = if option.contains(|c: char| c.is_whitespace() || "'\"$*?;&|<>()".contains(c)) {
+            format!("'{}'", option.replace('\'', "'\\''"))
+        } else {
+            option
+        };
+        Err(Error::new(format!("extents of the inputs are not fixed: {}", free.join(", ")))
+            .help(format!("fix them: --dims {option}"))
+            .in_file(&self.path)
+            .into())
+    }
+}
+
+/// An input or output for a program.
+pub fn port_json(port: &Port) -> Value {
+    json!({ "name": port.name, "dtype": port.dtype.to_string(), "shape": port.dims })
+}
+
+/// An input or output for a person.
+pub fn port_text(port: &Port) -> String {
+    format!("{} {}{:?}", port.name, port.dtype, port.dims)
+}
+
+/// Writes a file, or says which could not be written.
+pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> Result<(), Failure> {
+    std::fs::write(path, bytes).map_err(|e| Failure::Other(format!("cannot write {}: {e}", path.display())))
+}
