@@ -96,7 +96,7 @@ def lp_normalization(m):
 
 @operator(9)
 def mean_variance(m):
-    x = m.pick(rank=4, where=lambda v: v.array.size > 8 and v.array.std() > 0.1 and v.shape[0] * v.shape[2] * v.shape[3] > 2)
+    x = m.pick(rank=4, where=lambda v: v.array.size > 8 and v.array.std(axis=(0, 2, 3)).min() > 0.1)
     if x:
         m.node("MeanVarianceNormalization", [x], axes=None if m.maybe() else [0, 2, 3])
 
