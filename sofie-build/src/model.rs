@@ -150,6 +150,7 @@ impl Model {
             test: self.test.clone(),
             print: None,
             weights: if self.literal { WeightsIn::Literal } else { WeightsIn::File(weights_file.clone()) },
+            operators: Vec::new(),
         };
         let options = Options { dims: self.dims.iter().cloned().collect(), ..Options::default() };
         let compiled = compile(&self.file(), &self.path, &options).map_err(|failure| failure.errors)?;

@@ -13,6 +13,8 @@ pub struct Options {
     pub dims: BTreeMap<String, u64>,
     /// Stop after that many passes.
     pub stop_after: Option<usize>,
+    /// Operators that the calling program computes.
+    pub operators: Vec<ops::UserOperator>,
 }
 
 /// A compiled model.
@@ -57,7 +59,7 @@ pub fn compile(path: &Path, shown: &Path, options: &Options) -> Result<Compiled,
 pub fn compile_model(model: &onnx::Model, shown: &Path, options: &Options) -> Result<Compiled, Failure> {
     let refused =
         |errors: Errors| Failure { errors: errors.in_file(shown), interface: interface(model, options) };
-    let graph = ops::lower(model, &options.dims).map_err(refused)?;
+    let graph = ops::lower_with(model, &options.dims, &options.operators).map_err(refused)?;
     ops::free_symbols(&graph).map_err(|e| refused(e.into()))?;
     let graph = passes::optimize(graph, options.stop_after).map_err(|e| refused(internal(&e)))?;
     let plan = plan::plan(&graph).map_err(|e| refused(internal(&e)))?;

@@ -4,6 +4,7 @@
 use crate::compile::{Compiled, Options, compile};
 use crate::emit::{self, WeightsIn};
 use crate::error::Errors;
+use crate::ops::UserOperator;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use std::path::{Path, PathBuf};
@@ -34,6 +35,8 @@ pub struct Request {
     pub print: Option<String>,
     /// Where the program has its weights.
     pub weights: WeightsIn,
+    /// Operators of the calling program, each with the function that computes it.
+    pub operators: Vec<(UserOperator, TokenStream)>,
 }
 
 /// The module that a call expands to; on errors a `compile_error!` and a module whose `Session` has the
@@ -42,7 +45,11 @@ pub fn expand(request: &Request) -> TokenStream {
     let start = Instant::now();
     let shown = Path::new(&request.path);
     let path = request.root.join(shown);
-    let options = Options { dims: request.dims.iter().cloned().collect(), stop_after: None };
+    let options = Options {
+        dims: request.dims.iter().cloned().collect(),
+        stop_after: None,
+        operators: request.operators.iter().map(|(operator, _)| operator.clone()).collect(),
+    };
     let (tokens, outcome) = match compile(&path, shown, &options) {
         Ok(compiled) => (emitted(request, &compiled, &tracked(&path, &compiled)), "compiled"),
         Err(failure) => {
@@ -92,6 +99,7 @@ fn emitted(request: &Request, compiled: &Compiled, files: &[PathBuf]) -> TokenSt
         files,
         test: request.test.as_ref().map(|t| test(request, t)).unwrap_or_default(),
         weights: &request.weights,
+        functions: request.operators.iter().map(|(o, f)| (&*o.name, f)).collect(),
     };
     emit::module(&context, &compiled.plan)
 }

@@ -15,3 +15,4 @@ mod expand;
 pub use compile::{Compiled, Failure, Options, compile, compile_model};
 pub use emit::{WeightsIn, module_name};
 pub use expand::{Request, expand, module};
+pub use sofie_infer_runtime::DType;

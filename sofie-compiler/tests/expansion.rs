@@ -19,6 +19,7 @@ fn request(path: &str, name: &str, dims: &[(&str, u64)]) -> Request {
         test: None,
         print: None,
         weights: WeightsIn::Literal,
+        operators: Vec::new(),
     }
 }
 

@@ -1,9 +1,11 @@
 //! The syntax of `sofie_model!`:
 //! `"path.onnx" [, options]` or `#[attr]… [pub] mod name = "path.onnx" [, options]`, behind the facade's path.
-//! Options: `dims(symbol = extent, …)`, `test = "reference.npz"`, `print = "timing"`.
+//! Options: `dims(symbol = extent, …)`, `op("domain::Name" = function)`, `test = "reference.npz"`, `print = "timing"`.
 
+use crate::operator::operator;
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
+use sofie_infer_compiler::ops::UserOperator;
 use sofie_infer_compiler::{Request, WeightsIn, expand};
 use std::path::PathBuf;
 use syn::ext::IdentExt;
@@ -20,6 +22,7 @@ pub struct Call {
     dims: Vec<(String, u64)>,
     test: Option<LitStr>,
     print: Option<LitStr>,
+    operators: Vec<(UserOperator, TokenStream)>,
 }
 
 impl Parse for Call {
@@ -38,8 +41,17 @@ impl Parse for Call {
             (Some(visibility), Some(name))
         };
         let path = input.parse()?;
-        let mut call =
-            Call { krate, attributes, visibility, name, path, dims: Vec::new(), test: None, print: None };
+        let mut call = Call {
+            krate,
+            attributes,
+            visibility,
+            name,
+            path,
+            dims: Vec::new(),
+            test: None,
+            print: None,
+            operators: Vec::new(),
+        };
         while !input.is_empty() {
             input.parse::<Token![,]>()?;
             if !input.is_empty() {
@@ -78,8 +90,22 @@ impl Call {
                 input.parse::<Token![=]>()?;
                 self.print = Some(input.parse()?);
             }
+            "op" => {
+                let given;
+                parenthesized!(given in input);
+                let at = given.span();
+                let (operator, function) = operator(&given)?;
+                if !given.is_empty() {
+                    return Err(given.error("one operator stands in each op(..)"));
+                }
+                if self.operators.iter().any(|(o, _)| o.name == operator.name) {
+                    return Err(Error::new(at, format!("op gives {:?} twice", operator.name)));
+                }
+                self.operators.push((operator, function));
+            }
             other => {
-                let known = "dims(symbol = extent, ...), test = \"reference.npz\", print = \"timing\"";
+                let known = "dims(symbol = extent, ...), op(\"domain::Name\" = function), test = \"reference.npz\", \
+                             print = \"timing\"";
                 return Err(Error::new(
                     name.span(),
                     format!("unknown option `{other}`; the options are {known}"),
@@ -112,6 +138,7 @@ impl Call {
             test: self.test.map(|t| t.value()),
             print: self.print.map(|p| p.value()),
             weights: WeightsIn::Literal,
+            operators: self.operators,
         })
     }
 }

@@ -2,6 +2,7 @@
 //! Use it through the facade, whose `sofie_model!` passes its own path as `$crate`.
 
 mod call;
+mod operator;
 
 use proc_macro::TokenStream;
 

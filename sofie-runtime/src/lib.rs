@@ -9,6 +9,7 @@ extern crate alloc;
 
 pub mod act;
 pub mod attention;
+mod attributes;
 pub mod conv;
 pub mod copy;
 mod element;
@@ -30,10 +31,12 @@ mod session;
 pub mod simd;
 pub mod storage;
 pub mod topk;
+mod view;
 
 pub use act::Act;
 pub use alloc::borrow::Cow;
 pub use alloc::sync::Arc;
+pub use attributes::{Attribute, Attributes};
 pub use element::{DType, Element, bf16, f16};
 pub use map::pad;
 pub use memory::{
@@ -42,3 +45,4 @@ pub use memory::{
 };
 pub use session::{DynSession, ShapeError, TensorInfo};
 pub use storage::Storage;
+pub use view::{View, ViewMut};

@@ -44,6 +44,20 @@ save(
     [w, b],
     domains=["com.acme"],
 )
+# Operators of the calling program: one whose results the file declares, one whose results it does not.
+save(
+    "custom",
+    [
+        helper.make_node("DeltaR", ["x"], ["r"], "distances", domain="com.acme", period=6.2831853),
+        helper.make_node("Neg", ["r"], ["near"], "nearness"),
+        helper.make_node("Softmax", ["near"], ["weights"], "weights", axis=1),
+        helper.make_node("Closest", ["r"], ["least", "first"], "closest", domain="com.acme", axes=[1], kind="euclid"),
+        helper.make_node("Add", ["weights", "least"], ["y"], "sum"),
+    ],
+    [value("x", [3, 2])],
+    [value("y", [3, 3]), value("first", [3], TensorProto.INT64)],
+    domains=["com.acme"],
+)
 save(
     "complex",
     [helper.make_node("Identity", ["x"], ["y"], "same")],

@@ -95,6 +95,13 @@ impl<T: Literal> Literal for [T] {
     }
 }
 
+impl<T: Literal + Clone> Literal for rt::Cow<'static, [T]> {
+    fn literal(&self) -> TokenStream {
+        let items = self.as_ref().literal();
+        quote!(rt::Cow::Borrowed(&#items))
+    }
+}
+
 impl<T: Literal> Literal for Option<T> {
     fn literal(&self) -> TokenStream {
         match self.as_ref().map(Literal::literal) {
@@ -105,6 +112,43 @@ impl<T: Literal> Literal for Option<T> {
 }
 
 use quote::ToTokens;
+
+impl Literal for crate::ir::Attribute {
+    fn literal(&self) -> TokenStream {
+        use crate::ir::Attribute as A;
+        match self {
+            A::Int(n) => {
+                let n = n.literal();
+                quote!(rt::Attribute::Int(#n))
+            }
+            A::Float(x) => {
+                let x = x.literal();
+                quote!(rt::Attribute::Float(#x))
+            }
+            A::String(s) => quote!(rt::Attribute::String(#s)),
+            A::Ints(ns) => {
+                let ns = ns[..].literal();
+                quote!(rt::Attribute::Ints(&#ns))
+            }
+            A::Floats(xs) => {
+                let xs = xs[..].literal();
+                quote!(rt::Attribute::Floats(&#xs))
+            }
+            A::Strings(all) => quote!(rt::Attribute::Strings(&[#(#all),*])),
+        }
+    }
+}
+
+/// What a user's own function is given beside tensors.
+impl Literal for crate::plan::Custom {
+    fn literal(&self) -> TokenStream {
+        let attributes = self.attributes.iter().map(|(name, a)| {
+            let a = a.literal();
+            quote!((#name, #a))
+        });
+        quote!(rt::Attributes::new(&[#(#attributes),*]))
+    }
+}
 
 /// Structs by their fields: `path::Name { field, … }` relative to the runtime crate.
 macro_rules! structs {

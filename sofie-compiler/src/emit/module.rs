@@ -8,6 +8,7 @@ use crate::plan::{Plan, Port};
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{format_ident, quote};
 use sofie_infer_runtime::DType;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// What the module needs to know beside the plan.
@@ -24,6 +25,8 @@ pub struct Context<'a> {
     pub path: &'a str,
     /// Files that the expansion depends on.
     pub files: &'a [PathBuf],
+    /// The functions of the calling program by the operators that they compute.
+    pub functions: BTreeMap<&'a str, &'a TokenStream>,
     /// A `#[test]` to put into the module.
     pub test: TokenStream,
     /// Where the packed weights are.
@@ -64,7 +67,7 @@ pub fn module(cx: &Context<'_>, plan: &Plan) -> TokenStream {
     let constants = constants(plan);
     let packed = packed(cx.weights, plan);
     let flat: Vec<Ident> = inputs.iter().map(|t| t.name.clone()).collect();
-    let Steps { constants: descriptors, body } = steps(plan, &flat);
+    let Steps { constants: descriptors, body } = steps(plan, &flat, &cx.functions);
     let session = session(cx, plan, &inputs, &outputs);
     let types = interface(plan, &inputs, &outputs);
     let dynamic = dynamic(plan, &inputs);

@@ -4,10 +4,11 @@
 use super::literal::Literal;
 use super::names::Names;
 use super::types;
-use crate::plan::{Kernel, Operand, Plan, Preparation, Root, Step};
+use crate::plan::{Custom, Kernel, Operand, Plan, Preparation, Root, Step};
 use proc_macro2::{Ident, Literal as Lit, Span, TokenStream};
 use quote::{ToTokens, quote};
 use sofie_infer_runtime::DType;
+use std::collections::BTreeMap;
 
 /// Constants and statements of a plan's steps.
 #[derive(Debug, Default)]
@@ -18,11 +19,14 @@ pub struct Steps {
     pub body: TokenStream,
 }
 
+/// Functions of the calling program by operator.
+type Functions<'a> = BTreeMap<&'a str, &'a TokenStream>;
+
 /// Writes all steps; `inputs` names the flat slices.
-pub fn steps(plan: &Plan, inputs: &[Ident]) -> Steps {
+pub fn steps(plan: &Plan, inputs: &[Ident], functions: &Functions<'_>) -> Steps {
     let mut names = Names::reserving(&[
         "ARENA_BYTES",
-        "BOUND_BYTES",
+        "ARENA_BOUND_BYTES",
         "SCRATCH_BYTES",
         "WEIGHT_BYTES",
         "INPUTS",
@@ -37,7 +41,7 @@ pub fn steps(plan: &Plan, inputs: &[Ident]) -> Steps {
         let (ty, literal) = descriptor(&step.kernel);
         let doc = if origin.is_empty() { None } else { Some(quote!(#[doc = #origin])) };
         out.constants.extend(quote! { #doc static #name: #ty = #literal; });
-        out.body.extend(statement(plan, step, &name, inputs));
+        out.body.extend(statement(plan, step, &name, inputs, functions));
     }
     out
 }
@@ -92,16 +96,26 @@ fn borrow(plan: &Plan, step: &Step, inputs: &[Ident]) -> Borrows {
     let mut names = Names::reserving(&taken.iter().map(String::as_str).collect::<Vec<_>>());
     let mut pattern = |prefix: &str, operands: &[&Operand]| {
         let names: Vec<Ident> = operands.iter().map(|_| names.snake(prefix)).collect();
-        let spans: Vec<TokenStream> = operands.iter().map(|o| span(plan, o)).collect();
-        let alike = operands
-            .windows(2)
-            .all(|w| types::stored(w[0].dtype).to_string() == types::stored(w[1].dtype).to_string());
-        let (pat, list) = match operands.len() {
+        // An array of one type each, in the order in which the types come.
+        let mut arrays: Vec<(String, Vec<&Ident>, Vec<TokenStream>)> = Vec::new();
+        for (name, operand) in names.iter().zip(operands) {
+            let ty = types::stored(operand.dtype).to_string();
+            if arrays.iter().all(|(t, ..)| *t != ty) {
+                arrays.push((ty.clone(), Vec::new(), Vec::new()));
+            }
+            for (_, names, spans) in arrays.iter_mut().filter(|(t, ..)| *t == ty) {
+                names.push(name);
+                spans.push(span(plan, operand));
+            }
+        }
+        let patterns = arrays.iter().map(|(_, names, _)| quote!([#(#names),*]));
+        let lists = arrays.iter().map(|(.., spans)| quote!([#(#spans),*]));
+        let (pattern, list) = match arrays.len() {
             0 => (quote!([]), quote!(rt::NOTHING)),
-            _ if alike => (quote!([#(#names),*]), quote!([#(#spans),*])),
-            _ => (quote!((#(#names,)*)), quote!((#(#spans,)*))),
+            1 => (quote!(#(#patterns)*), quote!(#(#lists)*)),
+            _ => (quote!((#(#patterns),*)), quote!((#(#lists),*))),
         };
-        (names, pat, list)
+        (names, pattern, list)
     };
     let in_arena = |o: &&Operand| matches!(o.root, Root::Buffer(_));
     let writes: Vec<&Operand> = step.writes.iter().filter(in_arena).collect();
@@ -145,10 +159,40 @@ fn borrow(plan: &Plan, step: &Step, inputs: &[Ident]) -> Borrows {
     Borrows { statement, writes, reads }
 }
 
-fn statement(plan: &Plan, step: &Step, name: &Ident, inputs: &[Ident]) -> TokenStream {
+fn statement(
+    plan: &Plan,
+    step: &Step,
+    name: &Ident,
+    inputs: &[Ident],
+    functions: &Functions<'_>,
+) -> TokenStream {
     let Borrows { statement, writes, reads } = borrow(plan, step, inputs);
-    let call = call(step, name, writes, reads);
+    let call = match &step.kernel {
+        Kernel::Custom(k) => custom(step, k, functions.get(&*k.operator), name, writes, reads),
+        _ => call(step, name, writes, reads),
+    };
     quote! { #statement #call }
+}
+
+/// The call of a function of the user's program: operands, attributes, results.
+fn custom(
+    step: &Step,
+    kernel: &Custom,
+    function: Option<&&TokenStream>,
+    name: &Ident,
+    writes: Vec<TokenStream>,
+    reads: Vec<TokenStream>,
+) -> TokenStream {
+    let reads = step.reads.iter().flatten().zip(reads).zip(&kernel.reads).map(|((o, x), dims)| {
+        let (x, dims) = (if o.dtype == DType::Bool { quote!(rt::bools(#x)) } else { x }, dims[..].literal());
+        quote!(rt::View::new(#x, #dims))
+    });
+    let writes = step.writes.iter().zip(writes).zip(&kernel.writes).map(|((o, y), dims)| {
+        let (y, dims) =
+            (if o.dtype == DType::Bool { quote!(rt::bools_mut(#y)) } else { y }, dims[..].literal());
+        quote!(rt::ViewMut::new(#y, #dims))
+    });
+    quote! { #function(#(#reads,)* &#name, #(#writes),*); }
 }
 
 /// The call: results first, then operands, scratch last.
@@ -215,6 +259,7 @@ fn descriptor(kernel: &Kernel) -> (TokenStream, TokenStream) {
         return (quote!(rt::plain::#ty), k.literal());
     }
     table! {
+        Custom => Attributes,
         Plain => plain::Plain,
         Copy => copy::Copy,
         Pad => copy::Pad,

@@ -1,6 +1,6 @@
 //! Where the packed weights of a program are, and what the module says of them.
 
-use crate::plan::Plan;
+use crate::plan::{Plan, Root};
 use proc_macro2::{Literal, TokenStream};
 use quote::{ToTokens, quote};
 
@@ -18,7 +18,9 @@ pub enum WeightsIn {
 /// The items that hold the weights.
 pub fn packed(weights: &WeightsIn, plan: &Plan) -> TokenStream {
     let bytes = plan.weights.bytes();
-    if bytes.is_empty() {
+    // A step may read weights of no elements.
+    let mut reads = plan.steps.iter().flat_map(|s| s.reads.iter().flatten());
+    if bytes.is_empty() && !reads.any(|o| o.root == Root::Weights) {
         return TokenStream::new();
     }
     let len = Literal::usize_unsuffixed(bytes.len());

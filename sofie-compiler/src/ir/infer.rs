@@ -121,6 +121,7 @@ pub fn infer(op: &Op, x: &[(DType, &Shape)]) -> Result<Vec<Info>, Invalid> {
             }
             Ok(p.results.iter().map(|(t, dims)| (*t, Shape::of(dims))).collect())
         }
+        Op::Custom(c) => Ok(c.results.clone()),
     }
 }
 
@@ -131,7 +132,7 @@ fn arity(op: &Op) -> Option<usize> {
         Op::Const(_) => 0,
         Op::Map(e) => e.inputs().len(),
         Op::MatMul(e) | Op::Conv(_, e) | Op::ConvTranspose(_, e) => 2 + extra(e),
-        Op::Concat(_) | Op::Plain(_) => return None,
+        Op::Concat(_) | Op::Plain(_) | Op::Custom(_) => return None,
         Op::Gather { .. } | Op::GatherElements(_) | Op::GatherNd { .. } => 2,
         Op::ScatterElements(..) | Op::ScatterNd(_) => 3,
         Op::Rows(RowKind::LayerNorm { scale, bias, .. }) => 1 + usize::from(*scale) + usize::from(*bias),

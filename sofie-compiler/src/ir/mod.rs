@@ -38,8 +38,8 @@ pub use infer::infer;
 pub use invalid::Invalid;
 pub use map::{Inst, MapExpr, Reg};
 pub use op::{
-    Attention, Cell, Conv, ConvTranspose, Epilogue, Interpolate, Masking, Op, Plain, Pool, PoolKind,
-    Recurrent, ReduceKind, RowKind, ScatterKind, Window,
+    Attention, Attribute, Cell, Conv, ConvTranspose, Custom, Epilogue, Interpolate, Masking, Op, Plain, Pool,
+    PoolKind, Recurrent, ReduceKind, RowKind, ScatterKind, Window,
 };
 pub use shape::{Shape, axis_in};
 pub use tensor::{Tensor, Value};

@@ -5,6 +5,7 @@ use sofie_infer_runtime::Act;
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::Scalar;
 use sofie_infer_runtime::plain;
+use std::sync::Arc;
 
 /// A core operation. Operands and results are listed in order; a `?` marks one that may be missing,
 /// said by a flag of the operation, never by an empty name.
@@ -110,6 +111,36 @@ pub enum Op {
     Attention(Attention),
     /// One of the runtime's plain kernels, over dense operands of fixed shapes.
     Plain(Box<Plain>),
+    /// A function of the user's own program: known there, not here.
+    Custom(Box<Custom>),
+}
+
+/// A call of a user's own operator.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Custom {
+    /// The operator, `domain::Name`.
+    pub operator: Arc<str>,
+    /// The node's attributes.
+    pub attributes: Vec<(String, Attribute)>,
+    /// Types and shapes of the results.
+    pub results: Vec<(DType, Shape)>,
+}
+
+/// What a node says to a user's own operator.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Attribute {
+    /// An integer.
+    Int(i64),
+    /// A number.
+    Float(f32),
+    /// A text.
+    String(String),
+    /// Integers.
+    Ints(Vec<i64>),
+    /// Numbers.
+    Floats(Vec<f32>),
+    /// Texts.
+    Strings(Vec<String>),
 }
 
 /// An algorithm that no other operation expresses: a descriptor of the runtime, and what it gives.
@@ -388,6 +419,7 @@ impl Op {
             Op::Recurrent(_) => "recurrent",
             Op::Attention(_) => "attention",
             Op::Plain(p) => p.kernel.name(),
+            Op::Custom(_) => "custom",
         }
     }
 

@@ -74,6 +74,7 @@ impl fmt::Display for Op {
             Op::Recurrent(r) => write!(f, " {r:?}"),
             Op::Attention(a) => write!(f, " {a:?}"),
             Op::Plain(p) => write!(f, " {:?}", p.kernel),
+            Op::Custom(c) => write!(f, " {} {:?}", c.operator, c.attributes),
         }
     }
 }

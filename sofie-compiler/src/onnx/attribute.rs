@@ -122,6 +122,14 @@ impl<'n> Attrs<'n> {
         Some(attribute)
     }
 
+    /// All of them, sorted by name; from now on they count as read.
+    pub fn all(&self) -> impl Iterator<Item = (&'n str, &'n Attribute)> + '_ {
+        self.node.attributes.iter().map(|(name, attribute)| {
+            self.read.borrow_mut().insert(name);
+            (name.as_str(), attribute)
+        })
+    }
+
     /// Whether the attribute is there; does not count as reading it.
     pub fn has(&self, name: &str) -> bool {
         self.node.attributes.contains_key(name)

@@ -1,6 +1,7 @@
 //! Walks a model node by node. A node that cannot be lowered poisons its outputs, and the walk goes on:
 //! every problem of a file is found at once, and none twice.
 
+use super::custom::{self, UserOperator};
 use super::declared::{DimValues, Symbols, check_output, free_symbols};
 use super::operand::Operand;
 use super::{Ctx, Lowering, Operator, stored, symbolic};
@@ -8,7 +9,7 @@ use crate::error::{Error, Errors, Result};
 use crate::ir::{self, Builder, Shape, ValueId};
 use crate::onnx::{self, Model, Node, TensorName};
 use sofie_infer_runtime::DType;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// The graph of core operations that a model is, with the extents in `dims` fixed and the others left
 /// as symbols (see [`free_symbols`]).
@@ -24,7 +25,15 @@ use std::collections::HashMap;
 /// # Ok::<(), Errors>(())
 /// ```
 pub fn lower(model: &Model, dims: &DimValues) -> Result<ir::Graph, Errors> {
-    lower_graph(&model.graph, dims)
+    lower_with(model, dims, &[])
+}
+
+/// [`lower`] with operators that the calling program computes.
+///
+/// # Errors
+/// As [`lower`]; and an operator that no node is.
+pub fn lower_with(model: &Model, dims: &DimValues, operators: &[UserOperator]) -> Result<ir::Graph, Errors> {
+    lower_graph(&model.graph, dims, operators)
 }
 
 /// Names, element types and shapes of a model's inputs, with the symbols that `dims(..)` may fix.
@@ -46,9 +55,15 @@ pub fn input_shapes(model: &Model, dims: &DimValues) -> Result<Vec<(String, DTyp
 }
 
 /// [`lower`] for a graph alone.
-pub(super) fn lower_graph(graph: &onnx::Graph, dims: &DimValues) -> Result<ir::Graph, Errors> {
+pub(super) fn lower_graph(
+    graph: &onnx::Graph,
+    dims: &DimValues,
+    operators: &[UserOperator],
+) -> Result<ir::Graph, Errors> {
     let mut driver = Driver {
         graph,
+        operators,
+        called: BTreeSet::new(),
         hints: super::hints::hints(graph, dims),
         constants: graph.initializers.iter().map(|i| (&*i.name, &i.tensor)).collect(),
         b: Builder::new(),
@@ -61,6 +76,7 @@ pub(super) fn lower_graph(graph: &onnx::Graph, dims: &DimValues) -> Result<ir::G
     for node in &graph.nodes {
         driver.node(node);
     }
+    driver.uncalled();
     driver.outputs();
     let Driver { b, mut errors, .. } = driver;
     let lowered = b.finish();
@@ -73,6 +89,9 @@ pub(super) fn lower_graph(graph: &onnx::Graph, dims: &DimValues) -> Result<ir::G
 
 pub(super) struct Driver<'m> {
     graph: &'m onnx::Graph,
+    operators: &'m [UserOperator],
+    /// Those that a node was.
+    called: BTreeSet<&'m str>,
     hints: HashMap<TensorName, Shape>,
     constants: HashMap<&'m str, &'m onnx::Tensor>,
     pub(super) b: Builder,
@@ -135,7 +154,7 @@ impl<'m> Driver<'m> {
 
     /// The node's results; fewer where an operand was refused before.
     fn lowered(&mut self, node: &'m Node) -> Result<Vec<Operand>> {
-        let operator = find(node)?;
+        let own = self.operators.iter().find(|o| o.name == custom::name_of(node));
         let operands = node.inputs.iter().map(|n| n.as_ref().map(|n| self.operand(n)).transpose());
         let operands = operands.collect::<Result<Vec<_>>>()?;
         if operands.contains(&Some(Operand::Poisoned)) {
@@ -151,6 +170,10 @@ impl<'m> Driver<'m> {
             }
         }
         self.b.set_origin(&[node.origin().into()]);
+        if let Some(own) = own {
+            return self.call(own, node, operands);
+        }
+        let operator = find(node)?;
         if let Lowering::Control(control) = operator.lower {
             return super::control::lower(self, control, node, operands);
         }
@@ -178,6 +201,33 @@ impl<'m> Driver<'m> {
                 .help("remove what reads it before exporting"));
         }
         Ok(results)
+    }
+
+    /// A node that the calling program computes.
+    fn call(
+        &mut self,
+        operator: &'m UserOperator,
+        node: &'m Node,
+        operands: Vec<Option<Operand>>,
+    ) -> Result<Vec<Operand>> {
+        self.called.insert(&operator.name);
+        let results: Vec<_> = node.outputs.iter().map(|n| self.declared_type(n.as_ref()?)).collect();
+        let (b, checks, open) = (&mut self.b, &mut self.checks, &mut self.open);
+        let mut ctx = Ctx { b, node, attrs: node.attrs(), operands, checks, open, declared: Vec::new() };
+        Ok(custom::lower(&mut ctx, operator, &results)?.into_iter().map(Operand::Value).collect())
+    }
+
+    /// Reports operators of the program that no node is.
+    fn uncalled(&mut self) {
+        for operator in self.operators.iter().filter(|o| !self.called.contains(&*o.name)) {
+            let mut there: Vec<String> = self.graph.nodes.iter().map(custom::name_of).collect();
+            there.sort();
+            there.dedup();
+            self.errors.push(
+                Error::new(format!("op(..) gives {:?}, but no node is that operator", operator.name))
+                    .help(format!("the file has {}", there.join(", "))),
+            );
+        }
     }
 
     /// Makes the run fail where `holds`, a bool of rank 0, is false.
@@ -221,6 +271,14 @@ impl<'m> Driver<'m> {
     /// The extents that the file declares of a tensor, where all are known.
     fn declared(&self, name: &str) -> Option<Shape> {
         self.hints.get(name).cloned()
+    }
+
+    /// The type and the extents that the file declares of a tensor, where all are known.
+    fn declared_type(&self, name: &TensorName) -> Option<(DType, Shape)> {
+        let inside = self.graph.value_info.get(name);
+        let ty = inside.or_else(|| self.graph.outputs.iter().find(|o| o.name == *name).map(|o| &o.ty))?;
+        let onnx::ValueType::Tensor(tensor) = ty else { return None };
+        Some((tensor.element?.dtype().ok()?, self.declared(name)?))
     }
 
     /// What the checks come to: an output of its own, which is no output of the model.

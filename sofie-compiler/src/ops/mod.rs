@@ -26,6 +26,7 @@ mod constant;
 mod contrib;
 mod control;
 mod conv;
+mod custom;
 mod einsum;
 mod gather;
 mod gemm;
@@ -63,8 +64,9 @@ mod window;
 
 pub use control::Control;
 pub use ctx::Ctx;
+pub use custom::{Extent, Rule, UserOperator};
 pub use declared::{DimValues, free_symbols};
-pub use driver::{input_shapes, lower};
+pub use driver::{input_shapes, lower, lower_with};
 pub use operand::Operand;
 pub use stored::bytes;
 

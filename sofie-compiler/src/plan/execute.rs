@@ -223,6 +223,12 @@ impl Memory<'_> {
                     typed!(dtype, T => self.write::<T>(y, |y| k.run(y.into(), &slices)));
                 }
             }
+            Kernel::Custom(k) => {
+                return Err(Invalid::new(format!(
+                    "{} is a function of the program that calls it",
+                    k.operator
+                )));
+            }
             Kernel::Plain(k) => {
                 let reads: Vec<Elements> = s.reads.iter().flatten().map(|o| self.elements(o)).collect();
                 let reads: Vec<map::Src<'_>> = reads.iter().map(Elements::src).collect();

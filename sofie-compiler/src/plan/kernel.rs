@@ -1,5 +1,6 @@
 //! The kernels that a plan can call: the runtime's own descriptors, nothing else.
 
+use crate::ir::Attribute;
 use sofie_infer_runtime::attention::Attention;
 use sofie_infer_runtime::conv::{Conv, ConvTranspose};
 use sofie_infer_runtime::copy::{Copy, Pad};
@@ -14,6 +15,20 @@ use sofie_infer_runtime::reduce::{ArgReduce, Reduce};
 use sofie_infer_runtime::rows::Rows;
 use sofie_infer_runtime::scatter::Scatter;
 use sofie_infer_runtime::topk::TopK;
+use std::sync::Arc;
+
+/// A call of a user's own operator.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Custom {
+    /// The operator, `domain::Name`.
+    pub operator: Arc<str>,
+    /// The node's attributes.
+    pub attributes: Vec<(String, Attribute)>,
+    /// The extents of the operands.
+    pub reads: Vec<Vec<usize>>,
+    /// The extents of the results.
+    pub writes: Vec<Vec<usize>>,
+}
 
 /// Declares [`Kernel`]: variant, descriptor, the method that runs it, operands as `writes <- reads`.
 macro_rules! kernels {
@@ -111,6 +126,8 @@ kernels! {
     Recurrent: Recurrent.run;
     /// `results…, scratch? ← operands…`, all dense.
     Plain: Plain.run;
+    /// `results… ← operands…`, all dense: a function of the user's program.
+    Custom: Custom.call;
     /// `y ← x, scale?, bias?`.
     Rows: Rows.run;
     /// `y ← scale?, bias?`, over what `y` holds.

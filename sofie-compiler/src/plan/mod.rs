@@ -15,7 +15,7 @@ mod select;
 mod weights;
 
 pub use cost::Cost;
-pub use kernel::Kernel;
+pub use kernel::{Custom, Kernel};
 pub use layout::Layout;
 pub use weights::WeightImage;
 

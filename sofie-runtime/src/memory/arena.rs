@@ -101,17 +101,22 @@ impl Arena {
     #[inline]
     pub fn split<W: Spans, R: Spans>(&mut self, write: W, read: R) -> (W::Mut<'_>, R::Ref<'_>) {
         let size = self.bytes();
-        let (w, r) = (write.ranges(), read.ranges());
-        let (w, r) = (w.as_ref(), r.as_ref());
-        for (i, a) in w.iter().enumerate() {
+        let inside = |a: (usize, usize)| {
             assert!(a.1 <= size, "a span ends at {} in an arena of {size} bytes", a.1);
-            for b in w[i + 1..].iter().chain(r) {
-                assert!(a.1 <= b.0 || b.1 <= a.0, "bytes {a:?} are written beside {b:?}");
-            }
-        }
-        for a in r {
-            assert!(a.1 <= size, "a span ends at {} in an arena of {size} bytes", a.1);
-        }
+        };
+        let apart = |a: (usize, usize), b: (usize, usize)| {
+            assert!(a.1 <= b.0 || b.1 <= a.0, "bytes {a:?} are written beside {b:?}");
+        };
+        write.each(|i, a| {
+            inside(a);
+            write.each(|j, b| {
+                if j > i {
+                    apart(a, b);
+                }
+            });
+            read.each(|_, b| apart(a, b));
+        });
+        read.each(|_, a| inside(a));
         let base = self.base_mut();
         // SAFETY: all spans lie inside the block, those that are written overlap none of the others
         // (both checked above), and the results borrow `self` mutably.
@@ -167,7 +172,7 @@ mod tests {
     fn disjoint_spans_are_borrowed_together() {
         let mut arena = Arena::new(129 + 15);
         assert_eq!(arena.bytes(), 192);
-        let ((b, c), [a]) = arena.split((B, C), [A]);
+        let (([b], [c]), [a]) = arena.split(([B], [C]), [A]);
         b.copy_from_slice(a);
         b[3] = 7.0;
         c[1] = -1;

@@ -89,20 +89,16 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// A list of spans, borrowed together: an array of one element type or a tuple of several.
+/// A list of spans, borrowed together: an array of one element type, or a tuple of arrays.
 pub trait Spans: sealed::Sealed {
     /// The slices to write.
     type Mut<'a>;
     /// The slices to read.
     type Ref<'a>;
 
-    /// An array of pairs.
+    /// Gives `f` the position of each span in the list, its first byte, and the byte behind its last.
     #[doc(hidden)]
-    type Ranges: AsRef<[(usize, usize)]>;
-
-    /// First and past-the-end bytes of each.
-    #[doc(hidden)]
-    fn ranges(&self) -> Self::Ranges;
+    fn each(&self, f: impl FnMut(usize, (usize, usize)));
 
     /// # Safety
     /// Every span lies inside the initialised, 64-byte aligned block at `base`, which nothing else reads or
@@ -122,11 +118,12 @@ impl<T: Element, const N: usize> sealed::Sealed for [Span<T>; N] {}
 impl<T: Element, const N: usize> Spans for [Span<T>; N] {
     type Mut<'a> = [&'a mut [T]; N];
     type Ref<'a> = [&'a [T]; N];
-    type Ranges = [(usize, usize); N];
 
     #[inline]
-    fn ranges(&self) -> Self::Ranges {
-        self.map(Span::range)
+    fn each(&self, mut f: impl FnMut(usize, (usize, usize))) {
+        for (i, span) in self.iter().enumerate() {
+            f(i, span.range());
+        }
     }
 
     #[inline]
@@ -143,40 +140,49 @@ impl<T: Element, const N: usize> Spans for [Span<T>; N] {
 }
 
 macro_rules! tuples {
-    ($(($($t:ident $i:tt),*))*) => {$(
-        impl<$($t: Element),*> sealed::Sealed for ($(Span<$t>,)*) {}
+    ($(($($t:ident $n:ident $i:tt),*))*) => {$(
+        impl<$($t: Element, const $n: usize),*> sealed::Sealed for ($([Span<$t>; $n],)*) {}
 
-        impl<$($t: Element),*> Spans for ($(Span<$t>,)*) {
-            type Mut<'a> = ($(&'a mut [$t],)*);
-            type Ref<'a> = ($(&'a [$t],)*);
-            type Ranges = [(usize, usize); [$($i),*].len()];
+        impl<$($t: Element, const $n: usize),*> Spans for ($([Span<$t>; $n],)*) {
+            type Mut<'a> = ($([&'a mut [$t]; $n],)*);
+            type Ref<'a> = ($([&'a [$t]; $n],)*);
 
             #[inline]
-            fn ranges(&self) -> Self::Ranges {
-                [$(self.$i.range()),*]
+            fn each(&self, mut f: impl FnMut(usize, (usize, usize))) {
+                let mut before = 0;
+                $(
+                    self.$i.each(|i, range| f(before + i, range));
+                    before += $n;
+                )*
+                let _ = before;
             }
 
             #[inline]
             unsafe fn borrow_mut<'a>(self, base: *mut u8) -> Self::Mut<'a> {
-                // SAFETY: inside, aligned, initialised and unshared by the caller's promise.
-                ($(unsafe { core::slice::from_raw_parts_mut(base.add(self.$i.offset).cast(), self.$i.len) },)*)
+                // SAFETY: the caller's promise holds for each array.
+                unsafe { ($(self.$i.borrow_mut(base),)*) }
             }
 
             #[inline]
             unsafe fn borrow<'a>(self, base: *mut u8) -> Self::Ref<'a> {
-                // SAFETY: inside, aligned, initialised and unwritten by the caller's promise.
-                ($(unsafe { core::slice::from_raw_parts(base.add(self.$i.offset).cast_const().cast(), self.$i.len) },)*)
+                // SAFETY: the caller's promise holds for each array.
+                unsafe { ($(self.$i.borrow(base),)*) }
             }
         }
     )*};
 }
 
+// One array an element type that is stored: there are twelve.
 tuples! {
-    (A 0, B 1)
-    (A 0, B 1, C 2)
-    (A 0, B 1, C 2, D 3)
-    (A 0, B 1, C 2, D 3, E 4)
-    (A 0, B 1, C 2, D 3, E 4, F 5)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6)
-    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
+    (A NA 0, B NB 1)
+    (A NA 0, B NB 1, C NC 2)
+    (A NA 0, B NB 1, C NC 2, D ND 3)
+    (A NA 0, B NB 1, C NC 2, D ND 3, E NE 4)
+    (A NA 0, B NB 1, C NC 2, D ND 3, E NE 4, F NF 5)
+    (A NA 0, B NB 1, C NC 2, D ND 3, E NE 4, F NF 5, G NG 6)
+    (A NA 0, B NB 1, C NC 2, D ND 3, E NE 4, F NF 5, G NG 6, H NH 7)
+    (A NA 0, B NB 1, C NC 2, D ND 3, E NE 4, F NF 5, G NG 6, H NH 7, I NI 8)
+    (A NA 0, B NB 1, C NC 2, D ND 3, E NE 4, F NF 5, G NG 6, H NH 7, I NI 8, J NJ 9)
+    (A NA 0, B NB 1, C NC 2, D ND 3, E NE 4, F NF 5, G NG 6, H NH 7, I NI 8, J NJ 9, K NK 10)
+    (A NA 0, B NB 1, C NC 2, D ND 3, E NE 4, F NF 5, G NG 6, H NH 7, I NI 8, J NJ 9, K NK 10, L NL 11)
 }

@@ -31,6 +31,8 @@ struct Ready<'a> {
 
 /// Runs all cases; crates and what they read and write go into `scratch`.
 pub fn run(cases: &[Case], scratch: &Path) -> Result<Vec<Verdict>, String> {
+    // cargo is run elsewhere.
+    let scratch = &std::path::absolute(scratch).map_err(|e| format!("{}: {e}", scratch.display()))?;
     let mut verdicts: Vec<Verdict> = Vec::new();
     let mut ready = Vec::new();
     for (number, case) in cases.iter().enumerate() {
@@ -100,8 +102,11 @@ fn run_batch(batch: &[Ready<'_>], folder: &Path, scratch: &Path) -> Result<Vec<(
             break;
         }
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        let bad: Vec<usize> =
-            left.iter().map(|r| r.number).filter(|n| text.contains(&format!("c{n}.rs"))).collect();
+        let error = |n: &usize| {
+            let file = format!("c{n}.rs:");
+            text.lines().find(|l| l.contains(&file) && l.contains(": error")).map(str::to_owned)
+        };
+        let bad: Vec<usize> = left.iter().map(|r| r.number).filter(|n| error(n).is_some()).collect();
         if bad.is_empty() || left.is_empty() {
             return Err(format!(
                 "a batch does not build: {}",
@@ -109,7 +114,7 @@ fn run_batch(batch: &[Ready<'_>], folder: &Path, scratch: &Path) -> Result<Vec<(
             ));
         }
         for n in &bad {
-            let line = text.lines().find(|l| l.contains(&format!("c{n}.rs"))).unwrap_or_default();
+            let line = error(n).unwrap_or_default();
             verdicts.push((*n, Verdict::CompileError(format!("rustc: {line}"))));
         }
         left.retain(|r| !bad.contains(&r.number));
@@ -140,6 +145,7 @@ fn module(ready: &Ready<'_>) -> String {
         test: None,
         print: None,
         weights: sofie_infer_compiler::WeightsIn::Literal,
+        operators: Vec::new(),
     };
     expand(&request).to_string()
 }

@@ -3,6 +3,7 @@
 mod attention;
 mod concat;
 mod conv;
+mod custom;
 mod map;
 mod matmul;
 mod movement;
@@ -60,6 +61,7 @@ pub fn node(p: &mut Planner<'_>, node: &Node) -> Result<(), Invalid> {
         }
         Op::TopK { largest, .. } => movement::top_k(p, node, *largest),
         Op::Plain(op) => plain::plain(p, node, op),
+        Op::Custom(c) => custom::custom(p, node, c),
         Op::Scan { product, axis, exclusive, reverse } => {
             plain::scan(p, node, *product, *axis, *exclusive, *reverse)
         }
