@@ -26,7 +26,8 @@ fn values(len: usize) -> Vec<f32> {
     (0..len).map(|i| (i * 37 % 101) as f32 / 101.0 - 0.5).collect()
 }
 
-/// A layer over `axes` axes of extent `x`: channels `[c, m]`, kernel and stride `[k, s]`, padded to keep the extent.
+/// A layer over `axes` axes of extent `x`: channels `[c, m]`, kernel and stride `[k, s]`, padded to keep the extent;
+/// patches (`k = s`) are not padded.
 fn layer(
     name: &'static str,
     axes: usize,
@@ -35,7 +36,7 @@ fn layer(
     [k, s]: [usize; 2],
     group: usize,
 ) -> Layer {
-    let pad = k / 2;
+    let pad = if k == s { 0 } else { k / 2 };
     let y = (x + 2 * pad - k) / s + 1;
     let list = |v: usize| vec![v; axes];
     let window = Window::new(&list(x), &list(y), &list(k), &list(s), &list(1), &list(pad));
@@ -92,6 +93,25 @@ fn main() {
         layer("wave 15 s4 16000x1 -> 32", 1, 16000, [1, 32], [15, 4], 1),
         layer("tcn 3 1000x64", 1, 1000, [64, 64], [3, 1], 1),
         layer("wavenet 3 400x25", 1, 400, [25, 25], [3, 1], 1),
+        layer("tiny 2x2 s2 16x16x1 -> 4", 2, 16, [1, 4], [2, 2], 1),
+        layer("tiny 3x3 s2 16x16x1 -> 4", 2, 16, [1, 4], [3, 2], 1),
+        layer("tiny 3x3 16x16x1 -> 4", 2, 16, [1, 4], [3, 1], 1),
+        layer("tiny 3x3 10x10x2 -> 8", 2, 10, [2, 8], [3, 1], 1),
+        layer("tiny 3x3 8x8x4 -> 4", 2, 8, [4, 4], [3, 1], 1),
+        layer("tiny 3x3 8x8x8 -> 8", 2, 8, [8, 8], [3, 1], 1),
+        layer("tiny 3x3 8x8x8 -> 1", 2, 8, [8, 1], [3, 1], 1),
+        layer("tiny 3 64x1 -> 4", 1, 64, [1, 4], [3, 1], 1),
+        layer("small 3x3 7x7x16", 2, 7, [16, 16], [3, 1], 1),
+        layer("small 3x3 8x8x16 -> 32", 2, 8, [16, 32], [3, 1], 1),
+        layer("small 3x3 8x8x32", 2, 8, [32, 32], [3, 1], 1),
+        layer("small 3x3 4x4x64", 2, 4, [64, 64], [3, 1], 1),
+        layer("small 3x3 14x14x8", 2, 14, [8, 8], [3, 1], 1),
+        layer("small 3x3 14x14x8 -> 16", 2, 14, [8, 16], [3, 1], 1),
+        layer("small 3x3 14x14x16", 2, 14, [16, 16], [3, 1], 1),
+        layer("small 3x3 28x28x8", 2, 28, [8, 8], [3, 1], 1),
+        layer("small 3x3 28x28x4 -> 8", 2, 28, [4, 8], [3, 1], 1),
+        layer("small 3x3 28x28x8 -> 16", 2, 28, [8, 16], [3, 1], 1),
+        layer("tiny dw 3x3 8x8x8", 2, 8, [8, 8], [3, 1], 8),
     ];
     let mut layers: Vec<_> = layers.into_iter().filter(|l| l.name.contains(&only)).collect();
     for _ in 0..20 {
@@ -112,6 +132,6 @@ fn main() {
         let w = &l.conv.window;
         let flop = 2 * w.y_pixels() * w.taps() * l.conv.c / l.conv.group * l.conv.m;
         let algo = format!("{:?}", l.conv.algo);
-        println!("{:34} {algo:>10} {:10.1} {:9.1}", l.name, l.best * 1e6, flop as f64 / l.best / 1e9);
+        println!("{:34} {algo:>10} {:10.2} {:9.1}", l.name, l.best * 1e6, flop as f64 / l.best / 1e9);
     }
 }

@@ -28,6 +28,7 @@ mod tensor;
 mod verify;
 
 pub mod eval;
+pub mod integral;
 #[cfg(feature = "test-support")]
 pub mod random;
 

@@ -3,6 +3,7 @@
 //! to the map, and sums, products and powers with 0, 1, -1 and powers of two lose their arithmetic.
 
 use super::pattern::uniform;
+use crate::ir::integral::{self, Whole};
 use crate::ir::{
     Builder, Graph, Inst, Invalid, MapExpr, Node, Op, ReduceKind, Reg, RowKind, Shape, Tensor, ValueId,
 };
@@ -186,6 +187,15 @@ impl Algebra<'_> {
                 Unary::Floor | Unary::Ceil | Unary::Round | Unary::Trunc,
                 Inst::Unary(Unary::Floor | Unary::Ceil | Unary::Round | Unary::Trunc, _),
             ) => Some(a),
+            (Unary::Round, Inst::Binary(Binary::Div, x, s)) => match self.inst(x) {
+                // What was a whole number is one again.
+                Inst::Binary(Binary::Mul, y, t)
+                    if s == t && self.whole(x).is_some_and(|w| w.scale != 1.0) =>
+                {
+                    Some(y)
+                }
+                _ => None,
+            },
             _ => None,
         })
     }
@@ -234,7 +244,9 @@ impl Algebra<'_> {
                 let inverse = self.e.push(Inst::Const(inverse))?;
                 self.push(Inst::Binary(Binary::Mul, a, inverse)).map(Some)
             }
+            (Binary::Mul, Some(c)) if self.scaled_back(a, c).is_some() => Ok(self.scaled_back(a, c)),
             (Binary::Mul, Some(c)) => self.scaled_twice(a, c),
+            (Binary::Add, Some(c)) => self.added_twice(a, c),
             (Binary::Max, Some(c)) if c.to_f64() == 0.0 => self.push(Inst::Unary(Unary::Relu, a)).map(Some),
             (Binary::Pow, Some(c)) => self.power(a, c.to_f64()),
             (Binary::Mul, None) if self.inst(b) == Inst::Unary(Unary::Sigmoid, a) => {
@@ -321,13 +333,76 @@ impl Algebra<'_> {
         if self.dtype(a) == to {
             return Ok(Some(a));
         }
+        if to == DType::F32
+            && matches!(self.dtype(a), DType::I32 | DType::I64)
+            && !matches!(self.inst(a), Inst::Input(_))
+            && let Some(r) = self.as_float(a)?
+        {
+            return Ok(Some(r));
+        }
         let Inst::Cast(between, x) = self.inst(a) else { return Ok(None) };
         let from = self.dtype(x);
+        if from == to && from == DType::F32 && self.whole(x).is_some_and(|w| w.is_exact() && fits(w, between))
+        {
+            // There and back.
+            return Ok(Some(x));
+        }
         if !holds(between, from) {
             return Ok(None);
         }
         // What the middle type holds exactly is converted from the first type directly.
         if from == to { Ok(Some(x)) } else { self.e.push(Inst::Cast(to, x)).map(Some) }
+    }
+
+    /// What is known to be whole numbers.
+    fn whole(&self, r: Reg) -> Option<Whole> {
+        integral::of_register(&self.e, r, &|i| {
+            self.operands.get(i).and_then(|v| integral::of_value(self.graph, *v))
+        })
+    }
+
+    /// The same numbers as an expression of integers has, computed in `f32`, where that is exact.
+    fn as_float(&mut self, a: Reg) -> Result<Option<Reg>, Invalid> {
+        if !self.whole(a).is_some_and(Whole::is_exact) {
+            return Ok(None);
+        }
+        match self.inst(a) {
+            Inst::Const(c) => self.number(DType::F32, c.to_f64()).map(Some),
+            Inst::Cast(_, x) => match self.dtype(x) {
+                DType::F32 => Ok(self.whole(x).filter(|w| w.is_exact()).map(|_| x)),
+                DType::I32 | DType::I64 => self.as_float(x),
+                t if t.is_int() && t.size() <= 2 => self.push(Inst::Cast(DType::F32, x)).map(Some),
+                _ => Ok(None),
+            },
+            Inst::Binary(op @ (Binary::Add | Binary::Sub | Binary::Max | Binary::Min), x, y) => {
+                let (Some(x), Some(y)) = (self.as_float(x)?, self.as_float(y)?) else { return Ok(None) };
+                self.push(Inst::Binary(op, x, y)).map(Some)
+            }
+            Inst::Input(_) => self.e.push(Inst::Cast(DType::F32, a)).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// `x + c + d` of whole numbers, all of them exact.
+    fn added_twice(&mut self, a: Reg, d: Scalar) -> Result<Option<Reg>, Invalid> {
+        let Inst::Binary(Binary::Add, x, c) = self.inst(a) else { return Ok(None) };
+        let Some(c) = self.constant(c) else { return Ok(None) };
+        let sum = c.to_f64() + d.to_f64();
+        let exact = |r: Reg| self.whole(r).is_some_and(Whole::is_exact);
+        let whole = |x: f64| x.fract() == 0.0 && x.abs() <= integral::EXACT;
+        if d.dtype != DType::F32 || !whole(d.to_f64()) || !exact(a) || !exact(x) || !whole(sum) {
+            return Ok(None);
+        }
+        let sum = self.number(d.dtype, sum)?;
+        self.push(Inst::Binary(Binary::Add, x, sum)).map(Some)
+    }
+
+    /// `round(x / s) * s` where x is a whole number times s.
+    fn scaled_back(&self, a: Reg, s: Scalar) -> Option<Reg> {
+        let Inst::Unary(Unary::Round, quotient) = self.inst(a) else { return None };
+        let Inst::Binary(Binary::Div, x, divisor) = self.inst(quotient) else { return None };
+        let same = self.constant(divisor) == Some(s) && s.dtype == DType::F32;
+        self.whole(x).filter(|w| same && w.scale == s.to_f64() && w.scale != 1.0).map(|_| x)
     }
 
     fn not_negative(&self, r: Reg) -> bool {
@@ -349,6 +424,19 @@ fn holds(outer: DType, inner: DType) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a type holds all of some whole numbers.
+fn fits(w: Whole, dtype: DType) -> bool {
+    let (lo, hi) = match dtype {
+        DType::I8 => (-128.0, 127.0),
+        DType::U8 => (0.0, 255.0),
+        DType::I16 => (-32768.0, 32767.0),
+        DType::U16 => (0.0, 65535.0),
+        DType::I32 | DType::I64 => (-integral::EXACT, integral::EXACT),
+        _ => return false,
+    };
+    lo <= w.lo && w.hi <= hi
 }
 
 fn is_power_of_two(x: f64) -> bool {

@@ -5,6 +5,7 @@ mod affine;
 mod attention;
 mod cse;
 mod epilogue;
+mod exact;
 mod fuse_map;
 mod gathers;
 mod gelu;
@@ -40,6 +41,7 @@ const fn pass(name: &'static str, run: fn(&Graph) -> Result<Graph, Invalid>) -> 
 pub const PASSES: &[Pass] = &[
     pass("simplify", simplify::simplify),
     pass("cse", cse::cse),
+    pass("exact", exact::exact),
     pass("gelu", gelu::gelu),
     pass("normalise", normalise::normalise),
     pass("pointwise", pointwise::pointwise),

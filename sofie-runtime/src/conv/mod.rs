@@ -92,14 +92,15 @@ impl Conv {
         } else {
             let (taps, pixels) = (window.taps(), batch * window.y_pixels());
             let pointwise = window.is_pointwise();
-            let segments = if pointwise {
+            // Cycles of a tile for its pointers: where windows slide, one a piece and not one a piece and row.
+            let pointers = if pointwise {
                 0
             } else if implicit::is_sliding(&conv) {
-                window.kernel[0] * window.kernel[1]
+                12 * window.kernel[0] * window.kernel[1]
             } else {
-                taps
+                36 * taps
             };
-            let direct = direct_cost(pixels, taps, segments, c / group, m / group, group);
+            let direct = direct_cost(pixels, taps, pointers, c / group, m / group, group);
             let planar = planar::cost(&conv);
             let wins = planar < direct - direct / 5;
             if let Some(tile) = winograd::choose(&conv, if wins { planar } else { usize::MAX }) {
@@ -168,11 +169,10 @@ impl Conv {
 }
 
 /// An estimate, in cycles of a core that does one vector of products in each, of products of matrices whose rows
-/// are `pixels` pixels, `segments` pieces each (0 where they are one): a tile of 12 rows costs about 100 cycles
-/// and 3 for each pointer.
-const fn direct_cost(pixels: usize, taps: usize, segments: usize, c: usize, m: usize, group: usize) -> usize {
+/// are `pixels` pixels: a tile of 12 rows costs about 100 cycles and some for its pointers.
+const fn direct_cost(pixels: usize, taps: usize, pointers: usize, c: usize, m: usize, group: usize) -> usize {
     let tiles = pixels.div_ceil(12);
-    group * (pixels * taps * c * m.div_ceil(NR) + tiles * (100 + 36 * segments))
+    300 + group * (pixels * taps * c * m.div_ceil(NR) + tiles * (100 + pointers))
 }
 
 /// Floats from the first to the last of `pixels` pixels of `c` channels, `ld` apart; huge if it overflows.

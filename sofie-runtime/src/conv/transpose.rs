@@ -121,7 +121,7 @@ impl ConvTranspose {
         // Each output sees its phase's share of the taps.
         let phases = window.strides[0] * window.strides[1] * window.strides[2];
         let taps = window.taps().div_ceil(phases);
-        let direct = direct_cost(batch * window.y_pixels(), taps, taps, c / group, m / group, group);
+        let direct = direct_cost(batch * window.y_pixels(), taps, 36 * taps, c / group, m / group, group);
         let planar = planar::cost_transposed(&conv) < direct - direct / 5;
         ConvTranspose { algo: if planar { Algo::Planar } else { algo }, ..conv }
     }

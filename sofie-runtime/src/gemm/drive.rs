@@ -296,14 +296,17 @@ pub(super) unsafe fn drive_row<S: Simd>(s: S, p: &Problem, a: &Strided) {
         from_c: p.from_c,
         act: p.in_tile(),
     };
-    let later = p.later();
+    let (later, turns) = (p.later(), tile::takes_turns(p.k, p.n));
     let a = A { strided: a.a };
     let mut place = Place { a, w: p.w, ahead: p.w, bias: p.bias, residual: p.residual, c: p.c, columns: p.n };
     let mut left = p.n.div_ceil(NR);
     while left != 0 {
-        let panels = share_of(left, tile::max_panels(S::LEVEL, 1));
+        let panels = share_of(
+            left,
+            if turns { tile::turning_panels(S::LEVEL) } else { tile::max_panels(S::LEVEL, 1) },
+        );
         // SAFETY: the caller's promise.
-        unsafe { tile::run_row(s, panels, &block, place) };
+        unsafe { tile::run_row(s, panels, &block, place, turns) };
         if let Some(later) = later {
             finish(s, 1, panels, &block, &place, later);
         }

@@ -1,6 +1,6 @@
 //! The register tile: `R` rows of A against `P` panels of B, the only place where products are formed.
 //!
-//! Each output is one chain of fused multiply-adds in the order of k, whatever the tile's size, so sizes may
+//! Each output is one chain of fused multiply-adds in the order of k (but for [`Row`]), whatever the tile's size, so sizes may
 //! differ between instruction sets, and between the middle and the edges of a matrix, without changing a bit.
 //! Bias, residual and the cheap activations are applied in registers before the only store.
 
@@ -103,8 +103,7 @@ impl<const R: usize, const P: usize, M: Mode> Op for Tile<'_, R, P, M> {
     fn run<S: Simd>(self, s: S) {
         let Tile { block, place, .. } = self;
         let full = place.columns >= P * NR;
-        let last = place.columns.wrapping_sub((P - 1) * NR);
-        let edge = s.mask_first(last);
+        let edge = s.mask_first(place.columns.wrapping_sub((P - 1) * NR));
         // SAFETY: `Problem` (the only maker of tiles) checked that all rows, panels and columns exist; lanes
         // past the last column are masked off.
         unsafe {
@@ -166,23 +165,97 @@ impl<const R: usize, const P: usize, M: Mode> Op for Tile<'_, R, P, M> {
                     w = w.add(NR);
                 }
             }
-            if !place.residual.is_null() {
-                for (r, acc) in acc.iter_mut().enumerate() {
-                    let x: [S::F32; P] = load(s, place.residual.add(r * block.ldr), full, edge);
-                    for (acc, x) in acc.iter_mut().zip(x) {
-                        *acc = s.add(*acc, x);
-                    }
+            store(s, block, &place, acc);
+        }
+    }
+}
+
+/// One row against `P` panels of which there are so few that the chains, each step four cycles long, would leave
+/// the FMA units waiting: [`CHAINS`] of them take turns, each every so many steps of k, and are added in pairs.
+struct Row<'a, const P: usize> {
+    block: &'a Block,
+    place: Place,
+}
+
+/// Chains of an output of [`Row`].
+const CHAINS: usize = 4;
+
+/// Whether one row of a product takes several chains an output: on every instruction set, as it changes bits.
+pub(super) const fn takes_turns(k: usize, n: usize) -> bool {
+    n <= 2 * NR && k >= 8 * CHAINS
+}
+
+/// Panels of [`Row`]: a quarter of the accumulators that there are registers for.
+pub(super) const fn turning_panels(level: Level) -> usize {
+    if is(level, Level::Avx512) { 2 } else { 1 }
+}
+
+impl<const P: usize> Op for Row<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Row { block, place } = self;
+        let full = place.columns >= P * NR;
+        let edge = s.mask_first(place.columns.wrapping_sub((P - 1) * NR));
+        // SAFETY: as for `Tile`.
+        unsafe {
+            let mut acc = [[s.zero(); P]; CHAINS];
+            if block.from_c {
+                acc[0] = load(s, place.c, full, edge);
+            } else if !place.bias.is_null() {
+                acc[0] = load(s, place.bias, full, edge);
+            }
+            let (mut a, mut w) = (place.a.strided, place.w);
+            for _ in 0..block.k / CHAINS {
+                for (i, acc) in acc.iter_mut().enumerate() {
+                    fma(s, acc, *a.add(i * block.a_step), panels(s, w.add(i * NR), block.panel));
+                }
+                a = a.add(CHAINS * block.a_step);
+                w = w.add(CHAINS * NR);
+            }
+            for (i, acc) in acc.iter_mut().enumerate().take(block.k % CHAINS) {
+                fma(s, acc, *a.add(i * block.a_step), panels(s, w.add(i * NR), block.panel));
+            }
+            let [x0, x1, x2, x3] = acc;
+            let mut sum = [s.zero(); P];
+            for (q, sum) in sum.iter_mut().enumerate() {
+                *sum = s.add(s.add(x0[q], x1[q]), s.add(x2[q], x3[q]));
+            }
+            store(s, block, &place, [sum]);
+        }
+    }
+}
+
+/// Finished sums: residual, activation, and to C.
+#[inline(always)]
+unsafe fn store<S: Simd, const R: usize, const P: usize>(
+    s: S,
+    block: &Block,
+    place: &Place,
+    mut acc: [[S::F32; P]; R],
+) {
+    let full = place.columns >= P * NR;
+    let last = place.columns.wrapping_sub((P - 1) * NR);
+    let edge = s.mask_first(last);
+    // SAFETY: the caller's promise.
+    unsafe {
+        if !place.residual.is_null() {
+            for (r, acc) in acc.iter_mut().enumerate() {
+                let x: [S::F32; P] = load(s, place.residual.add(r * block.ldr), full, edge);
+                for (acc, x) in acc.iter_mut().zip(x) {
+                    *acc = s.add(*acc, x);
                 }
             }
-            activate(s, &mut acc, block.act);
-            for (r, acc) in acc.iter().enumerate() {
-                let c = place.c.add(r * block.ldc);
-                for (q, &x) in acc.iter().enumerate() {
-                    if full || q + 1 < P {
-                        s.store_ptr(x, c.add(q * NR));
-                    } else {
-                        s.store_first_ptr(x, c.add(q * NR), last);
-                    }
+        }
+        activate(s, &mut acc, block.act);
+        for (r, acc) in acc.iter().enumerate() {
+            let c = place.c.add(r * block.ldc);
+            for (q, &x) in acc.iter().enumerate() {
+                if full || q + 1 < P {
+                    s.store_ptr(x, c.add(q * NR));
+                } else {
+                    s.store_first_ptr(x, c.add(q * NR), last);
                 }
             }
         }
@@ -289,7 +362,13 @@ const fn is(level: Level, other: Level) -> bool {
 /// # Safety
 /// Everything that `place` and `block` describe exists.
 #[inline(always)]
-pub(super) unsafe fn run_row<S: Simd>(s: S, panels: usize, block: &Block, place: Place) {
+pub(super) unsafe fn run_row<S: Simd>(s: S, panels: usize, block: &Block, place: Place, turns: bool) {
+    if turns {
+        return match panels {
+            1 => Row::<1> { block, place }.run(s),
+            _ => Row::<2> { block, place }.run(s),
+        };
+    }
     macro_rules! kernels {
         ($($p:literal)*) => {
             match panels {

@@ -35,7 +35,7 @@ macro_rules! numeric_casts {
 }
 
 numeric_casts! {
-    f32: f32 f64 i8 i16 i32 i64 u8 u16 u32 u64;
+    f32: f32 f64 i32 i64 u32 u64;
     f64: f32 f64 i8 i16 i32 i64 u8 u16 u32 u64;
     i8: f32 f64 i8 i16 i32 i64 u8 u16 u32 u64;
     i16: f32 f64 i8 i16 i32 i64 u8 u16 u32 u64;
@@ -46,6 +46,24 @@ numeric_casts! {
     u32: f32 f64 i8 i16 i32 i64 u8 u16 u32 u64;
     u64: f32 f64 i8 i16 i32 i64 u8 u16 u32 u64;
 }
+
+/// To integers that `f32` has the bounds of: the same as `as`, in steps that loops of vectors have.
+macro_rules! narrow_casts {
+    ($($to:ident)*) => {$(
+        impl CastTo<$to> for f32 {
+            #[inline(always)]
+            fn cast_to(self) -> $to {
+                let x = if self.is_nan() { 0.0 } else { self };
+                let x = if x > $to::MIN as f32 { x } else { $to::MIN as f32 };
+                let x = if x < $to::MAX as f32 { x } else { $to::MAX as f32 };
+                // SAFETY: a number within the bounds of the type, and so of `i32`.
+                unsafe { x.to_int_unchecked::<i32>() as $to }
+            }
+        }
+    )*};
+}
+
+narrow_casts! { i8 i16 u8 u16 }
 
 impl CastTo<bool> for bool {
     #[inline(always)]
@@ -117,4 +135,22 @@ fn unsigned_to_odd(x: u64) -> f32 {
     let shift = 40u32.saturating_sub(x.leading_zeros());
     let top = (x >> shift) | (x & ((1 << shift) - 1) != 0) as u64;
     to_odd(top as f64 * (1u64 << shift) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn narrow_casts_are_those_of_the_language() {
+        let ends =
+            [0.0, 0.5, 127.0, 127.5, 128.0, 255.0, 255.9, 256.0, 32767.5, 32768.0, 65535.9, 65536.0, 1e9];
+        let odd = [f32::INFINITY, f32::NAN, f32::MAX, 1e-40];
+        for x in ends.into_iter().chain(odd).flat_map(|x| [x, -x]) {
+            assert_eq!(CastTo::<i8>::cast_to(x), x as i8, "{x}");
+            assert_eq!(CastTo::<u8>::cast_to(x), x as u8, "{x}");
+            assert_eq!(CastTo::<i16>::cast_to(x), x as i16, "{x}");
+            assert_eq!(CastTo::<u16>::cast_to(x), x as u16, "{x}");
+        }
+    }
 }

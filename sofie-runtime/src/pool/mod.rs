@@ -6,6 +6,8 @@ mod plain;
 mod tests;
 
 pub use self::plain::PlainPool;
+use core::ops::Range;
+
 use crate::conv::{Window, extent, window::Pixel};
 use crate::simd::{LANES, Op, Simd, dispatch};
 
@@ -116,6 +118,20 @@ impl Pool {
         };
     }
 
+    /// The windows of a line that have all their columns.
+    #[inline(always)]
+    fn whole_windows(&self) -> Range<usize> {
+        let w = &self.window;
+        let reach = (w.kernel[2].max(1) - 1) * w.dilations[2] + 1;
+        // Elements of x that such a window may start at.
+        let Some(room) = w.x[2].checked_sub(reach).filter(|_| w.kernel[2] != 0) else {
+            return 0..0;
+        };
+        let (first, last) = (w.pads_begin[2].div_ceil(w.strides[2]), (room + w.pads_begin[2]) / w.strides[2]);
+        let end = (last + 1).min(w.y[2]);
+        first.min(end)..end
+    }
+
     /// The row of x that a tap inside the tensor sees.
     #[inline(always)]
     pub(crate) fn row(&self, image: usize, inside: &Inside, tap: [usize; 3]) -> usize {
@@ -164,28 +180,133 @@ impl<const MAX: bool> Op for KindOf<'_, MAX> {
             return;
         }
         let mut pixel = Pixel::of_row(0, &pool.window.y);
-        let mut inside = pool.inside(&pixel);
-        for row in 0..rows {
-            if pixel.at[2] == 0 {
-                inside = pool.inside(&pixel);
-            } else {
-                // The rest is that of the line.
-                pool.enter(&mut inside, 2, pixel.at[2]);
+        let whole = pool.whole_windows();
+        let mut row = 0;
+        while row < rows {
+            let mut inside = pool.inside(&pixel);
+            let columns = pool.window.y[2];
+            while pixel.at[2] < columns {
+                let at = pixel.at[2];
+                if at == whole.start && at < whole.end {
+                    let line =
+                        Line { pool, inside: &inside, x, y: &mut y[row * pool.ldy..], pixels: whole.len() };
+                    line.run::<S, MAX>(s, &pixel);
+                    pixel.at[2] = whole.end;
+                    row += whole.len();
+                } else {
+                    let y = &mut y[row * pool.ldy..][..pool.c];
+                    single::<S, MAX>(s, pool, &pixel, &inside, y, x);
+                    pixel.at[2] += 1;
+                    row += 1;
+                }
+                if pixel.at[2] < columns {
+                    // The rest is that of the line.
+                    pool.enter(&mut inside, 2, pixel.at[2]);
+                }
             }
-            let y = &mut y[row * pool.ldy..][..pool.c];
-            let mut first = 0;
-            while first + WIDE * LANES <= pool.c {
-                window::<S, WIDE, MAX, false>(s, pool, &pixel, &inside, y, x, first);
-                first += WIDE * LANES;
-            }
-            while first + LANES <= pool.c {
-                window::<S, 1, MAX, false>(s, pool, &pixel, &inside, y, x, first);
-                first += LANES;
-            }
-            if first < pool.c {
-                window::<S, 1, MAX, true>(s, pool, &pixel, &inside, y, x, first);
-            }
+            pixel.at[2] = columns - 1;
             pixel.advance(&pool.window.y);
+        }
+    }
+}
+
+/// One window over all channels.
+#[inline(always)]
+fn single<S: Simd, const MAX: bool>(
+    s: S,
+    pool: &Pool,
+    pixel: &Pixel,
+    inside: &Inside,
+    y: &mut [f32],
+    x: &[f32],
+) {
+    let mut first = 0;
+    while first + WIDE * LANES <= pool.c {
+        window::<S, WIDE, MAX, false>(s, pool, pixel, inside, y, x, first);
+        first += WIDE * LANES;
+    }
+    while first + LANES <= pool.c {
+        window::<S, 1, MAX, false>(s, pool, pixel, inside, y, x, first);
+        first += LANES;
+    }
+    if first < pool.c {
+        window::<S, 1, MAX, true>(s, pool, pixel, inside, y, x, first);
+    }
+}
+
+/// Windows side by side that have all their columns: the same steps for each.
+struct Line<'a> {
+    pool: &'a Pool,
+    /// What counts in the first.
+    inside: &'a Inside,
+    x: &'a [f32],
+    y: &'a mut [f32],
+    pixels: usize,
+}
+
+impl Line<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const MAX: bool>(self, s: S, pixel: &Pixel) {
+        match self.pool.window.kernel[2] {
+            2 => self.windows::<S, MAX, 2>(s, pixel),
+            3 => self.windows::<S, MAX, 3>(s, pixel),
+            _ => self.windows::<S, MAX, 0>(s, pixel),
+        }
+    }
+
+    /// With `K` columns, or as many as there are.
+    #[inline(always)]
+    fn windows<S: Simd, const MAX: bool, const K: usize>(self, s: S, pixel: &Pixel) {
+        let Line { pool, inside, x, y, pixels } = self;
+        let (w, c) = (&pool.window, pool.c);
+        let [(a0, a1), (b0, b1), _] = inside.taps;
+        let (rows, columns) = ([a1 - a0, b1 - b0], if K == 0 { w.kernel[2] } else { K });
+        // Floats from a tap to the next, and from a window to the next.
+        let line = w.x[2] * pool.ldx;
+        let steps = [w.dilations[0] * w.x[1] * line, w.dilations[1] * line, w.dilations[2] * pool.ldx];
+        let (next, mut from) = (w.strides[2] * pool.ldx, 0);
+        if rows[0] * rows[1] != 0 {
+            from = pool.row(pixel.image, inside, [a0, b0, 0]) * pool.ldx;
+            let last = (rows[0] - 1) * steps[0] + (rows[1] - 1) * steps[1] + (columns - 1) * steps[2];
+            assert!(from + (pixels - 1) * next + last + c <= x.len(), "windows that are not there");
+        }
+        assert!(y.len() >= (pixels - 1) * pool.ldy + c, "y is too short");
+        let count = s.splat(inside.count() as f32);
+        let (x, y) = (x.as_ptr(), y.as_mut_ptr());
+        for i in 0..pixels {
+            let mut channel = 0;
+            while channel < c {
+                let channels = (c - channel).min(LANES);
+                let mask = s.mask_first(channels);
+                let mut acc = s.splat(if MAX { f32::NEG_INFINITY } else { 0.0 });
+                let mut plane = x.wrapping_add(from + i * next + channel);
+                for _ in 0..rows[0] {
+                    let mut row = plane;
+                    for _ in 0..rows[1] {
+                        let mut tap = row;
+                        for _ in 0..columns {
+                            // SAFETY: asserted above; lanes past the last channel are masked.
+                            let x = unsafe {
+                                if channels == LANES {
+                                    s.load_ptr(tap)
+                                } else {
+                                    s.load_masked_ptr(tap, mask, s.zero())
+                                }
+                            };
+                            acc = if MAX { s.max(acc, x) } else { s.add(acc, x) };
+                            tap = tap.wrapping_add(steps[2]);
+                        }
+                        row = row.wrapping_add(steps[1]);
+                    }
+                    plane = plane.wrapping_add(steps[0]);
+                }
+                if !MAX {
+                    acc = s.div(acc, count);
+                }
+                // SAFETY: asserted above.
+                unsafe { s.store_first_ptr(acc, y.add(i * pool.ldy + channel), channels) };
+                channel += LANES;
+            }
         }
     }
 }

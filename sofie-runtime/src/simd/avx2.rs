@@ -240,6 +240,11 @@ impl Simd for Avx2 {
         reduce_max_raw(a: F) -> f32 = tree!(a, _mm256_max_ps, _mm_max_ps, _mm_max_ss);
         reduce_min_raw(a: F) -> f32 = tree!(a, _mm256_min_ps, _mm_min_ps, _mm_min_ss);
         lookup(table: F, index: I) -> F = [lookup(table, index[0]), lookup(table, index[1])];
+        zip(a: F, b: F) -> (F, F) = (zip(a[0], b[0]), zip(a[1], b[1]));
+        unzip(a: F, b: F) -> (F, F) = {
+            let ((even, odd), (even2, odd2)) = (unzip(a[0], a[1]), unzip(b[0], b[1]));
+            ([even, even2], [odd, odd2])
+        };
         transpose(rows: &mut [F; LANES]) -> () = transpose(rows);
     }
 }
@@ -271,6 +276,31 @@ unsafe fn transpose(rows: &mut [F; LANES]) {
             // SAFETY: called with the token at hand.
             unsafe { transpose_block(&from, i, j, rows) }
         }
+    }
+}
+
+/// Lanes of both in turn.
+#[inline(always)]
+unsafe fn zip(a: __m256, b: __m256) -> F {
+    // SAFETY: called with the token at hand.
+    unsafe {
+        let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+        [_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high)]
+    }
+}
+
+/// The even and the odd of 16 lanes.
+#[inline(always)]
+unsafe fn unzip(a: __m256, b: __m256) -> (__m256, __m256) {
+    // SAFETY: called with the token at hand.
+    unsafe {
+        // Pairs of lanes in the order 0 2 1 3.
+        let even = _mm256_castps_pd(_mm256_shuffle_ps::<0x88>(a, b));
+        let odd = _mm256_castps_pd(_mm256_shuffle_ps::<0xdd>(a, b));
+        (
+            _mm256_castpd_ps(_mm256_permute4x64_pd::<0xd8>(even)),
+            _mm256_castpd_ps(_mm256_permute4x64_pd::<0xd8>(odd)),
+        )
     }
 }
 

@@ -473,6 +473,10 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
     }
     /// `table[index & 15]` in each lane.
     fn lookup(self, table: Self::F32, index: Self::I32) -> Self::F32;
+    /// Lanes of both in turn, `a`'s first: `[a0, b0, a1, …]` and `[a8, b8, a9, …]`.
+    fn zip(self, a: Self::F32, b: Self::F32) -> (Self::F32, Self::F32);
+    /// Of the 32 lanes of `a` and then `b`, those of even number and those of odd number.
+    fn unzip(self, a: Self::F32, b: Self::F32) -> (Self::F32, Self::F32);
     /// The 16×16 transpose: lane `j` of vector `i` goes to lane `i` of vector `j`.
     fn transpose(self, rows: &mut [Self::F32; LANES]);
 }

@@ -280,6 +280,35 @@ impl Simd for Neon {
         self.load(&x)
     }
     #[inline(always)]
+    fn zip(self, a: F, b: F) -> (F, F) {
+        // SAFETY: the target has NEON.
+        let zip = |i: usize| unsafe { [vzip1q_f32(a[i], b[i]), vzip2q_f32(a[i], b[i])] };
+        let [[a, b], [c, d], [e, f], [g, h]] = [zip(0), zip(1), zip(2), zip(3)];
+        ([a, b, c, d], [e, f, g, h])
+    }
+
+    #[inline(always)]
+    fn unzip(self, a: F, b: F) -> (F, F) {
+        // SAFETY: the target has NEON.
+        unsafe {
+            (
+                [
+                    vuzp1q_f32(a[0], a[1]),
+                    vuzp1q_f32(a[2], a[3]),
+                    vuzp1q_f32(b[0], b[1]),
+                    vuzp1q_f32(b[2], b[3]),
+                ],
+                [
+                    vuzp2q_f32(a[0], a[1]),
+                    vuzp2q_f32(a[2], a[3]),
+                    vuzp2q_f32(b[0], b[1]),
+                    vuzp2q_f32(b[2], b[3]),
+                ],
+            )
+        }
+    }
+
+    #[inline(always)]
     fn transpose(self, rows: &mut [F; LANES]) {
         let from = *rows;
         for i in 0..4 {

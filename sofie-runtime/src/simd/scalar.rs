@@ -218,6 +218,18 @@ impl Simd for Scalar {
     }
     #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
     #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
+    fn zip(self, a: F, b: F) -> (F, F) {
+        let zip = |first: usize| from_fn(|i| if i % 2 == 0 { a[first + i / 2] } else { b[first + i / 2] });
+        (zip(0), zip(LANES / 2))
+    }
+
+    #[inline(always)]
+    fn unzip(self, a: F, b: F) -> (F, F) {
+        let at = |i: usize| if i < LANES { a[i] } else { b[i - LANES] };
+        (from_fn(|i| at(2 * i)), from_fn(|i| at(2 * i + 1)))
+    }
+
+    #[inline(always)]
     fn transpose(self, rows: &mut [F; LANES]) {
         let from = *rows;
         *rows = from_fn(|i| from_fn(|j| from[j][i]));

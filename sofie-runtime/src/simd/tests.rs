@@ -207,6 +207,14 @@ fn memory<S: Simd>(s: S, case: &Case) -> Vec<Answer> {
         *row = s.splat(r as f32 * 16.0);
         *row = s.add(*row, s.to_f32(s.iota()));
     }
+    let (low, high) = s.zip(rows[0], rows[1]);
+    out.push(("zip", bits(s.to_array(low))));
+    out.push(("zip", bits(s.to_array(high))));
+    let (even, odd) = s.unzip(low, high);
+    assert_eq!((s.to_array(even), s.to_array(odd)), (s.to_array(rows[0]), s.to_array(rows[1])));
+    let (even, odd) = s.unzip(rows[0], rows[1]);
+    out.push(("unzip", bits(s.to_array(even))));
+    out.push(("unzip", bits(s.to_array(odd))));
     s.transpose(&mut rows);
     for row in rows {
         out.push(("transpose", bits(s.to_array(row))));

@@ -6,7 +6,7 @@ use super::super::epilogue::{activate, activate_all, finish};
 use super::{Band, Planes, Shape};
 use crate::simd::{LANES, Op, Simd};
 
-/// Channels from which blocks are transposed in registers; fewer are copied one by one.
+/// Channels from which blocks are transposed in registers; fewer are copied one by one (see [`pick`], [`interleave`]).
 const TRANSPOSED: usize = 6;
 
 /// Spreads the pixels that a band sees over planes, zeros around them.
@@ -26,41 +26,123 @@ impl Op for Spread<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Spread { shape, band, planes, image, channels, x, to } = self;
-        to.fill(0.0);
         if channels.is_empty() {
-            return;
+            return to.fill(0.0);
+        }
+        if shape.is_inside(band) {
+            // What lies between the pixels is read by nothing that is stored; the vector behind the planes may be as well.
+            let end = to.len().saturating_sub(LANES);
+            to[end..].fill(0.0);
+        } else {
+            to.fill(0.0);
         }
         let [x0, x1, x2] = shape.x;
         let origin = |i: usize| shape.low[i].wrapping_add(band.start[i] * shape.step[i]);
         let step = shape.step[2];
+        // Divisions only here: a small image has less to copy than they take.
+        let mut columns = [(0, 0); PHASES];
+        for (phase, columns) in columns.iter_mut().enumerate().take(step) {
+            *columns = column(origin(2).wrapping_add(phase), x2, step, planes.rows[2]);
+        }
+        let mut outer = Steps::new(shape.step[0], planes.phase[0], planes.row[0]);
         for p0 in 0..planes.rows[0] * shape.step[0] {
-            let at0 = origin(0).wrapping_add(p0);
+            let (at0, to0) = (origin(0).wrapping_add(p0), outer.next());
             if at0 >= x0 {
                 continue;
             }
-            let to0 = p0 % shape.step[0] * planes.phase[0] + p0 / shape.step[0] * planes.row[0];
+            let mut inner = Steps::new(shape.step[1], planes.phase[1], planes.row[1]);
             for p1 in 0..planes.rows[1] * shape.step[1] {
-                let at1 = origin(1).wrapping_add(p1);
+                let (at1, to1) = (origin(1).wrapping_add(p1), to0 + inner.next());
                 if at1 >= x1 {
                     continue;
                 }
-                let to1 = to0 + p1 % shape.step[1] * planes.phase[1] + p1 / shape.step[1] * planes.row[1];
+                let line = ((image * x0 + at0) * x1 + at1) * x2;
+                if step == 2 && shape.ldx == 1 {
+                    // The phase that the line starts with, and the other one.
+                    let first = usize::from(columns[1].0 < columns[0].0);
+                    let skipped = columns[first].0 * step + first;
+                    let at = origin(2).wrapping_add(skipped);
+                    let to = &mut to[to1..];
+                    let [even, odd] = [first, 1 - first].map(|phase| {
+                        let (before, count) = columns[phase];
+                        (phase * planes.phase[2] + before, count)
+                    });
+                    if even.1 != 0 {
+                        halve(s, &x[line + at..][..x2 - at], to, even, odd);
+                    }
+                    continue;
+                }
                 for phase in 0..step {
-                    let at = origin(2).wrapping_add(phase);
-                    // Elements of the phase before the first pixel.
-                    let before = if (at as isize) < 0 { at.wrapping_neg().div_ceil(step) } else { 0 };
-                    let first = at.wrapping_add(before * step);
-                    let count =
-                        x2.saturating_sub(first).div_ceil(step).min(planes.rows[2].saturating_sub(before));
+                    let (before, count) = match columns.get(phase) {
+                        Some(&columns) => columns,
+                        None => column(origin(2).wrapping_add(phase), x2, step, planes.rows[2]),
+                    };
                     if count == 0 {
                         continue;
                     }
-                    let pixel = ((image * x0 + at0) * x1 + at1) * x2 + first;
+                    let pixel = line.wrapping_add(origin(2)).wrapping_add(phase + before * step);
                     let from = &x[pixel * shape.ldx + channels.start..];
                     let to = &mut to[to1 + phase * planes.phase[2] + before..];
                     spread(s, from, step * shape.ldx, count, channels.len(), to, planes.plane);
                 }
             }
+        }
+    }
+}
+
+/// Phases of the last axis whose columns are worked out once a band.
+const PHASES: usize = 4;
+
+/// Elements of a phase of the last axis before the first pixel, and its pixels: the phase starts at element `at` of
+/// `x`, which wraps around below 0, and has `room`.
+#[inline(always)]
+fn column(at: usize, x: usize, step: usize, room: usize) -> (usize, usize) {
+    let before = if (at as isize) < 0 { at.wrapping_neg().div_ceil(step) } else { 0 };
+    let first = at.wrapping_add(before * step);
+    (before, x.saturating_sub(first).div_ceil(step).min(room.saturating_sub(before)))
+}
+
+/// Where the elements of an axis lie in planes: phase by phase, `phase` floats apart, then `row` floats on.
+struct Steps {
+    phases: usize,
+    phase: usize,
+    row: usize,
+    at: usize,
+    turn: usize,
+}
+
+impl Steps {
+    #[inline(always)]
+    fn new(phases: usize, phase: usize, row: usize) -> Steps {
+        Steps { phases, phase, row, at: 0, turn: 0 }
+    }
+
+    #[inline(always)]
+    fn next(&mut self) -> usize {
+        let at = self.at + self.turn * self.phase;
+        self.turn += 1;
+        if self.turn == self.phases {
+            (self.turn, self.at) = (0, self.at + self.row);
+        }
+        at
+    }
+}
+
+/// A line of one channel to its even and its odd elements: where they go, and how many there are.
+#[inline(always)]
+fn halve<S: Simd>(s: S, x: &[f32], to: &mut [f32], even: (usize, usize), odd: (usize, usize)) {
+    assert!(to.len() >= even.0 + even.1 && to.len() >= odd.0 + odd.1, "planes that are too short");
+    assert!(x.len() >= 2 * even.1 - 1 && x.len() >= 2 * odd.1, "pixels that are not there");
+    let (from, to) = (x.as_ptr(), to.as_mut_ptr());
+    for first in (0..even.1.max(odd.1)).step_by(LANES) {
+        let part = |skip: usize| s.mask_first(x.len().saturating_sub(2 * first + skip));
+        // SAFETY: lanes past the line are masked; where they go is asserted above.
+        unsafe {
+            let low = s.load_masked_ptr(from.wrapping_add(2 * first), part(0), s.zero());
+            let high = s.load_masked_ptr(from.wrapping_add(2 * first + LANES), part(LANES), s.zero());
+            let (low, high) = s.unzip(low, high);
+            s.store_first_ptr(low, to.wrapping_add(even.0 + first), even.1.saturating_sub(first));
+            s.store_first_ptr(high, to.wrapping_add(odd.0 + first), odd.1.saturating_sub(first));
         }
     }
 }
@@ -79,18 +161,30 @@ fn spread<S: Simd>(
     assert!(x.len() >= (pixels - 1) * stride + channels, "pixels that are not there");
     assert!(to.len() >= (channels - 1) * plane + pixels, "planes that are too short");
     if channels == 1 && stride == 1 {
-        to[..pixels].copy_from_slice(&x[..pixels]);
-        return;
-    }
-    let (x, to) = (x.as_ptr(), to.as_mut_ptr());
-    if channels < TRANSPOSED {
-        for i in 0..pixels {
-            for ch in 0..channels {
-                // SAFETY: asserted above.
-                unsafe { *to.add(ch * plane + i) = *x.add(i * stride + ch) };
+        if pixels > 4 * LANES {
+            return to[..pixels].copy_from_slice(&x[..pixels]);
+        }
+        for pixel in (0..pixels).step_by(LANES) {
+            let count = (pixels - pixel).min(LANES);
+            // SAFETY: asserted above; lanes past the last pixel are masked.
+            unsafe {
+                let v = s.load_masked_ptr(x.as_ptr().add(pixel), s.mask_first(count), s.zero());
+                s.store_first_ptr(v, to.as_mut_ptr().add(pixel), count);
             }
         }
         return;
+    }
+    let (x, to) = (x.as_ptr(), to.as_mut_ptr());
+    // SAFETY: asserted above.
+    unsafe {
+        match channels {
+            1 => return pick::<1>(x, stride, pixels, to, plane),
+            2 => return pick::<2>(x, stride, pixels, to, plane),
+            3 => return pick::<3>(x, stride, pixels, to, plane),
+            4 => return pick::<4>(x, stride, pixels, to, plane),
+            5 => return pick::<5>(x, stride, pixels, to, plane),
+            _ => {}
+        }
     }
     let mut pixel = 0;
     while pixel < pixels {
@@ -110,6 +204,23 @@ fn spread<S: Simd>(
             first += width;
         }
         pixel += count;
+    }
+}
+
+/// `pixels` pixels of `C` channels, one by one.
+///
+/// # Safety
+/// As [`spread`] asserts.
+#[inline(always)]
+unsafe fn pick<const C: usize>(mut x: *const f32, stride: usize, pixels: usize, to: *mut f32, plane: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        for pixel in 0..pixels {
+            for channel in 0..C {
+                *to.add(channel * plane + pixel) = *x.add(channel);
+            }
+            x = x.wrapping_add(stride);
+        }
     }
 }
 
@@ -177,6 +288,14 @@ impl Op for Gather<'_> {
         let Gather { shape, row, image, start, count, filter, filters, results, line, y, residual } = self;
         let step = shape.y_step;
         let [_, y1, y2] = shape.y;
+        let mut count = count;
+        // Lines that follow on each other, in the results and in y, are one.
+        if step == [1; 3] && row[1] == count[2] && count[2] == y2 {
+            count = [count[0], 1, count[1] * count[2]];
+            if row[0] == count[2] && count[2] == y1 * y2 {
+                count = [1, 1, count[0] * count[2]];
+            }
+        }
         for a in 0..count[0] {
             for b in 0..count[1] {
                 let at0 = image * shape.y[0] + start[0] + a * step[0];
@@ -238,25 +357,31 @@ impl Pixels<'_> {
             // SAFETY: asserted above; lanes past the last pixel or filter are masked.
             unsafe {
                 if filters < TRANSPOSED {
-                    for filter in 0..filters {
+                    let mut columns = [[0.0; LANES]; TRANSPOSED];
+                    for (filter, column) in columns.iter_mut().enumerate().take(filters) {
                         let mut v = s.load_masked_ptr(from.add(filter * line + pixel), inside, s.zero());
-                        let to = to.add(pixel * stride + filter);
                         if let Some((r, stride)) = residual {
                             let r = r.as_ptr().add(pixel * stride + filter);
-                            let mut column = [0.0; LANES];
                             for (i, x) in column.iter_mut().enumerate().take(count) {
                                 *x = *r.add(i * stride);
                             }
-                            v = s.add(v, s.load(&column));
+                            v = s.add(v, s.load(column));
                         }
                         v = activate(s, act, v);
-                        if stride == 1 {
-                            s.store_first_ptr(v, to, count);
+                        if filters == 1 && stride == 1 {
+                            s.store_first_ptr(v, to.add(pixel), count);
                         } else {
-                            for (i, x) in s.to_array(v).into_iter().enumerate().take(count) {
-                                *to.add(i * stride) = x;
-                            }
+                            s.store(v, column);
                         }
+                    }
+                    let to = to.add(pixel * stride);
+                    match filters {
+                        1 if stride == 1 => {}
+                        1 => interleave::<S, 1>(s, &columns, to, stride, count),
+                        2 => interleave::<S, 2>(s, &columns, to, stride, count),
+                        3 => interleave::<S, 3>(s, &columns, to, stride, count),
+                        4 => interleave::<S, 4>(s, &columns, to, stride, count),
+                        _ => interleave::<S, 5>(s, &columns, to, stride, count),
                     }
                 } else {
                     let residual = residual.map(|(r, stride)| (r.as_ptr().add(pixel * stride), stride));
@@ -277,6 +402,41 @@ impl Pixels<'_> {
                 }
             }
             pixel += count;
+        }
+    }
+}
+
+/// So many pixels of `F` filters, one after the other.
+///
+/// # Safety
+/// The pixels exist and are nobody else's.
+#[inline(always)]
+unsafe fn interleave<S: Simd, const F: usize>(
+    s: S,
+    columns: &[[f32; LANES]; TRANSPOSED],
+    to: *mut f32,
+    stride: usize,
+    count: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if stride == F && (F == 2 || F == 4) {
+            // Pairs, and pairs of pairs.
+            let [a, b, c, d] = [0, F / 2, 1 % F, (1 + F / 2) % F].map(|i| s.load(&columns[i]));
+            let (ab, ab2) = s.zip(a, b);
+            let (cd, cd2) = s.zip(c, d);
+            let ((v0, v1), (v2, v3)) =
+                if F == 2 { ((ab, ab2), (ab, ab2)) } else { (s.zip(ab, cd), s.zip(ab2, cd2)) };
+            for (i, v) in [v0, v1, v2, v3].into_iter().enumerate().take(F) {
+                let floats = (count * F).saturating_sub(i * LANES);
+                s.store_first_ptr(v, to.wrapping_add(i * LANES), floats);
+            }
+            return;
+        }
+        for pixel in 0..count {
+            for (filter, column) in columns.iter().enumerate().take(F) {
+                *to.add(pixel * stride + filter) = column[pixel];
+            }
         }
     }
 }

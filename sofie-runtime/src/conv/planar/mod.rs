@@ -164,7 +164,9 @@ impl Shape {
         let mut rows = [0; 3];
         let mut i = 0;
         while i < 3 {
-            rows[i] = (count[i].saturating_sub(1) * self.step[i] + self.reach[i]).div_ceil(self.step[i]);
+            let reach = count[i].saturating_sub(1) * self.step[i] + self.reach[i];
+            // Divisions are what a small image would spend its time on.
+            rows[i] = if self.step[i] == 1 { reach } else { reach.div_ceil(self.step[i]) };
             i += 1;
         }
         let pixels = rows[0] * rows[1] * rows[2];
@@ -176,8 +178,20 @@ impl Shape {
         }
     }
 
+    /// Whether all that the outputs of a band see lies inside x.
+    fn is_inside(&self, band: &Band) -> bool {
+        (0..3).all(|i| {
+            let at = self.low[i].wrapping_add(band.start[i] * self.step[i]);
+            let reach = band.count[i].saturating_sub(1) * self.step[i] + self.reach[i];
+            at <= self.x[i] && reach <= self.x[i] - at
+        })
+    }
+
     /// Groups that are computed at once: their filters fill a vector when they are stored.
     const fn groups(&self) -> usize {
+        if self.group == 1 {
+            return 1;
+        }
         let filters = self.m / self.group;
         let groups = if filters == 0 { 1 } else { LANES.div_ceil(filters) };
         if groups < self.group { groups } else { self.group }
@@ -226,7 +240,7 @@ impl Shape {
         // A step of the tile loads vectors of pixels besides.
         let steps = vectors * taps * c * m + vectors * taps * c * m.div_ceil(6) / 2;
         let copied = self.c * planes.plane + self.m * self.y[0] * self.y[1] * self.y[2];
-        self.batch * (self.group * steps + copied + 200 * bands * self.group.div_ceil(self.groups()))
+        800 + self.batch * (self.group * steps + copied + 200 * bands * self.group.div_ceil(self.groups()))
     }
 }
 

@@ -149,12 +149,13 @@ const fn fits(conv: &Conv, tile: Tile) -> bool {
 }
 
 /// An estimate in cycles of a core that does one vector of products in each. Measured on AVX-512: a vector of
-/// channels costs 8 cycles a position to transform, there and back alike.
+/// channels costs 8 cycles a position to transform, there and back alike; a position's product is a call.
 const fn cost(conv: &Conv, tile: Tile) -> usize {
     let plan = Plan::new(conv, tile);
     let (c, m) = (plan.k.div_ceil(LANES), conv.m.div_ceil(LANES));
     let products = tile.positions() * plan.total() * plan.k * m;
-    bounded(products, tile.positions() * plan.k * conv.m) + 8 * tile.positions() * plan.total() * (c + m)
+    let transforms = 8 * tile.positions() * plan.total() * (c + m);
+    bounded(products, tile.positions() * plan.k * conv.m) + transforms + 160 * tile.positions()
 }
 
 /// Cycles of products whose weights come from memory when there are many: 22 GB/s at 3.7 GHz (measured).
