@@ -4,6 +4,7 @@
 use super::custom::{self, UserOperator};
 use super::declared::{DimValues, Symbols, check_output, free_symbols};
 use super::operand::Operand;
+use super::solve::{self, Lists};
 use super::{Ctx, Lowering, Operator, stored, symbolic};
 use crate::error::{Error, Errors, Result};
 use crate::ir::{self, Builder, Shape, ValueId};
@@ -60,22 +61,22 @@ pub(super) fn lower_graph(
     dims: &DimValues,
     operators: &[UserOperator],
 ) -> Result<ir::Graph, Errors> {
-    let mut driver = Driver {
-        graph,
-        operators,
-        called: BTreeSet::new(),
-        hints: super::hints::hints(graph, dims),
-        constants: graph.initializers.iter().map(|i| (&*i.name, &i.tensor)).collect(),
-        b: Builder::new(),
-        values: HashMap::new(),
-        errors: Errors::new(),
-        checks: Vec::new(),
-        open: Vec::new(),
+    let errors = match attempt(graph, dims, operators, &Lists::default()) {
+        Ok(lowered) => return Ok(lowered),
+        Err(errors) => errors,
     };
-    driver.inputs(dims);
-    for node in &graph.nodes {
-        driver.node(node);
-    }
+    let Some(lists) = solve::lists(graph, dims, operators) else { return Err(errors) };
+    attempt(graph, dims, operators, &lists).ok().filter(|lowered| !lists.stand_in(lowered)).ok_or(errors)
+}
+
+/// The graph, with what `lists` says in its inputs.
+fn attempt(
+    graph: &onnx::Graph,
+    dims: &DimValues,
+    operators: &[UserOperator],
+    lists: &Lists,
+) -> Result<ir::Graph, Errors> {
+    let mut driver = Driver::walked(graph, dims, operators, lists);
     driver.uncalled();
     driver.outputs();
     let Driver { b, mut errors, .. } = driver;
@@ -99,19 +100,70 @@ pub(super) struct Driver<'m> {
     errors: Errors,
     checks: Vec<ValueId>,
     open: Vec<(ValueId, usize, ValueId)>,
+    lists: &'m Lists,
+    equations: Vec<solve::Equation>,
 }
 
 impl<'m> Driver<'m> {
+    /// All nodes lowered.
+    fn walked(
+        graph: &'m onnx::Graph,
+        dims: &DimValues,
+        operators: &'m [UserOperator],
+        lists: &'m Lists,
+    ) -> Driver<'m> {
+        let mut driver = Driver {
+            graph,
+            operators,
+            called: BTreeSet::new(),
+            hints: super::hints::hints(graph, dims),
+            constants: graph.initializers.iter().map(|i| (&*i.name, &i.tensor)).collect(),
+            b: Builder::new(),
+            values: HashMap::new(),
+            errors: Errors::new(),
+            checks: Vec::new(),
+            open: Vec::new(),
+            lists,
+            equations: Vec::new(),
+        };
+        driver.inputs(dims);
+        for node in &graph.nodes {
+            driver.node(node);
+        }
+        driver
+    }
+
+    /// The equations between the shapes that the graph has and those that the file declares.
+    pub(super) fn explore(
+        graph: &'m onnx::Graph,
+        dims: &DimValues,
+        operators: &'m [UserOperator],
+        lists: &'m Lists,
+    ) -> Vec<solve::Equation> {
+        Driver::walked(graph, dims, operators, lists).equations
+    }
+
+    /// What an input's value stands for.
+    fn input(&mut self, info: &onnx::ValueInfo, v: ValueId) -> Result<Operand> {
+        if let Some(storage) = info.storage() {
+            return stored::input(&mut self.b, v, storage);
+        }
+        let Some(list) = self.lists.get(&info.name) else { return Ok(Operand::Value(v)) };
+        if !self.lists.exploring {
+            let holds = self.lists.holds(&info.name, &mut self.b, v)?;
+            self.checks.push(holds);
+        }
+        Ok(list.clone().settle(&mut self.b))
+    }
+
     fn inputs(&mut self, dims: &DimValues) {
         let mut symbols = Symbols::new(self.graph, dims);
         for info in &self.graph.inputs {
             let operand = match self.errors.keep(symbols.input(info)) {
                 Some((dtype, shape)) => {
                     let v = self.b.input(&info.name, dtype, shape);
-                    match info.storage().map(|s| stored::input(&mut self.b, v, s)) {
-                        None => Operand::Value(v),
-                        Some(bytes) => self.errors.keep(bytes).unwrap_or(Operand::Poisoned),
-                    }
+                    let operand = self.input(info, v);
+                    self.errors.keep(operand).unwrap_or(Operand::Poisoned)
                 }
                 None => Operand::Poisoned,
             };
@@ -138,6 +190,7 @@ impl<'m> Driver<'m> {
     fn node(&mut self, node: &'m Node) {
         let results = match self.lowered(node) {
             Ok(results) => results,
+            Err(_) if self.lists.exploring => self.stand_in(node),
             Err(error) => {
                 self.errors.push(error.at_node(node));
                 Vec::new()
@@ -147,8 +200,28 @@ impl<'m> Driver<'m> {
         for name in &node.outputs {
             let result = results.next().unwrap_or(Operand::Poisoned);
             if let Some(name) = name {
+                if self.lists.exploring {
+                    self.equate(name, &result);
+                }
                 self.values.insert(name.clone(), result);
             }
+        }
+    }
+
+    /// In place of the results of a node that cannot be lowered while exploring.
+    fn stand_in(&mut self, node: &Node) -> Vec<Operand> {
+        let operand = |n: &Option<TensorName>| n.as_ref().and_then(|n| self.values.get(n).cloned());
+        let operands: Vec<_> = node.inputs.iter().map(operand).collect();
+        solve::stand_in(&mut self.b, node, &operands).into_iter().collect()
+    }
+
+    /// Notes what a result's declared shape says of its extents.
+    fn equate(&mut self, name: &str, result: &Operand) {
+        let (Operand::Value(v), Some(declared)) = (result, self.hints.get(name)) else { return };
+        let shape = self.b.shape(*v);
+        let pairs = shape.dims().iter().zip(declared.dims()).filter(|(d, _)| d.fixed().is_none());
+        if shape.rank() == declared.rank() {
+            self.equations.extend(pairs.filter_map(|(d, n)| Some((d.clone(), n.fixed()?))));
         }
     }
 
@@ -158,7 +231,7 @@ impl<'m> Driver<'m> {
         let operands = node.inputs.iter().map(|n| n.as_ref().map(|n| self.operand(n)).transpose());
         let operands = operands.collect::<Result<Vec<_>>>()?;
         if operands.contains(&Some(Operand::Poisoned)) {
-            return Ok(Vec::new());
+            return Ok(if self.lists.exploring { self.stand_in(node) } else { Vec::new() });
         }
         for (name, operand) in node.inputs.iter().zip(&operands) {
             if let (Some(name), Some(Operand::Value(v))) = (name, operand)
@@ -179,7 +252,8 @@ impl<'m> Driver<'m> {
         }
         let declared = node.outputs.iter().map(|n| n.as_ref().and_then(|n| self.declared(n))).collect();
         let (b, checks, open) = (&mut self.b, &mut self.checks, &mut self.open);
-        let mut ctx = Ctx { b, node, attrs: node.attrs(), operands, checks, open, declared };
+        let exploring = self.lists.exploring;
+        let mut ctx = Ctx { b, node, attrs: node.attrs(), operands, checks, open, declared, exploring };
         if ctx.version() < 6 {
             // A hint to the memory planners of 2017.
             ctx.attrs.ignore(&["consumed_inputs"]);
@@ -265,7 +339,7 @@ impl<'m> Driver<'m> {
             }
         }
         let outputs = graph.outputs.iter().map(|o| self.operand(&o.name)).collect::<Result<Vec<_>>>()?;
-        Ok((!outputs.contains(&Operand::Poisoned)).then_some(outputs))
+        Ok((self.lists.exploring || !outputs.contains(&Operand::Poisoned)).then_some(outputs))
     }
 
     /// The extents that the file declares of a tensor, where all are known.

@@ -6,7 +6,7 @@ use crate::onnx::{self, Attribute, DimSpec, TensorName, ValueType};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Operators of one operand (the first) whose result has its shape.
-const KEEPING: &[&str] = &[
+pub(super) const KEEPING: &[&str] = &[
     "Abs",
     "Cast",
     "CastLike",

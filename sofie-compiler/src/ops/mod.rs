@@ -53,6 +53,7 @@ mod sequence;
 mod signal;
 mod slice;
 mod softmax;
+mod solve;
 mod state_space;
 mod stored;
 mod top_k;

@@ -124,12 +124,8 @@ fn computed_parts(c: &mut Ctx<'_, '_>, axis: usize) -> Result<Option<Vec<Dim>>> 
     Ok(Some(parts.into_iter().map(Dim::Fixed).collect()))
 }
 
-/// `Split`: into parts of the extents given, or into equally large ones. Since opset 18 the last of
-/// these may be smaller.
-pub(super) fn split(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
-    let v = c.required(0, "input")?;
-    let axis = c.axis("axis", Some(0), c.rank(v))?;
-    let n = c.shape(v)[axis].clone();
+/// The extents of a split's parts along `axis`, whose extent is `n`.
+fn parts(c: &mut Ctx<'_, '_>, axis: usize, n: &Dim) -> Result<Vec<Dim>> {
     let by_attribute = if c.version() < 13 { c.attrs.ints("split")?.map(<[i64]>::to_vec) } else { None };
     // Opset 1 took the extents as either.
     let parts = match by_attribute {
@@ -140,15 +136,31 @@ pub(super) fn split(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         },
         None => None,
     };
-    let parts = match parts {
-        Some(parts) => parts,
+    match parts {
+        Some(parts) => Ok(parts),
         None => {
             let count = c.attrs.int("num_outputs")?.unwrap_or(c.node.outputs.len() as i64);
             let usable = usize::try_from(count).ok().filter(|k| (1..=1 << 20).contains(k));
             let k = usable.ok_or_else(|| Error::new(format!("{count} parts")))?;
-            equal_parts(&n, k, c.version() >= 18)?
+            equal_parts(n, k, c.version() >= 18)
         }
-    };
+    }
+}
+
+/// The extents of the parts of a list of `n` elements; `None` where they are not known.
+pub(super) fn fixed_parts(c: &mut Ctx<'_, '_>, n: usize) -> Result<Option<Vec<usize>>> {
+    c.attrs.ignore(&["axis"]);
+    let parts = parts(c, 0, &n.into())?;
+    Ok(parts.iter().map(|d| d.fixed().and_then(|n| usize::try_from(n).ok())).collect())
+}
+
+/// `Split`: into parts of the extents given, or into equally large ones. Since opset 18 the last of
+/// these may be smaller.
+pub(super) fn split(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+    let v = c.required(0, "input")?;
+    let axis = c.axis("axis", Some(0), c.rank(v))?;
+    let n = c.shape(v)[axis].clone();
+    let parts = parts(c, axis, &n)?;
     let total = parts.iter().try_fold(Dim::Fixed(0), |sum, d| sum.add(d))?;
     if total != n || parts.len() < c.node.outputs.len() {
         return Err(Error::new(format!(

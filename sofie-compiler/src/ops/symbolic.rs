@@ -20,7 +20,8 @@ pub(super) fn lower(c: &mut Ctx<'_, '_>) -> Result<Option<Vec<Operand>>> {
         return Ok(None);
     }
     let extents = match op {
-        "Identity" | "Cast" => cast(c, op)?,
+        "Identity" | "Cast" | "CastLike" => cast(c, op)?,
+        "Split" => return split(c),
         "Add" | "Sub" | "Mul" | "Div" | "Min" | "Max" => arithmetic(c, op)?,
         "Gather" => gather(c)?,
         "Slice" => slice(c)?,
@@ -52,6 +53,10 @@ fn operands(c: &Ctx<'_, '_>) -> Result<Option<Vec<Extents>>> {
 }
 
 fn cast(c: &Ctx<'_, '_>, op: &str) -> Result<Option<Extents>> {
+    if op == "CastLike" && !matches!(c.operands.get(1), Some(Some(Operand::Value(v))) if c.dtype(*v).is_int())
+    {
+        return Ok(None);
+    }
     if op == "Cast" && !matches!(super::cast::target(c)?, ElementType::Plain(to) if to.is_int()) {
         return Ok(None);
     }
@@ -82,7 +87,9 @@ fn arithmetic(c: &Ctx<'_, '_>, op: &str) -> Result<Option<Extents>> {
                 "Min" => a.min(b),
                 "Max" => a.max(b),
                 // ONNX truncates, a `Dim` floors: equal where both are known not to be negative.
-                _ if Dim::Fixed(0).le(a) == Some(true) && Dim::ONE.le(b) == Some(true) => a.floor_div(b)?,
+                _ if c.exploring || Dim::Fixed(0).le(a) == Some(true) && Dim::ONE.le(b) == Some(true) => {
+                    a.floor_div(b)?
+                }
                 _ => return Err(Error::new(format!("it is not known whether {a} divided by {b} is exact"))),
             })
         })?;
@@ -106,6 +113,20 @@ fn slice(c: &Ctx<'_, '_>) -> Result<Option<Extents>> {
     let Some((start, step, extent)) = super::slice::fixed_range(c, data.dims.len())? else { return Ok(None) };
     let index = (0..extent).map(|i| (start + i * step) as usize);
     Ok(Some(Extents { scalar: false, dims: index.filter_map(|i| data.dims.get(i).cloned()).collect() }))
+}
+
+/// A list in parts, of extents that are given or equal.
+fn split(c: &mut Ctx<'_, '_>) -> Result<Option<Vec<Operand>>> {
+    let Some(data) = operand(c, 0)? else { return Ok(None) };
+    let Some(parts) = super::slice::fixed_parts(c, data.dims.len())? else { return Ok(None) };
+    let mut rest = &data.dims[..];
+    let mut results = Vec::new();
+    for part in parts {
+        let Some((first, behind)) = rest.split_at_checked(part) else { return Ok(None) };
+        results.push(Extents { scalar: false, dims: first.to_vec() }.settle(c.b));
+        rest = behind;
+    }
+    Ok(Some(results))
 }
 
 fn concat(c: &Ctx<'_, '_>) -> Result<Option<Extents>> {
