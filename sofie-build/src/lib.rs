@@ -19,6 +19,7 @@
 
 mod model;
 mod script;
+pub mod weights;
 
 pub use model::{Model, Output};
 pub use script::compile;

@@ -29,6 +29,7 @@ fn expansion(path: &str, name: &str, dims: &[(&str, u64)]) -> String {
         test: Some("assets/reference.npz".into()),
         print: None,
         weights: WeightsIn::Literal,
+        profile: false,
     };
     let mut file: syn::File = syn::parse2(expand(&request)).unwrap();
     for item in &mut file.items {

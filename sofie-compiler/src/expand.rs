@@ -34,6 +34,8 @@ pub struct Request {
     pub print: Option<String>,
     /// Where the program has its weights.
     pub weights: WeightsIn,
+    /// Whether sessions take the time of each step.
+    pub profile: bool,
 }
 
 /// The module that a call expands to; on errors a `compile_error!` and a module whose `Session` has the
@@ -92,6 +94,7 @@ fn emitted(request: &Request, compiled: &Compiled, files: &[PathBuf]) -> TokenSt
         files,
         test: request.test.as_ref().map(|t| test(request, t)).unwrap_or_default(),
         weights: &request.weights,
+        profile: request.profile,
     };
     emit::module(&context, &compiled.plan)
 }

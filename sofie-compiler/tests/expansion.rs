@@ -19,6 +19,7 @@ fn request(path: &str, name: &str, dims: &[(&str, u64)]) -> Request {
         test: None,
         print: None,
         weights: WeightsIn::Literal,
+        profile: false,
     }
 }
 
@@ -51,7 +52,11 @@ impl VisitMut for Shorten {
 }
 
 fn expansion(path: &str, name: &str, dims: &[(&str, u64)]) -> String {
-    let mut file = syn::parse2(expand(&request(path, name, dims))).unwrap();
+    shown(&request(path, name, dims))
+}
+
+fn shown(request: &Request) -> String {
+    let mut file = syn::parse2(expand(request)).unwrap();
     Shorten.visit_file_mut(&mut file);
     prettyplease::unparse(&file)
 }
@@ -64,6 +69,12 @@ fn small_mlp() {
 #[test]
 fn particlenet_lite() {
     insta::assert_snapshot!(expansion("assets/models/particlenet_lite_k7_p100.onnx", "tagger", &[]));
+}
+
+#[test]
+fn weights_from_a_file_and_a_profile() {
+    let jets = request("assets/models/hls4ml_mlp_trained.onnx", "jets", &[("batch", 1)]);
+    insta::assert_snapshot!(shown(&Request { weights: WeightsIn::External, profile: true, ..jets }));
 }
 
 #[test]

@@ -22,6 +22,8 @@ mod memory;
 pub mod npz;
 pub mod plain;
 pub mod pool;
+#[cfg(feature = "profile")]
+pub mod profile;
 pub mod recurrent;
 pub mod reduce;
 pub mod rows;
@@ -29,6 +31,8 @@ pub mod scatter;
 mod session;
 pub mod simd;
 pub mod topk;
+#[cfg(feature = "safetensors")]
+pub mod weights_file;
 
 pub use act::Act;
 pub use alloc::borrow::Cow;

@@ -140,6 +140,7 @@ fn module(ready: &Ready<'_>) -> String {
         test: None,
         print: None,
         weights: sofie_infer_compiler::WeightsIn::Literal,
+        profile: false,
     };
     expand(&request).to_string()
 }

@@ -56,6 +56,7 @@ pub fn run(args: &Args) -> Result<Answer, Failure> {
         test: None,
         print: None,
         weights: WeightsIn::File(file_name),
+        profile: false,
     };
     let tokens = module(&request, &compiled);
     let file =

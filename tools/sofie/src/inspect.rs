@@ -8,7 +8,7 @@ use sofie_infer_compiler::error::Errors;
 use sofie_infer_compiler::onnx::{self, DimSpec, ValueInfo, ValueType};
 use sofie_infer_compiler::{Compiled, ops};
 
-use crate::answer::{Answer, DIM, Failure, GOOD, NAME, TITLE, coloured, error_json, styled};
+use crate::answer::{Answer, DIM, Failure, GOOD, NAME, TITLE, coloured, error_json, spoken, styled};
 use crate::model::{self, Model};
 use crate::units::{bytes, count, plural};
 
@@ -43,7 +43,7 @@ impl<'a> About<'a> {
         let (mut problems, mut symbols, mut compiled) = (Errors::new(), Vec::new(), None);
         match ops::lower(&model.onnx, &model.dims) {
             Ok(lowered) => symbols = lowered.symbols().iter().map(ToString::to_string).collect(),
-            Err(errors) => problems = errors.in_file(&model.path),
+            Err(errors) => problems = Errors(errors.in_file(&model.path).into_iter().map(spoken).collect()),
         }
         if problems.is_empty() && symbols.is_empty() {
             match model.compile() {

@@ -60,6 +60,7 @@ pub fn expansion(model: &Path, dims: &Dims) -> Option<Duration> {
         test: None,
         print: None,
         weights: sofie_infer_compiler::WeightsIn::Literal,
+        profile: false,
     };
     let start = Instant::now();
     catch_unwind(|| drop(sofie_infer_compiler::expand(&request))).ok()?;
