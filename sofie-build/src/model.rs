@@ -10,15 +10,13 @@ use sofie_infer_compiler::{Compiled, Options, Request, WeightsIn, compile, modul
 /// A network to compile, with the options of `sofie_model!`.
 ///
 /// ```no_run
-/// // build.rs
-/// fn main() {
-///     sofie_infer_build::Model::new("models/dl1.onnx")
-///         .name("tagger")
-///         .doc("Flavour tagger, from 28 numbers of a jet.")
-///         .dim("batch", 8)
-///         .test("models/dl1_reference.npz")
-///         .compile();
-/// }
+/// // In the `main` of build.rs:
+/// sofie_infer_build::Model::new("models/dl1.onnx")
+///     .name("tagger")
+///     .doc("Flavour tagger, from 28 numbers of a jet.")
+///     .dim("batch", 8)
+///     .test("models/dl1_reference.npz")
+///     .compile();
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "`compile` does the work"]
