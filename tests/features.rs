@@ -1,5 +1,5 @@
 //! What the features `profile` and `safetensors` add to a session. `cargo test` leaves this out, since every other test's
-//! sessions would be profiled too: `cargo test --features profile,safetensors --test features`.
+//! sessions would be profiled too: `cargo test -p sofie-infer --features profile,safetensors --test features`.
 #![forbid(unsafe_code)]
 
 use sofie_infer::rt::weights_file::Error;
