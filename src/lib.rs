@@ -52,6 +52,8 @@ pub mod __private {
 /// - `dims(batch = 1, "unk__12" = 64)` fixes symbolic dimensions;
 /// - `test = "reference.npz"` adds a `#[test]` that runs the session on the inputs stored there and compares
 ///   with the outputs stored there (feature `npz`, in your dev-dependencies);
+/// - `weights = external` leaves the weights out of the program; `Session::load` reads them from a file that
+///   `sofie weights` wrote (feature `safetensors`);
 /// - `print = "timing"` prints how long the expansion took.
 ///
 /// The module holds

@@ -4,10 +4,8 @@
 //! rustc takes five times as long to read one as to include a file.
 //!
 //! ```no_run
-//! // build.rs
-//! fn main() {
-//!     sofie_infer_build::compile("models/tagger.onnx");
-//! }
+//! // In the `main` of build.rs:
+//! sofie_infer_build::compile("models/tagger.onnx");
 //! ```
 //!
 //! ```ignore
@@ -19,6 +17,7 @@
 
 mod model;
 mod script;
+pub mod weights;
 
 pub use model::{Model, Output};
 pub use script::compile;

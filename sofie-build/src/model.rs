@@ -5,20 +5,18 @@ use std::path::{Path, PathBuf};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote};
 use sofie_infer_compiler::error::{Error, Errors};
-use sofie_infer_compiler::{Options, Request, WeightsIn, compile, module, module_name};
+use sofie_infer_compiler::{Compiled, Options, Request, WeightsIn, compile, module, module_name};
 
 /// A network to compile, with the options of `sofie_model!`.
 ///
 /// ```no_run
-/// // build.rs
-/// fn main() {
-///     sofie_infer_build::Model::new("models/dl1.onnx")
-///         .name("tagger")
-///         .doc("Flavour tagger, from 28 numbers of a jet.")
-///         .dim("batch", 8)
-///         .test("models/dl1_reference.npz")
-///         .compile();
-/// }
+/// // In the `main` of build.rs:
+/// sofie_infer_build::Model::new("models/dl1.onnx")
+///     .name("tagger")
+///     .doc("Flavour tagger, from 28 numbers of a jet.")
+///     .dim("batch", 8)
+///     .test("models/dl1_reference.npz")
+///     .compile();
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "`compile` does the work"]
@@ -30,9 +28,18 @@ pub struct Model {
     krate: String,
     dims: Vec<(String, u64)>,
     test: Option<String>,
-    literal: bool,
+    weights: Weights,
+    profile: bool,
     root: PathBuf,
     out_dir: Option<PathBuf>,
+}
+
+/// Where the weights go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weights {
+    Beside,
+    InCode,
+    External,
 }
 
 /// What was written.
@@ -57,7 +64,8 @@ impl Model {
             krate: "::sofie_infer".into(),
             dims: Vec::new(),
             test: None,
-            literal: false,
+            weights: Weights::Beside,
+            profile: false,
             root: std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default(),
             out_dir: std::env::var_os("OUT_DIR").map(PathBuf::from),
         }
@@ -102,7 +110,20 @@ impl Model {
 
     /// Keeps the weights in the code, as a literal, rather than in a file beside it.
     pub fn weights_in_code(mut self) -> Model {
-        self.literal = true;
+        self.weights = Weights::InCode;
+        self
+    }
+
+    /// Leaves the weights out of the program: `Session::load` reads a file that [`Model::write_weights`] or `sofie weights`
+    /// wrote (feature `safetensors` of `sofie-infer`).
+    pub fn weights_external(mut self) -> Model {
+        self.weights = Weights::External;
+        self
+    }
+
+    /// Lets sessions take the time of each step (feature `profile` of `sofie-infer`).
+    pub fn profile(mut self) -> Model {
+        self.profile = true;
         self
     }
 
@@ -149,11 +170,15 @@ impl Model {
             dims: self.dims.clone(),
             test: self.test.clone(),
             print: None,
-            weights: if self.literal { WeightsIn::Literal } else { WeightsIn::File(weights_file.clone()) },
+            weights: match self.weights {
+                Weights::Beside => WeightsIn::File(weights_file.clone()),
+                Weights::InCode => WeightsIn::Literal,
+                Weights::External => WeightsIn::External,
+            },
+            profile: self.profile,
             operators: Vec::new(),
         };
-        let options = Options { dims: self.dims.iter().cloned().collect(), ..Options::default() };
-        let compiled = compile(&self.file(), &self.path, &options).map_err(|failure| failure.errors)?;
+        let compiled = self.compiled()?;
         let file = syn::parse2(module(&request, &compiled))
             .map_err(|e| Error::new(format!("what was emitted is no Rust: {e}")))?;
         let mut output = Output {
@@ -162,13 +187,29 @@ impl Model {
             read: compiled.files.clone(),
         };
         let bytes = compiled.plan.weights.bytes();
-        if !self.literal && !bytes.is_empty() {
+        if self.weights == Weights::Beside && !bytes.is_empty() {
             let path = folder.join(weights_file);
             write(&path, bytes)?;
             output.weights = Some(path);
         }
         write(&output.module, prettyplease::unparse(&file).as_bytes())?;
         Ok(output)
+    }
+
+    /// Compiles the model and writes its packed weights as a `safetensors` file for `Session::load` of this model, or of
+    /// one that differs in the values of its weights alone.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the model, or a file that cannot be written.
+    pub fn write_weights(&self, path: impl AsRef<Path>) -> Result<(), Errors> {
+        let compiled = self.compiled()?;
+        let bytes = crate::weights::safetensors(&compiled, &self.path.to_string_lossy())?;
+        Ok(write(path.as_ref(), &bytes)?)
+    }
+
+    fn compiled(&self) -> Result<Compiled, Errors> {
+        let options = Options { dims: self.dims.iter().cloned().collect(), ..Options::default() };
+        compile(&self.file(), &self.path, &options).map_err(|failure| failure.errors)
     }
 }
 

@@ -30,6 +30,7 @@ fn expansion(path: &str, name: &str, dims: &[(&str, u64)]) -> String {
         print: None,
         weights: WeightsIn::Literal,
         operators: Vec::new(),
+        profile: false,
     };
     let mut file: syn::File = syn::parse2(expand(&request)).unwrap();
     for item in &mut file.items {

@@ -37,6 +37,8 @@ pub struct Request {
     pub weights: WeightsIn,
     /// Operators of the calling program, each with the function that computes it.
     pub operators: Vec<(UserOperator, TokenStream)>,
+    /// Whether sessions take the time of each step.
+    pub profile: bool,
 }
 
 /// The module that a call expands to; on errors a `compile_error!` and a module whose `Session` has the
@@ -100,6 +102,7 @@ fn emitted(request: &Request, compiled: &Compiled, files: &[PathBuf]) -> TokenSt
         test: request.test.as_ref().map(|t| test(request, t)).unwrap_or_default(),
         weights: &request.weights,
         functions: request.operators.iter().map(|(o, f)| (&*o.name, f)).collect(),
+        profile: request.profile,
     };
     emit::module(&context, &compiled.plan)
 }

@@ -20,6 +20,7 @@ fn request(path: &str, name: &str, dims: &[(&str, u64)]) -> Request {
         print: None,
         weights: WeightsIn::Literal,
         operators: Vec::new(),
+        profile: false,
     }
 }
 
@@ -52,7 +53,11 @@ impl VisitMut for Shorten {
 }
 
 fn expansion(path: &str, name: &str, dims: &[(&str, u64)]) -> String {
-    let mut file = syn::parse2(expand(&request(path, name, dims))).unwrap();
+    shown(&request(path, name, dims))
+}
+
+fn shown(request: &Request) -> String {
+    let mut file = syn::parse2(expand(request)).unwrap();
     Shorten.visit_file_mut(&mut file);
     prettyplease::unparse(&file)
 }
@@ -65,6 +70,12 @@ fn small_mlp() {
 #[test]
 fn particlenet_lite() {
     insta::assert_snapshot!(expansion("assets/models/particlenet_lite_k7_p100.onnx", "tagger", &[]));
+}
+
+#[test]
+fn weights_from_a_file_and_a_profile() {
+    let jets = request("assets/models/hls4ml_mlp_trained.onnx", "jets", &[("batch", 1)]);
+    insta::assert_snapshot!(shown(&Request { weights: WeightsIn::External, profile: true, ..jets }));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The syntax of `sofie_model!`:
 //! `"path.onnx" [, options]` or `#[attr]… [pub] mod name = "path.onnx" [, options]`, behind the facade's path.
-//! Options: `dims(symbol = extent, …)`, `op("domain::Name" = function)`, `test = "reference.npz"`, `print = "timing"`.
+//! Options: `dims(symbol = extent, …)`, `op("domain::Name" = function)`, `test = "reference.npz"`, `weights = external`,
+//! `print = "timing"`.
 
 use crate::operator::operator;
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
@@ -23,6 +24,8 @@ pub struct Call {
     test: Option<LitStr>,
     print: Option<LitStr>,
     operators: Vec<(UserOperator, TokenStream)>,
+    /// Where the program does not have its weights: where that is said.
+    external: Option<Span>,
 }
 
 impl Parse for Call {
@@ -51,6 +54,7 @@ impl Parse for Call {
             test: None,
             print: None,
             operators: Vec::new(),
+            external: None,
         };
         while !input.is_empty() {
             input.parse::<Token![,]>()?;
@@ -103,9 +107,20 @@ impl Call {
                 }
                 self.operators.push((operator, function));
             }
+            "weights" => {
+                input.parse::<Token![=]>()?;
+                let place = input.call(Ident::parse_any)?;
+                if place != "external" {
+                    return Err(Error::new(
+                        place.span(),
+                        "`weights` can be `external`; without it they are in the program",
+                    ));
+                }
+                self.external = Some(place.span());
+            }
             other => {
                 let known = "dims(symbol = extent, ...), op(\"domain::Name\" = function), test = \"reference.npz\", \
-                             print = \"timing\"";
+                             weights = external, print = \"timing\"";
                 return Err(Error::new(
                     name.span(),
                     format!("unknown option `{other}`; the options are {known}"),
@@ -122,6 +137,18 @@ impl Call {
                 "CARGO_MANIFEST_DIR is not set: the model's path is relative to the crate's manifest";
             return Error::new(Span::call_site(), message).to_compile_error();
         };
+        if let Some(span) = self.external {
+            let problem = match &self.test {
+                _ if !cfg!(feature = "safetensors") => {
+                    "`weights = external` needs the feature `safetensors` of sofie-infer"
+                }
+                Some(_) => "`test` needs weights that are in the program; load them in a test of your own",
+                None => "",
+            };
+            if !problem.is_empty() {
+                return Error::new(span, problem).to_compile_error();
+            }
+        }
         let path = self.path.value();
         let name = self.name.unwrap_or_else(|| sofie_infer_compiler::module_name(&path, self.path.span()));
         let visibility = self.visibility.map_or_else(|| quote!(pub), ToTokens::into_token_stream);
@@ -137,7 +164,8 @@ impl Call {
             dims: self.dims,
             test: self.test.map(|t| t.value()),
             print: self.print.map(|p| p.value()),
-            weights: WeightsIn::Literal,
+            weights: if self.external.is_some() { WeightsIn::External } else { WeightsIn::Literal },
+            profile: cfg!(feature = "profile"),
             operators: self.operators,
         })
     }

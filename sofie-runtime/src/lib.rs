@@ -23,6 +23,8 @@ mod memory;
 pub mod npz;
 pub mod plain;
 pub mod pool;
+#[cfg(feature = "profile")]
+pub mod profile;
 pub mod recurrent;
 pub mod reduce;
 pub mod rows;
@@ -32,6 +34,8 @@ pub mod simd;
 pub mod storage;
 pub mod topk;
 mod view;
+#[cfg(feature = "safetensors")]
+pub mod weights_file;
 
 pub use act::Act;
 pub use alloc::borrow::Cow;

@@ -115,3 +115,11 @@ for name, location in [("external_missing", "gone.bin"), ("external_outside", ".
 whole = (HERE / "dense.onnx").read_bytes()
 (HERE / "truncated.onnx").write_bytes(whole[: len(whole) // 2])
 (HERE / "not_onnx.onnx").write_bytes(b"these are not the bytes of a network\n" * 3)
+# A convolution whose weights are transformed when a session is made.
+save(
+    "winograd",
+    [helper.make_node("Conv", ["x", "w"], ["y"], "conv", pads=[1, 1, 1, 1])],
+    [value("x", [1, 16, 12, 12])],
+    [value("y", [1, 16, 12, 12])],
+    [numpy_helper.from_array(rng.normal(size=(16, 16, 3, 3)).astype(np.float32), "w")],
+)

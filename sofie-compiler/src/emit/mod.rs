@@ -1,9 +1,12 @@
 //! Plan → tokens: the module that a person would have written, with a typed session, its documentation,
 //! one statement a step, and no `unsafe`.
 
+mod construct;
+mod extras;
 mod literal;
 mod module;
 mod names;
+mod profile;
 mod skeleton;
 mod steps;
 mod types;
@@ -12,4 +15,4 @@ mod weights;
 pub use module::{Context, module};
 pub use names::module_name;
 pub use skeleton::skeleton;
-pub use weights::WeightsIn;
+pub use weights::{WeightsBlock, WeightsIn, WeightsLayout, layout};

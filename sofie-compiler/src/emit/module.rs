@@ -1,7 +1,10 @@
 //! The module around the steps: constants, `Session`, `Inputs`, `Outputs`, and what tools see of them.
 
+use super::construct::constructors;
+use super::extras::Extras;
 use super::names::Names;
-use super::steps::{Steps, preparations, steps};
+use super::profile;
+use super::steps::{self, Steps};
 use super::types;
 use super::weights::{WeightsIn, packed};
 use crate::plan::{Plan, Port};
@@ -31,6 +34,8 @@ pub struct Context<'a> {
     pub test: TokenStream,
     /// Where the packed weights are.
     pub weights: &'a WeightsIn,
+    /// Whether sessions take the time of each step.
+    pub profile: bool,
 }
 
 /// A tensor of the session's interface.
@@ -47,11 +52,6 @@ fn tensors<'a>(ports: impl Iterator<Item = &'a Port>, reserved: &[&str]) -> Vec<
         .collect()
 }
 
-/// Tokens that are there only where weights are transformed when a session is made.
-fn prepared_parts(plan: &Plan, tokens: TokenStream) -> TokenStream {
-    if plan.preparations.is_empty() { TokenStream::new() } else { tokens }
-}
-
 /// The documentation of one tensor.
 fn tensor_doc(t: &Tensor<'_>) -> String {
     format!(" `{}`: {}.", t.port.name, types::shown(t.port.dtype, &t.port.dims))
@@ -60,16 +60,22 @@ fn tensor_doc(t: &Tensor<'_>) -> String {
 /// The module of a plan.
 pub fn module(cx: &Context<'_>, plan: &Plan) -> TokenStream {
     let Context { krate, attributes, visibility, name, test, .. } = cx;
-    let inputs =
-        tensors(plan.inputs.iter(), &["arena", "cutter", "prepared", "session_arena", "session_prepared"]);
+    let extras = Extras::new(plan, cx.weights, cx.profile);
+    let mut reserved = extras.reserved();
+    reserved.extend(["arena", "cutter", "session_arena", "started"].map(str::to_owned));
+    let reserved: Vec<&str> = reserved.iter().map(String::as_str).collect();
+    let inputs = tensors(plan.inputs.iter(), &reserved);
     let outputs = tensors(plan.outputs.iter().map(|(port, _)| port), &[]);
     let header = header(cx, plan);
-    let constants = constants(plan);
+    let constants = constants(cx, plan);
     let packed = packed(cx.weights, plan);
     let flat: Vec<Ident> = inputs.iter().map(|t| t.name.clone()).collect();
-    let Steps { constants: descriptors, body } = steps(plan, &flat, &cx.functions);
-    let session = session(cx, plan, &inputs, &outputs);
-    let types = interface(plan, &inputs, &outputs);
+    let place = cx.weights.place();
+    let for_steps = steps::Context { plan, weights: &place, profile: cx.profile, functions: &cx.functions };
+    let Steps { constants: descriptors, body } = steps::steps(&for_steps, &flat);
+    let session = session(cx, plan, &extras, &inputs, &outputs);
+    let types = interface(plan, &extras, &inputs, &outputs);
+    let profile = cx.profile.then(|| profile::table(plan));
     let dynamic = dynamic(plan, &inputs);
     let compute_params = inputs.iter().map(|t| {
         let (name, ty) = (&t.name, types::stored(t.port.dtype));
@@ -81,7 +87,7 @@ pub fn module(cx: &Context<'_>, plan: &Plan) -> TokenStream {
             const _: &[u8] = include_bytes!(#file);
         )
     });
-    let prepared_param = prepared_parts(plan, quote!(prepared: &rt::Arena,));
+    let extra_params = extras.parameters();
     let arena = if plan.steps.is_empty() { quote!(_arena) } else { quote!(arena) };
     quote! {
         #header
@@ -97,9 +103,10 @@ pub fn module(cx: &Context<'_>, plan: &Plan) -> TokenStream {
             #session
             #dynamic
             #descriptors
+            #profile
 
             /// All steps of the network.
-            fn compute(#arena: &mut rt::Arena, #prepared_param #(#compute_params),*) {
+            fn compute(#arena: &mut rt::Arena, #extra_params #(#compute_params),*) {
                 #body
             }
             #test
@@ -129,10 +136,14 @@ fn header(cx: &Context<'_>, plan: &Plan) -> TokenStream {
     quote!(#[doc = #text])
 }
 
-fn constants(plan: &Plan) -> TokenStream {
+fn constants(cx: &Context<'_>, plan: &Plan) -> TokenStream {
     let value = |n: usize| Literal::usize_unsuffixed(n);
     let (arena, bound) = (value(plan.arena_bytes), value(plan.bound_bytes));
     let (scratch, weights) = (value(plan.scratch_bytes), value(plan.weights.bytes().len()));
+    let weights_doc = match cx.weights {
+        WeightsIn::External => " Bytes of packed weights, which are read from a file.",
+        _ => " Bytes of packed weights in the program's read-only memory.",
+    };
     let info = |ports: &mut dyn Iterator<Item = &Port>| {
         let items = ports.map(|p| {
             let (name, dtype) = (&p.name, format_ident!("{}", format!("{:?}", p.dtype)));
@@ -151,7 +162,7 @@ fn constants(plan: &Plan) -> TokenStream {
         pub const ARENA_BOUND_BYTES: usize = #bound;
         /// Bytes of the arena that are there for kernels' scratch.
         pub const SCRATCH_BYTES: usize = #scratch;
-        /// Bytes of packed weights in the program's read-only memory.
+        #[doc = #weights_doc]
         pub const WEIGHT_BYTES: usize = #weights;
         /// Names, types and shapes of the inputs.
         pub const INPUTS: &[rt::TensorInfo] = #inputs;
@@ -161,7 +172,7 @@ fn constants(plan: &Plan) -> TokenStream {
 }
 
 /// Byte offsets of the inputs in the block that `Session::inputs` hands out, and its size.
-fn input_offsets(plan: &Plan) -> (Vec<usize>, usize) {
+pub fn input_offsets(plan: &Plan) -> (Vec<usize>, usize) {
     let mut at = 0usize;
     let mut offsets = Vec::new();
     for p in &plan.inputs {
@@ -177,9 +188,13 @@ fn span(dtype: DType, offset: usize, dims: &[usize]) -> TokenStream {
     quote!(rt::span::<#ty>(#offset, #len))
 }
 
-fn session(cx: &Context<'_>, plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tensor<'_>]) -> TokenStream {
-    let (_, input_bytes) = input_offsets(plan);
-    let input_bytes = Literal::usize_unsuffixed(input_bytes);
+fn session(
+    cx: &Context<'_>,
+    plan: &Plan,
+    extras: &Extras,
+    inputs: &[Tensor<'_>],
+    outputs: &[Tensor<'_>],
+) -> TokenStream {
     let params = inputs.iter().map(|t| {
         let (name, ty) = (&t.name, &t.ty);
         quote!(#name: &#ty)
@@ -212,41 +227,26 @@ fn session(cx: &Context<'_>, plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tens
             let #name = #nested;
         }
     });
-    let prepared_bytes = Literal::usize_unsuffixed(plan.prepared_bytes());
-    let transforms = preparations(plan);
-    let prepare = prepared_parts(
-        plan,
-        quote! {
-            let mut prepared = rt::Arena::new(#prepared_bytes);
-            #transforms
-        },
-    );
-    let prepared_field = prepared_parts(plan, quote!(prepared: rt::Arc<rt::Arena>,));
-    let prepared_init = prepared_parts(plan, quote!(prepared: rt::Arc::new(prepared),));
-    let prepared_argument = prepared_parts(plan, quote!(&self.prepared,));
-    let prepared_borrow = prepared_parts(plan, quote!(session_prepared: &self.prepared,));
+    let (fields_of_extras, arguments, lend) = (extras.fields(), extras.arguments(), extras.lend());
+    let constructors = constructors(cx, plan, extras);
+    let profile = cx.profile.then(profile::methods);
     let make_outputs = make_outputs(plan, outputs);
     let returned = returned(plan, quote!('_));
-    let new_doc = format!(" A session of `{}` with memory of its own; weights are shared by all.", cx.path);
     quote! {
         /// A network with the memory that it computes in.
         #[derive(Clone, Debug)]
         pub struct Session {
             arena: rt::Arena,
             inputs: rt::Arena,
-            #prepared_field
+            #fields_of_extras
         }
 
-        impl Session {
-            #[doc = #new_doc]
-            pub fn new() -> Session {
-                #prepare
-                Session { arena: rt::Arena::new(ARENA_BYTES), inputs: rt::Arena::new(#input_bytes), #prepared_init }
-            }
+        #constructors
 
+        impl Session {
             #[doc = #infer_doc]
             pub fn infer(&mut self, #(#params),*) -> #returned {
-                compute(&mut self.arena, #prepared_argument #(#flat),*);
+                compute(&mut self.arena, #arguments #(#flat),*);
                 outputs(&self.arena)
             }
 
@@ -254,14 +254,10 @@ fn session(cx: &Context<'_>, plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tens
             pub fn inputs(&mut self) -> Inputs<'_> {
                 let mut cutter = self.inputs.cutter();
                 #(#cuts)*
-                Inputs { #(#fields,)* session_arena: &mut self.arena, #prepared_borrow }
+                Inputs { #(#fields,)* session_arena: &mut self.arena, #lend }
             }
-        }
 
-        impl Default for Session {
-            fn default() -> Session {
-                Session::new()
-            }
+            #profile
         }
 
         #make_outputs
@@ -318,7 +314,7 @@ fn make_outputs(plan: &Plan, outputs: &[Tensor<'_>]) -> TokenStream {
     }
 }
 
-fn interface(plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tensor<'_>]) -> TokenStream {
+fn interface(plan: &Plan, extras: &Extras, inputs: &[Tensor<'_>], outputs: &[Tensor<'_>]) -> TokenStream {
     let field = |t: &Tensor<'_>, reference: TokenStream| {
         let (name, ty, doc) = (&t.name, &t.ty, tensor_doc(t));
         quote! { #[doc = #doc] pub #name: #reference #ty, }
@@ -342,8 +338,7 @@ fn interface(plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tensor<'_>]) -> Toke
         }
     });
     let returned = returned(plan, quote!('s));
-    let prepared_field = prepared_parts(plan, quote!(session_prepared: &'s rt::Arena,));
-    let prepared_argument = prepared_parts(plan, quote!(self.session_prepared,));
+    let (borrows, borrowed) = (extras.borrows(), extras.borrowed_arguments());
     quote! {
         /// The network's outputs, borrowed from the session until its next run.
         #[derive(Clone, Copy, Debug)]
@@ -356,13 +351,13 @@ fn interface(plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tensor<'_>]) -> Toke
         pub struct Inputs<'s> {
             #(#input_fields)*
             session_arena: &'s mut rt::Arena,
-            #prepared_field
+            #borrows
         }
 
         impl<'s> Inputs<'s> {
             /// Runs the network on what the inputs hold.
             pub fn run(self) -> #returned {
-                compute(self.session_arena, #prepared_argument #(#flat),*);
+                compute(self.session_arena, #borrowed #(#flat),*);
                 outputs(self.session_arena)
             }
         }

@@ -62,6 +62,17 @@ impl Names {
         self.unique(snake(name).to_uppercase(), "")
     }
 
+    /// `name` as it is, or with a number behind it.
+    pub fn label(&mut self, name: &str) -> String {
+        let mut candidate = name.to_owned();
+        let mut n = 2;
+        while !self.taken.insert(candidate.clone()) {
+            candidate = format!("{name}#{n}");
+            n += 1;
+        }
+        candidate
+    }
+
     fn unique(&mut self, name: String, separator: &str) -> Ident {
         let mut candidate = name.clone();
         let mut n = 2;

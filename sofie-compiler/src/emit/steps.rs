@@ -20,10 +20,23 @@ pub struct Steps {
 }
 
 /// Functions of the calling program by operator.
-type Functions<'a> = BTreeMap<&'a str, &'a TokenStream>;
+pub type Functions<'a> = BTreeMap<&'a str, &'a TokenStream>;
+
+/// What the statements are written for.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// What weights are read from.
+    pub weights: &'a TokenStream,
+    /// Whether the time of each step is taken.
+    pub profile: bool,
+    /// What the calling program computes.
+    pub functions: &'a Functions<'a>,
+}
 
 /// Writes all steps; `inputs` names the flat slices.
-pub fn steps(plan: &Plan, inputs: &[Ident], functions: &Functions<'_>) -> Steps {
+pub fn steps(cx: &Context<'_>, inputs: &[Ident]) -> Steps {
     let mut names = Names::reserving(&[
         "ARENA_BYTES",
         "ARENA_BOUND_BYTES",
@@ -35,13 +48,14 @@ pub fn steps(plan: &Plan, inputs: &[Ident], functions: &Functions<'_>) -> Steps 
         "WEIGHTS",
     ]);
     let mut out = Steps::default();
-    for step in &plan.steps {
+    for (i, step) in cx.plan.steps.iter().enumerate() {
         let name = names.constant(&constant_name(step));
         let origin = origin(step);
         let (ty, literal) = descriptor(&step.kernel);
         let doc = if origin.is_empty() { None } else { Some(quote!(#[doc = #origin])) };
         out.constants.extend(quote! { #doc static #name: #ty = #literal; });
-        out.body.extend(statement(plan, step, &name, inputs, functions));
+        let statement = statement(cx, step, &name, inputs);
+        out.body.extend(if cx.profile { timed(i, statement) } else { statement });
     }
     out
 }
@@ -56,11 +70,21 @@ fn origin(step: &Step) -> String {
     }
 }
 
+/// A statement whose time goes into the profile.
+fn timed(step: usize, statement: TokenStream) -> TokenStream {
+    let step = Lit::usize_unsuffixed(step);
+    quote! {
+        let started = rt::profile::now();
+        #statement
+        profile.record(#step, started);
+    }
+}
+
 /// The statements that transform weights once, into the arena `prepared`.
-pub fn preparations(plan: &Plan) -> TokenStream {
+pub fn preparations(plan: &Plan, place: &TokenStream) -> TokenStream {
     let one = |p: &Preparation| {
         let (kernel, weights, to) = (p.kernel.literal(), span(plan, &p.weights), span(plan, &p.prepared));
-        quote! { #kernel.prepare(WEIGHTS.get(#weights), prepared.get_mut(#to)); }
+        quote! { #kernel.prepare(#place.get(#weights), prepared.get_mut(#to)); }
     };
     plan.preparations.iter().map(one).collect()
 }
@@ -89,10 +113,11 @@ struct Borrows {
     reads: Vec<TokenStream>,
 }
 
-fn borrow(plan: &Plan, step: &Step, inputs: &[Ident]) -> Borrows {
+fn borrow(cx: &Context<'_>, step: &Step, inputs: &[Ident]) -> Borrows {
+    let (plan, weights) = (cx.plan, cx.weights);
     // An input keeps its name; what is borrowed from the arena takes another.
-    let taken: Vec<String> =
-        inputs.iter().map(Ident::to_string).chain(["arena".into(), "prepared".into()]).collect();
+    let mut taken: Vec<String> = inputs.iter().map(Ident::to_string).collect();
+    taken.extend(["arena", "prepared", "weights", "profile"].map(str::to_owned));
     let mut names = Names::reserving(&taken.iter().map(String::as_str).collect::<Vec<_>>());
     let mut pattern = |prefix: &str, operands: &[&Operand]| {
         let names: Vec<Ident> = operands.iter().map(|_| names.snake(prefix)).collect();
@@ -129,7 +154,7 @@ fn borrow(plan: &Plan, step: &Step, inputs: &[Ident]) -> Borrows {
             Root::Buffer(_) => next.next().map(ToTokens::to_token_stream).unwrap_or_default(),
             Root::Weights => {
                 let span = span(plan, o);
-                quote!(WEIGHTS.get(#span))
+                quote!(#weights.get(#span))
             }
             Root::Prepared => {
                 let span = span(plan, o);
@@ -159,16 +184,10 @@ fn borrow(plan: &Plan, step: &Step, inputs: &[Ident]) -> Borrows {
     Borrows { statement, writes, reads }
 }
 
-fn statement(
-    plan: &Plan,
-    step: &Step,
-    name: &Ident,
-    inputs: &[Ident],
-    functions: &Functions<'_>,
-) -> TokenStream {
-    let Borrows { statement, writes, reads } = borrow(plan, step, inputs);
+fn statement(cx: &Context<'_>, step: &Step, name: &Ident, inputs: &[Ident]) -> TokenStream {
+    let Borrows { statement, writes, reads } = borrow(cx, step, inputs);
     let call = match &step.kernel {
-        Kernel::Custom(k) => custom(step, k, functions.get(&*k.operator), name, writes, reads),
+        Kernel::Custom(k) => custom(step, k, cx.functions.get(&*k.operator), name, writes, reads),
         _ => call(step, name, writes, reads),
     };
     quote! { #statement #call }

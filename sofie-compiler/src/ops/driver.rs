@@ -287,7 +287,8 @@ impl<'m> Driver<'m> {
         self.called.insert(&operator.name);
         let results: Vec<_> = node.outputs.iter().map(|n| self.declared_type(n.as_ref()?)).collect();
         let (b, checks, open) = (&mut self.b, &mut self.checks, &mut self.open);
-        let mut ctx = Ctx { b, node, attrs: node.attrs(), operands, checks, open, declared: Vec::new() };
+        let (declared, exploring) = (Vec::new(), self.lists.exploring);
+        let mut ctx = Ctx { b, node, attrs: node.attrs(), operands, checks, open, declared, exploring };
         Ok(custom::lower(&mut ctx, operator, &results)?.into_iter().map(Operand::Value).collect())
     }
 

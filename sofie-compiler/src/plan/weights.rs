@@ -17,6 +17,13 @@ impl WeightImage {
         &self.bytes
     }
 
+    /// First byte and length of each block, in order.
+    pub fn blocks(&self) -> Vec<(usize, usize)> {
+        let mut all: Vec<_> = self.blocks.values().flatten().copied().collect();
+        all.sort_unstable();
+        all
+    }
+
     /// Adds a block, or finds the same one, and gives its first byte.
     pub fn add(&mut self, block: &[u8]) -> usize {
         let mut hasher = DefaultHasher::new();

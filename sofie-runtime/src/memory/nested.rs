@@ -134,8 +134,8 @@ mod tests {
     #[test]
     fn scalars_and_empty_axes_are_tensors() {
         assert_eq!(flat(&2.5f32), [2.5]);
-        assert_eq!(flat(&[[0u8; 0]; 3]), []);
-        assert_eq!(*nested::<[[f32; 0]; 3]>(&[]), [[]; 3]);
+        assert_eq!(flat(&[[0u8; 0]; 3]), [0u8; 0]);
+        assert_eq!(*nested::<[[f32; 0]; 3]>(&[]), [[0f32; 0]; 3]);
         assert_eq!(from_slice::<[bool; 2]>(&[true]), Err(LengthError { expected: 2, found: 1 }));
     }
 }

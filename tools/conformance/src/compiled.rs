@@ -146,6 +146,7 @@ fn module(ready: &Ready<'_>) -> String {
         print: None,
         weights: sofie_infer_compiler::WeightsIn::Literal,
         operators: Vec::new(),
+        profile: false,
     };
     expand(&request).to_string()
 }

@@ -62,14 +62,28 @@ pub enum Failure {
 
 impl From<Errors> for Failure {
     fn from(errors: Errors) -> Failure {
-        Failure::Refused(errors)
+        Failure::Refused(Errors(errors.into_iter().map(spoken).collect()))
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
-        Failure::Refused(error.into())
+        Errors::from(error).into()
     }
+}
+
+/// The compiler's error as one of the command line: it speaks of the macro's `dims(batch = 1)`, and here that is
+/// `--dims batch=1`.
+pub fn spoken(mut error: Error) -> Error {
+    error.problem = as_option(&error.problem);
+    error.help = error.help.as_deref().map(as_option);
+    error
+}
+
+fn as_option(text: &str) -> String {
+    let Some((before, rest)) = text.split_once("dims(") else { return text.to_owned() };
+    let Some((pairs, after)) = rest.split_once(')') else { return text.to_owned() };
+    format!("{before}--dims {}{}", pairs.replace(" = ", "=").replace(", ", ","), as_option(after))
 }
 
 impl Failure {
@@ -122,4 +136,16 @@ fn pretty(value: &Value) -> String {
 /// A reader that closes the pipe early, as `head` does, is no failure.
 fn print(text: String) {
     let _ = writeln!(anstream::stdout(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_macros_syntax_becomes_an_option() {
+        assert_eq!(as_option("fix them: dims(a = 1, \"b c\" = 1)"), "fix them: --dims a=1,\"b c\"=1");
+        assert_eq!(as_option("dims(x = ..) names no symbol"), "--dims x=.. names no symbol");
+        assert_eq!(as_option("nothing"), "nothing");
+    }
 }

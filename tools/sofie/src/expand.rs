@@ -57,6 +57,7 @@ pub fn run(args: &Args) -> Result<Answer, Failure> {
         print: None,
         weights: WeightsIn::File(file_name),
         operators: Vec::new(),
+        profile: false,
     };
     let tokens = module(&request, &compiled);
     let file =

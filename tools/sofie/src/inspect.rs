@@ -1,6 +1,6 @@
 //! `sofie inspect`: what is in a file, whether it can be compiled, and what one run of it costs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use sofie_infer_compiler::error::Errors;
 use sofie_infer_compiler::onnx::{self, DimSpec, ValueInfo, ValueType};
 use sofie_infer_compiler::{Compiled, ops};
 
-use crate::answer::{Answer, DIM, Failure, GOOD, NAME, TITLE, coloured, error_json, styled};
+use crate::answer::{Answer, DIM, Failure, GOOD, NAME, TITLE, coloured, error_json, spoken, styled};
 use crate::model::{self, Model};
 use crate::units::{bytes, count, plural};
 
@@ -40,10 +40,10 @@ struct About<'a> {
 impl<'a> About<'a> {
     fn of(model: &'a Model) -> About<'a> {
         let graph = &model.onnx.graph;
-        let (mut problems, mut symbols, mut compiled) = (Errors::new(), Vec::new(), None);
-        match ops::lower(&model.onnx, &model.dims) {
-            Ok(lowered) => symbols = lowered.symbols().iter().map(ToString::to_string).collect(),
-            Err(errors) => problems = errors.in_file(&model.path),
+        let (mut problems, mut compiled) = (Errors::new(), None);
+        let symbols = symbols(model);
+        if let Err(errors) = ops::lower(&model.onnx, &model.dims) {
+            problems = Errors(errors.in_file(&model.path).into_iter().map(spoken).collect());
         }
         if problems.is_empty() && symbols.is_empty() {
             match model.compile() {
@@ -152,6 +152,14 @@ impl<'a> About<'a> {
             "errors": self.problems.0.iter().map(error_json).collect::<Vec<_>>(),
         })
     }
+}
+
+/// Symbols of the inputs that are not fixed.
+fn symbols(model: &Model) -> Vec<String> {
+    let inputs = ops::input_shapes(&model.onnx, &model.dims).unwrap_or_default();
+    let dims = inputs.iter().flat_map(|(_, _, shape)| shape.dims());
+    let all: BTreeSet<String> = dims.flat_map(|d| d.symbols()).map(|s| s.to_string()).collect();
+    all.into_iter().collect()
 }
 
 /// `4.10 M` before a unit.

@@ -16,6 +16,7 @@ mod progress;
 mod report;
 mod table;
 mod units;
+mod weights;
 
 #[derive(Parser)]
 #[command(name = "sofie", version, styles = answer::HELP_STYLES)]
@@ -44,6 +45,8 @@ enum Command {
     Plan(plan::Args),
     /// Write a page with the graph before and after, the memory plan and the steps
     Report(report::Args),
+    /// Write the weights of a program that was compiled with `weights = external`
+    Weights(weights::Args),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Expand(args) => expand::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Report(args) => report::run(args),
+        Command::Weights(args) => weights::run(args),
     };
     match result {
         Ok(answer) => answer.print(cli.json),

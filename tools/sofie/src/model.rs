@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use sofie_infer_compiler::error::Error;
 use sofie_infer_compiler::plan::Port;
 use sofie_infer_compiler::{Compiled, Options, compile_model, ir, onnx, ops};
 
@@ -83,34 +82,15 @@ impl Model {
     /// The graph of core operations, as it is before any pass.
     pub fn lower(&self) -> Result<ir::Graph, Failure> {
         let graph = ops::lower(&self.onnx, &self.dims).map_err(|e| Failure::from(e.in_file(&self.path)))?;
-        self.all_fixed(&graph)?;
+        ops::free_symbols(&graph).map_err(|e| Failure::from(e.in_file(&self.path)))?;
         Ok(graph)
     }
 
     /// Optimises and plans the model.
     pub fn compile(&self) -> Result<Compiled, Failure> {
         let _spinner = Spinner::new(format!("compiling {}", self.shown()));
-        self.lower()?;
         let options = Options { dims: self.dims.clone(), ..Options::default() };
         compile_model(&self.onnx, &self.path, &options).map_err(|failure| failure.errors.into())
-    }
-
-    /// The compiler's own message shows the macro's syntax; here is the one to type.
-    fn all_fixed(&self, graph: &ir::Graph) -> Result<(), Failure> {
-        let free = graph.symbols();
-        if free.is_empty() {
-            return Ok(());
-        }
-        let option = free.iter().map(|s| format!("{s}=1")).collect::<Vec<_>>().join(",");
-        let option = if option.contains(|c: char| c.is_whitespace() || "'\"$*?;&|<>()".contains(c)) {
-            format!("'{}'", option.replace('\'', "'\\''"))
-        } else {
-            option
-        };
-        Err(Error::new(format!("extents of the inputs are not fixed: {}", free.join(", ")))
-            .help(format!("fix them: --dims {option}"))
-            .in_file(&self.path)
-            .into())
     }
 }
 

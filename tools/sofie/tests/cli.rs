@@ -112,6 +112,22 @@ fn expand_prints_code_and_writes_weights() {
 }
 
 #[test]
+fn weights_of_one_program_have_its_hash() {
+    let write = |dims: &str, name: &str| {
+        let path = scratch(name).display().to_string();
+        let told = json(&["weights", TAGGER, "--dims", dims, "-o", &path], 0);
+        let file = std::fs::read(&path).expect("the weights");
+        assert!(String::from_utf8_lossy(&file).contains(told["hash"].as_str().expect("a hash")));
+        told
+    };
+    let (one, again, other) = (write("batch=1", "a"), write("batch=1", "b"), write("batch=2", "c"));
+    assert_eq!(one["hash"], again["hash"]);
+    assert_ne!(one["hash"], other["hash"]);
+    let names: Vec<_> = one["blocks"].as_array().expect("blocks").iter().map(|b| b["name"].clone()).collect();
+    assert_eq!(names[..2], ["Gemm_/0/0.0/Gemm.weight", "Gemm_/0/0.0/Gemm.bias"]);
+}
+
+#[test]
 fn what_is_wrong_is_said_on_standard_error() {
     insta::assert_snapshot!("open_extent", stderr(&["plan", TAGGER], 1));
     insta::assert_snapshot!("refused", stderr(&["expand", REFUSED], 1));
@@ -119,7 +135,7 @@ fn what_is_wrong_is_said_on_standard_error() {
     assert!(stderr(&["plan", TAGGER, "--dims", "batch"], 2).contains("is not SYMBOL=EXTENT"));
     assert!(stderr(&["check", TAGGER, "--data", "nowhere.npz"], 2).starts_with("error: nowhere.npz"));
     let errors = json(&["plan", TAGGER], 1);
-    assert_eq!(errors["errors"][0]["help"], "fix them: --dims batch=1");
+    assert_eq!(errors["errors"][0]["help"], "fix it: --dims batch=1");
 }
 
 #[test]

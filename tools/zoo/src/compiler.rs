@@ -61,6 +61,7 @@ pub fn expansion(model: &Path, dims: &Dims) -> Option<Duration> {
         print: None,
         weights: sofie_infer_compiler::WeightsIn::Literal,
         operators: Vec::new(),
+        profile: false,
     };
     let start = Instant::now();
     catch_unwind(|| drop(sofie_infer_compiler::expand(&request))).ok()?;

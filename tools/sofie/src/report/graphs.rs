@@ -8,31 +8,80 @@ use sofie_infer_compiler::onnx;
 
 use super::picture::{Picture, Vertex};
 
-/// The file's nodes by the names that the compiler's graphs give them.
+/// Which of the file's nodes a node of the compiled graph stands for, by their numbers.
 pub struct Origins {
+    /// By the names that the compiler's graphs give them.
     numbers: HashMap<String, Vec<usize>>,
+    /// Nodes that the passes took into others without a note, by the nodes that they are part of now.
+    absorbed: HashMap<usize, BTreeSet<usize>>,
+    /// All that are part of something that runs.
+    live: BTreeSet<usize>,
 }
 
 impl Origins {
     /// Of a graph's own nodes; those of subgraphs come under the name that they were lowered with.
-    pub fn of(graph: &onnx::Graph) -> Origins {
+    pub fn of(graph: &onnx::Graph, after: &ir::Graph) -> Origins {
         let mut numbers: HashMap<String, Vec<usize>> = HashMap::new();
         for (i, node) in graph.nodes.iter().enumerate() {
             numbers.entry(node.origin()).or_default().push(i);
         }
-        Origins { numbers }
+        let mut origins = Origins { numbers, absorbed: HashMap::new(), live: BTreeSet::new() };
+        let named: BTreeSet<usize> = computing(after).flat_map(|n| origins.keys(n)).collect();
+        origins.absorbed = absorbed(graph, &named);
+        origins.live = computing(after).flat_map(|n| origins.keys(n)).collect();
+        origins
     }
 
     fn keys(&self, node: &ir::Node) -> Vec<usize> {
-        let all: BTreeSet<usize> =
-            node.origin.iter().filter_map(|o| self.numbers.get(&**o)).flatten().copied().collect();
+        let named = node.origin.iter().filter_map(|o| self.numbers.get(&**o)).flatten().copied();
+        let mut all: BTreeSet<usize> = named.collect();
+        let more: Vec<usize> = all.iter().filter_map(|i| self.absorbed.get(i)).flatten().copied().collect();
+        all.extend(more);
         all.into_iter().collect()
     }
 }
 
+/// A pattern (a GELU that is spelled out, say) is remembered by its last node alone. The others of it depend on an input
+/// and are nowhere named: each belongs to the named nodes that read what it computes, over others of its kind.
+fn absorbed(graph: &onnx::Graph, named: &BTreeSet<usize>) -> HashMap<usize, BTreeSet<usize>> {
+    let mut varies: BTreeSet<&str> = graph.inputs.iter().map(|i| &*i.name).collect();
+    let mut readers: HashMap<&str, Vec<usize>> = HashMap::new();
+    let mut unnamed = Vec::new();
+    for (i, node) in graph.nodes.iter().enumerate() {
+        node.inputs.iter().flatten().for_each(|name| readers.entry(name).or_default().push(i));
+        // Shapes are constants, whatever they are of.
+        let shape = matches!(node.op_type.as_str(), "Shape" | "Size");
+        if !shape && node.inputs.iter().flatten().any(|name| varies.contains(&**name)) {
+            varies.extend(node.outputs.iter().flatten().map(|name| &**name));
+            if !named.contains(&i) {
+                unnamed.push(i);
+            }
+        }
+    }
+    let mut heirs: HashMap<usize, BTreeSet<usize>> = HashMap::new();
+    let mut all: HashMap<usize, BTreeSet<usize>> = HashMap::new();
+    for i in unnamed.into_iter().rev() {
+        let outputs = graph.nodes[i].outputs.iter().flatten();
+        let next = outputs.filter_map(|name| readers.get(&**name)).flatten();
+        let of: BTreeSet<usize> = next
+            .flat_map(|r| {
+                if named.contains(r) {
+                    vec![*r]
+                } else {
+                    heirs.get(r).into_iter().flatten().copied().collect()
+                }
+            })
+            .collect();
+        of.iter().for_each(|heir| {
+            all.entry(*heir).or_default().insert(i);
+        });
+        heirs.insert(i, of);
+    }
+    all
+}
+
 /// The graph as it is in the file.
-pub fn before(graph: &onnx::Graph, origins: &Origins, after: &ir::Graph) -> Picture {
-    let left: BTreeSet<usize> = computing(after).flat_map(|n| origins.keys(n)).collect();
+pub fn before(graph: &onnx::Graph, origins: &Origins) -> Picture {
     let mut picture = Picture::default();
     let mut producers: HashMap<&str, usize> = HashMap::new();
     for input in &graph.inputs {
@@ -46,7 +95,7 @@ pub fn before(graph: &onnx::Graph, origins: &Origins, after: &ir::Graph) -> Pict
     }
     // Constants would hide the rest: there are as many of them as there are nodes that compute.
     for (i, node) in graph.nodes.iter().enumerate().filter(|(_, node)| node.op_type != "Constant") {
-        let gone = !left.contains(&i);
+        let gone = !origins.live.contains(&i);
         let what = if gone { "\nnothing of it is left at run time" } else { "" };
         let number = picture.add(Vertex {
             title: node.op_type.clone(),
@@ -134,7 +183,12 @@ fn computing(graph: &ir::Graph) -> impl Iterator<Item = &ir::Node> {
 
 /// The operation and what is short of its details: `matmul +bias Relu`, `reduce Mean`.
 fn title(op: &Op) -> String {
-    let text = op.to_string();
+    let text = match op {
+        Op::Conv(_, epilogue) | Op::ConvTranspose(_, epilogue) => format!("{}{epilogue}", op.name()),
+        Op::Pool(pool) => format!("{} {:?}", op.name(), pool.kind),
+        Op::Attention(_) | Op::Recurrent(_) => op.name().to_owned(),
+        _ => op.to_string(),
+    };
     let head = text.split(['{', '(', '[']).next().unwrap_or_default();
     let words = head.split_whitespace().filter(|word| !word.ends_with('='));
     words.collect::<Vec<_>>().join(" ")
@@ -207,5 +261,26 @@ mod tests {
         let of = ["MatMul", "matmul", "Gemm", "TopK", "top_k", "Relu", "Map", "Slice", "RowsInPlace"]
             .map(class_of);
         assert_eq!(of, ["product", "product", "product", "row", "row", "map", "map", "move", "row"]);
+    }
+
+    #[test]
+    fn every_node_that_depends_on_an_input_is_part_of_something() -> Result<(), Box<dyn std::error::Error>> {
+        for name in ["torch_tfenc", "particlenet_lite_k7_p100", "tcn_1d"] {
+            let path = format!("{}/../../assets/models/{name}.onnx", env!("CARGO_MANIFEST_DIR"));
+            let model = onnx::load(path.as_ref())?;
+            let compiled = sofie_infer_compiler::compile_model(&model, path.as_ref(), &Default::default())
+                .map_err(|failure| failure.errors)?;
+            let origins = Origins::of(&model.graph, &compiled.graph);
+            for (i, node) in model.graph.nodes.iter().enumerate() {
+                let computes =
+                    ["MatMul", "Gemm", "Erf", "Softmax", "Relu", "Conv", "LayerNormalization", "Tanh"];
+                assert!(
+                    origins.live.contains(&i) || !computes.contains(&&*node.op_type),
+                    "{name}: {}",
+                    node.place()
+                );
+            }
+        }
+        Ok(())
     }
 }

@@ -48,8 +48,8 @@ pub fn run(args: &Args) -> Result<Answer, Failure> {
         if args.data.is_empty() { None } else { Some(measure(&model, &compiled.plan, &data, args.rounds)?) };
 
     let onnx = &model.onnx.graph;
-    let origins = graphs::Origins::of(onnx);
-    let before = graphs::before(onnx, &origins, &compiled.graph);
+    let origins = graphs::Origins::of(onnx, &compiled.graph);
+    let before = graphs::before(onnx, &origins);
     let after = graphs::after(&compiled.graph, &origins);
     let plan = &compiled.plan;
     let mut body = String::from("<main>\n");

@@ -1,0 +1,3 @@
+sofie_infer::sofie_model!("models/dense.onnx", weights = external);
+
+fn main() {}
