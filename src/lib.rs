@@ -50,6 +50,8 @@ pub mod __private {
 /// Paths are relative to the manifest of the calling crate. Options follow the path:
 ///
 /// - `dims(batch = 1, "unk__12" = 64)` fixes symbolic dimensions;
+/// - `op("com.acme::DeltaR"([n, c]) -> [n, n] = crate::delta_r)` computes an operator of that name in a function of the
+///   calling program; without a rule for shapes, `op("com.acme::DeltaR" = crate::delta_r)`, the file declares them;
 /// - `test = "reference.npz"` adds a `#[test]` that runs the session on the inputs stored there and compares
 ///   with the outputs stored there (feature `npz`, in your dev-dependencies);
 /// - `weights = external` leaves the weights out of the program; `Session::load` reads them from a file that

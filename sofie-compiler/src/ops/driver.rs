@@ -228,6 +228,8 @@ impl<'m> Driver<'m> {
     /// The node's results; fewer where an operand was refused before.
     fn lowered(&mut self, node: &'m Node) -> Result<Vec<Operand>> {
         let own = self.operators.iter().find(|o| o.name == custom::name_of(node));
+        // Asked for before its operands: what is not supported is reported even where they were refused.
+        let known = if own.is_none() { Some(find(node)?) } else { None };
         let operands = node.inputs.iter().map(|n| n.as_ref().map(|n| self.operand(n)).transpose());
         let operands = operands.collect::<Result<Vec<_>>>()?;
         if operands.contains(&Some(Operand::Poisoned)) {
@@ -243,10 +245,11 @@ impl<'m> Driver<'m> {
             }
         }
         self.b.set_origin(&[node.origin().into()]);
-        if let Some(own) = own {
-            return self.call(own, node, operands);
-        }
-        let operator = find(node)?;
+        let operator = match (own, known) {
+            (Some(own), _) => return self.call(own, node, operands),
+            (None, Some(known)) => known,
+            (None, None) => return Ok(Vec::new()),
+        };
         if let Lowering::Control(control) = operator.lower {
             return super::control::lower(self, control, node, operands);
         }
@@ -441,7 +444,10 @@ fn find(node: &Node) -> Result<&'static Operator> {
         (0, "") => {
             error.help("export the model with simpler operators, or fold it with onnxsim if it is constant")
         }
-        (0, _) => error.help("only ONNX's own operators can be compiled"),
+        (0, _) => error.help(format!(
+            "compute it in a function of your own: op({:?} = path::to::function)",
+            custom::name_of(node)
+        )),
         _ => error.help("export the model with another opset version"),
     })
 }

@@ -99,6 +99,8 @@ pub struct Operator {
     pub until: i64,
     /// Its lowering.
     pub lower: Lowering,
+    /// What is asked of a model beyond the specification; for the documentation.
+    pub limit: &'static str,
 }
 
 impl Operator {
@@ -115,21 +117,25 @@ impl Operator {
     const fn until(self, until: i64) -> Operator {
         Operator { until, ..self }
     }
+
+    const fn limit(self, limit: &'static str) -> Operator {
+        Operator { limit, ..self }
+    }
 }
 
 /// An operator of `ai.onnx`.
 const fn op(name: &'static str, since: i64, lower: fn(&mut Ctx<'_, '_>) -> Result<Vec<ValueId>>) -> Operator {
-    Operator { domain: "", name, since, until: i64::MAX, lower: Lowering::Values(lower) }
+    Operator { domain: "", name, since, until: i64::MAX, lower: Lowering::Values(lower), limit: "" }
 }
 
 /// An operator of `ai.onnx.ml`.
 const fn ml(name: &'static str, lower: fn(&mut Ctx<'_, '_>) -> Result<Vec<ValueId>>) -> Operator {
-    Operator { domain: "ai.onnx.ml", name, since: 1, until: i64::MAX, lower: Lowering::Values(lower) }
+    Operator { domain: "ai.onnx.ml", name, since: 1, until: i64::MAX, lower: Lowering::Values(lower), limit: "" }
 }
 
 /// An operator of `com.microsoft`.
 const fn ms(name: &'static str, lower: fn(&mut Ctx<'_, '_>) -> Result<Vec<ValueId>>) -> Operator {
-    Operator { domain: "com.microsoft", name, since: 1, until: i64::MAX, lower: Lowering::Values(lower) }
+    Operator { domain: "com.microsoft", name, since: 1, until: i64::MAX, lower: Lowering::Values(lower), limit: "" }
 }
 
 /// An operator of `ai.onnx` that gives operands which need not be values.
@@ -138,13 +144,20 @@ const fn operands(
     since: i64,
     lower: fn(&mut Ctx<'_, '_>) -> Result<Vec<Operand>>,
 ) -> Operator {
-    Operator { domain: "", name, since, until: i64::MAX, lower: Lowering::Operands(lower) }
+    Operator { domain: "", name, since, until: i64::MAX, lower: Lowering::Operands(lower), limit: "" }
 }
 
 /// An operator with graphs of its own.
 const fn control(name: &'static str, since: i64, control: Control) -> Operator {
-    Operator { domain: "", name, since, until: i64::MAX, lower: Lowering::Control(control) }
+    Operator { domain: "", name, since, until: i64::MAX, lower: Lowering::Control(control), limit: "" }
 }
+
+// What the table below asks of a model.
+const WINDOW: &str = "up to three spatial axes";
+const CONTROL: &str = "lowered in place, a body once an iteration: their number is known while compiling";
+const SEQUENCE: &str = "of a length that is known while compiling";
+const COUNTED: &str = "the result has room for all there can be, and says how many there are";
+const NUMBERS: &str = "of numbers, not strings";
 
 /// Every operator that is known.
 #[rustfmt::skip]
@@ -225,11 +238,11 @@ pub static OPERATORS: &[Operator] = &[
     operands("Cast", 1, cast::cast),
     operands("CastLike", 15, cast::cast_like),
     // Numbers as small integers.
-    op("ConvInteger", 10, quantize::conv_integer),
+    op("ConvInteger", 10, quantize::conv_integer).limit(WINDOW),
     operands("DequantizeLinear", 10, quantize::dequantize),
     op("DynamicQuantizeLinear", 11, quantize::dynamic_quantize),
     op("MatMulInteger", 10, quantize::matmul_integer),
-    op("QLinearConv", 10, quantize::qlinear_conv),
+    op("QLinearConv", 10, quantize::qlinear_conv).limit(WINDOW),
     op("QLinearMatMul", 10, quantize::qlinear_matmul),
     operands("QuantizeLinear", 10, quantize::quantize),
     // Products.
@@ -238,15 +251,15 @@ pub static OPERATORS: &[Operator] = &[
     op("Gemm", 1, gemm::gemm),
     op("MatMul", 1, matmul::matmul),
     // Windows.
-    op("AveragePool", 1, pool::average),
-    op("Conv", 1, conv::conv),
-    op("ConvTranspose", 1, conv::conv_transpose),
+    op("AveragePool", 1, pool::average).limit(WINDOW),
+    op("Conv", 1, conv::conv).limit(WINDOW),
+    op("ConvTranspose", 1, conv::conv_transpose).limit(WINDOW),
     op("GlobalAveragePool", 1, |c| pool::global(c, ReduceKind::Mean)),
     op("GlobalLpPool", 1, pool::global_lp),
     op("GlobalMaxPool", 1, |c| pool::global(c, ReduceKind::Max)),
-    op("LpPool", 1, pool::lp),
+    op("LpPool", 1, pool::lp).limit(WINDOW),
     op("LRN", 1, pool::local_response),
-    op("MaxPool", 1, pool::max),
+    op("MaxPool", 1, pool::max).limit(WINDOW),
     op("MaxUnpool", 9, pool::max_unpool),
     // Images at places, and spectra.
     op("AffineGrid", 20, sample::affine_grid),
@@ -268,10 +281,10 @@ pub static OPERATORS: &[Operator] = &[
     op("RotaryEmbedding", 23, attention::rotary),
     op("TensorScatter", 24, attention::tensor_scatter),
     // With graphs of their own.
-    control("If", 1, Control::If),
-    control("Loop", 1, Control::Loop),
-    control("Scan", 8, Control::Scan),
-    control("SequenceMap", 17, Control::SequenceMap),
+    control("If", 1, Control::If).limit(CONTROL),
+    control("Loop", 1, Control::Loop).limit(CONTROL),
+    control("Scan", 8, Control::Scan).limit(CONTROL),
+    control("SequenceMap", 17, Control::SequenceMap).limit(CONTROL),
     control("FlexAttention", 1, Control::FlexAttention).of("ai.onnx.preview"),
     // Losses.
     op("NegativeLogLikelihoodLoss", 12, loss::negative_log_likelihood),
@@ -329,7 +342,7 @@ pub static OPERATORS: &[Operator] = &[
     op("Transpose", 1, transpose::transpose),
     op("Unsqueeze", 1, reshape::unsqueeze),
     op("Upsample", 7, resize::upsample).until(9),
-    op("TfIdfVectorizer", 9, misc::tf_idf),
+    op("TfIdfVectorizer", 9, misc::tf_idf).limit(NUMBERS),
     // Values from nothing.
     operands("Constant", 1, constant::constant),
     op("ConstantOfShape", 9, constant::constant_of_shape),
@@ -340,17 +353,17 @@ pub static OPERATORS: &[Operator] = &[
     operands("Size", 1, constant::size),
     op("Trilu", 14, constant::trilu),
     // Sequences and optionals.
-    op("ConcatFromSequence", 11, sequence::concat),
-    operands("Optional", 15, sequence::optional),
-    operands("OptionalGetElement", 15, sequence::get_element),
-    operands("OptionalHasElement", 15, sequence::has_element),
-    operands("SequenceAt", 11, sequence::at),
-    operands("SequenceConstruct", 11, sequence::construct),
-    operands("SequenceEmpty", 11, sequence::empty),
-    operands("SequenceErase", 11, sequence::erase),
-    operands("SequenceInsert", 11, sequence::insert),
-    operands("SequenceLength", 11, sequence::length),
-    operands("SplitToSequence", 11, sequence::split),
+    op("ConcatFromSequence", 11, sequence::concat).limit(SEQUENCE),
+    operands("Optional", 15, sequence::optional).limit(SEQUENCE),
+    operands("OptionalGetElement", 15, sequence::get_element).limit(SEQUENCE),
+    operands("OptionalHasElement", 15, sequence::has_element).limit(SEQUENCE),
+    operands("SequenceAt", 11, sequence::at).limit(SEQUENCE),
+    operands("SequenceConstruct", 11, sequence::construct).limit(SEQUENCE),
+    operands("SequenceEmpty", 11, sequence::empty).limit(SEQUENCE),
+    operands("SequenceErase", 11, sequence::erase).limit(SEQUENCE),
+    operands("SequenceInsert", 11, sequence::insert).limit(SEQUENCE),
+    operands("SequenceLength", 11, sequence::length).limit(SEQUENCE),
+    operands("SplitToSequence", 11, sequence::split).limit(SEQUENCE),
     // Indexed reads and writes.
     op("Gather", 1, gather::gather),
     op("GatherElements", 11, gather::gather_elements),
@@ -359,10 +372,10 @@ pub static OPERATORS: &[Operator] = &[
     op("ScatterElements", 11, gather::scatter_elements),
     op("ScatterND", 11, gather::scatter_nd),
     // Elements by their values.
-    op("Compress", 9, select::compress),
-    op("NonMaxSuppression", 10, select::suppression),
-    op("NonZero", 9, select::non_zero),
-    op("Unique", 11, select::unique),
+    op("Compress", 9, select::compress).limit(COUNTED),
+    op("NonMaxSuppression", 10, select::suppression).limit(COUNTED),
+    op("NonZero", 9, select::non_zero).limit(COUNTED),
+    op("Unique", 11, select::unique).limit(COUNTED),
     // A step of an optimiser.
     op("Adagrad", 1, training::adagrad).of("ai.onnx.preview.training"),
     op("Adam", 1, training::adam).of("ai.onnx.preview.training"),
@@ -372,16 +385,16 @@ pub static OPERATORS: &[Operator] = &[
     ml("Binarizer", ml::binarizer),
     ml("FeatureVectorizer", ml::feature_vectorizer),
     ml("Imputer", ml::imputer),
-    ml("LabelEncoder", ml::label_encoder),
+    ml("LabelEncoder", ml::label_encoder).limit(NUMBERS),
     ml("LinearClassifier", ml::linear_classifier),
     ml("LinearRegressor", ml::linear_regressor),
     ml("Normalizer", ml::normalizer),
-    ml("OneHotEncoder", ml::one_hot_encoder),
+    ml("OneHotEncoder", ml::one_hot_encoder).limit(NUMBERS),
     ml("Scaler", ml::scaler),
     ml("TreeEnsemble", trees::ensemble),
-    ml("TreeEnsembleClassifier", trees::classifier),
+    ml("TreeEnsembleClassifier", trees::classifier).limit("labels that are strings become their positions"),
     ml("TreeEnsembleRegressor", trees::regressor),
-    ml("ZipMap", ml::zip_map),
+    ml("ZipMap", ml::zip_map).limit("the probabilities as a tensor"),
     // What ONNX Runtime's optimiser and quantiser write.
     ms("Attention", contrib::attention::attention),
     ms("BiasGelu", |c| contrib::activation::gelu(c, Unary::GeluErf)),
@@ -389,7 +402,7 @@ pub static OPERATORS: &[Operator] = &[
     ms("DynamicQuantizeMatMul", contrib::quantized::dynamic_matmul),
     ms("EmbedLayerNormalization", contrib::norm::embed),
     ms("FastGelu", |c| contrib::activation::gelu(c, Unary::GeluTanh)),
-    ms("FusedConv", contrib::products::fused_conv),
+    ms("FusedConv", contrib::products::fused_conv).limit(WINDOW),
     ms("FusedGemm", contrib::products::fused_gemm),
     ms("FusedMatMul", contrib::products::fused_matmul),
     ms("Gelu", |c| contrib::activation::gelu(c, Unary::GeluErf)),
@@ -402,7 +415,7 @@ pub static OPERATORS: &[Operator] = &[
     ms("QAttention", contrib::attention::quantized_attention),
     ms("QGemm", contrib::quantized::qgemm),
     ms("QLinearAdd", |c| contrib::qlinear::binary(c, Binary::Add)),
-    ms("QLinearAveragePool", contrib::qlinear::average_pool),
+    ms("QLinearAveragePool", contrib::qlinear::average_pool).limit(WINDOW),
     ms("QLinearConcat", contrib::qlinear::concat),
     ms("QLinearConv", contrib::qlinear::conv),
     ms("QLinearGlobalAveragePool", contrib::qlinear::global_average_pool),

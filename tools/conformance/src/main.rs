@@ -14,6 +14,7 @@ mod case;
 mod compare;
 mod compiled;
 mod engine;
+mod operators;
 mod report;
 mod table;
 
@@ -49,6 +50,9 @@ struct Cli {
     /// Cases that have to pass, one a line, those behind a `~` that may differ; a case beyond them fails the run too
     #[arg(long, value_name = "PASS.TXT")]
     holds: Option<PathBuf>,
+    /// Write the table of operators, as documentation, with the types of the cases that pass
+    #[arg(long, value_name = "OUT.MD")]
+    operators: Option<PathBuf>,
     /// Print every case that does not pass
     #[arg(long)]
     list: bool,
@@ -106,6 +110,9 @@ fn run(cli: &Cli) -> Result<bool, String> {
     }
     if let Some(out) = &cli.out {
         report::write(out, cli.engine, &rows)?;
+    }
+    if let Some(path) = &cli.operators {
+        operators::write(path, &rows)?;
     }
     report::print(&rows);
     match &cli.holds {
