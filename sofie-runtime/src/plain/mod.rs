@@ -9,6 +9,7 @@ mod number;
 
 use crate::map::{Dst, Src};
 
+pub use forest::{MISSING, forest_tables};
 pub use grid_sample::{Outside, Sampling};
 pub use trees::{Aggregate, MISSING_HOLDS, Test};
 
@@ -74,6 +75,8 @@ index! {
     det: Det;
     /// `y ← x`: a discrete Fourier transform.
     dft: Dft;
+    /// `scores ← x`: decision trees that all ask the same way.
+    forest: Forest;
     /// `y ← x, grid`.
     grid_sample: GridSample;
     /// `y ← x`: inverses of matrices.
