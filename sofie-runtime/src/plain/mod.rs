@@ -9,6 +9,7 @@ mod number;
 
 use crate::map::{Dst, Src};
 
+pub use forest::{MISSING, forest_tables};
 pub use grid_sample::{Outside, Sampling};
 pub use trees::{Aggregate, MISSING_HOLDS, Test};
 
@@ -78,6 +79,8 @@ index! {
     dft: Dft;
     /// `y ← x`: numbers as bytes that stand for floats.
     encode: Encode;
+    /// `scores ← x`: decision trees that all ask the same way.
+    forest: Forest;
     /// `y ← x, grid`.
     grid_sample: GridSample;
     /// `y ← x`: inverses of matrices.
