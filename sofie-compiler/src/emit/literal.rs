@@ -224,6 +224,7 @@ macro_rules! plain {
 plain! {
     BitCast { len }
     Col2Im { outer, image, kernel, windows, strides, dilations, pads }
+    Coupling { rows, classes }
     Decode { len, storage }
     DeformConv {
         batch, channels, image, filters, kernel, result, strides, dilations, pads, group, offset_group, bias, mask,

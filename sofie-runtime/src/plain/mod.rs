@@ -69,6 +69,8 @@ index! {
     bit_cast: BitCast;
     /// `y ← x`: windows added up where they stand.
     col2im: Col2Im;
+    /// `y ← x`: probabilities of classes from those of pairs.
+    coupling: Coupling;
     /// `y ← x`: bytes that stand for floats as f32.
     decode: Decode;
     /// `y ← x, w, offset, bias?, mask?`.
