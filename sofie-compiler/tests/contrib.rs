@@ -1,6 +1,7 @@
-//! The operators that ONNX Runtime writes into files (`com.microsoft`), each in a small model of `fixtures/contrib`: lowered,
-//! evaluated, optimised, planned, the plan proved and run, against what ONNX Runtime gave. A folder with `error.txt` in the
-//! place of outputs holds a setting that is refused, with what the error says. All names that disagree are listed.
+//! Small models, `fixtures/contrib` of the operators that ONNX Runtime writes into files (`com.microsoft`) and
+//! `fixtures/operators` of settings of ONNX's own ones that are easily got wrong: lowered, evaluated, optimised, planned,
+//! the plan proved and run, against what ONNX Runtime gave. A folder with `error.txt` in the place of outputs holds a
+//! setting that is refused, with what the error says. All names that disagree are listed.
 
 mod common;
 
@@ -16,8 +17,10 @@ const TOLERANCE: f64 = 1e-5;
 const STEPS: usize = 20;
 
 fn folders() -> Vec<PathBuf> {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/contrib");
-    let mut folders: Vec<_> = std::fs::read_dir(root).unwrap().map(|e| e.unwrap().path()).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let roots = ["contrib", "operators"].map(|name| root.join(name));
+    let entries = roots.iter().flat_map(|root| std::fs::read_dir(root).unwrap());
+    let mut folders: Vec<_> = entries.map(|e| e.unwrap().path()).collect();
     folders.retain(|p| p.is_dir());
     folders.sort();
     folders

@@ -204,6 +204,7 @@ variants!(rt::scatter::Combine { Set, Add, Mul, Max, Min });
 variants!(rt::plain::Sampling { Nearest, Linear, Cubic });
 variants!(rt::plain::Outside { Zeros, Border, Reflection });
 variants!(rt::plain::Aggregate { Sum, Average, Min, Max });
+variants!(rt::plain::Test { Leaf, Le, Lt, Ge, Gt, Eq, Ne });
 
 /// A plain kernel is written as its own descriptor.
 macro_rules! plain {
@@ -223,6 +224,7 @@ macro_rules! plain {
 plain! {
     BitCast { len }
     Col2Im { outer, image, kernel, windows, strides, dilations, pads }
+    Coupling { rows, classes }
     Decode { len, storage }
     DeformConv {
         batch, channels, image, filters, kernel, result, strides, dilations, pads, group, offset_group, bias, mask,
@@ -230,6 +232,7 @@ plain! {
     Det { matrices, n }
     Dft { outer, extent, n, kept, inner, complex_in, complex_out, half, inverse }
     Encode { len, storage, saturate, round }
+    Forest { rows, features, targets, aggregate, test }
     GridSample { batch, channels, axes, image, points, sampling, outside, align_corners }
     Inverse { matrices, n }
     LinearAttention {

@@ -65,8 +65,8 @@ pub fn layout(plan: &Plan) -> WeightsLayout {
         let (name, dtype) = reader(plan, at, bytes)?;
         Some(WeightsBlock { name: names.label(&name), dtype, len: bytes / dtype.size(), offset: at })
     };
-    let blocks = plan.weights.blocks().into_iter().filter_map(block).collect();
-    WeightsLayout { hash: hash(plan), bytes: plan.weights.bytes().len(), blocks }
+    let blocks: Vec<_> = plan.weights.blocks().into_iter().filter_map(block).collect();
+    WeightsLayout { hash: hash(plan, &blocks), bytes: plan.weights.bytes().len(), blocks }
 }
 
 /// Who reads a block first, and as what; nobody reads a constant that was packed in another form.
@@ -101,7 +101,7 @@ fn role(kernel: &Kernel, i: usize) -> String {
 /// FNV-1a, 64 bits, of everything that the program holds beside its weights, written as Rust's `Debug` writes it; tokens
 /// would not do, since rustc and this crate print them differently. It need not resist malice: a file of other weights can
 /// say anything anyway.
-fn hash(plan: &Plan) -> u64 {
+fn hash(plan: &Plan, blocks: &[WeightsBlock]) -> u64 {
     let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
     let at = |o: &Operand| (o.root, o.dtype, plan.operand_offset(o), o.len);
     // Writing to a hash cannot fail.
@@ -122,6 +122,8 @@ fn hash(plan: &Plan) -> u64 {
     for p in &plan.preparations {
         let _ = write!(hash, "{:?} {:?} {:?}", p.kernel, at(&p.weights), at(&p.prepared));
     }
+    // Blocks are found by name: two layers of one shape that changed places must not pass for each other.
+    let _ = write!(hash, "{blocks:?}");
     hash.0
 }
 

@@ -164,18 +164,8 @@ impl fmt::Display for ElementType {
             ElementType::String => "string",
             ElementType::Complex64 => "complex64",
             ElementType::Complex128 => "complex128",
-            ElementType::Float8E4M3Fn => "float8e4m3fn",
-            ElementType::Float8E4M3FnUz => "float8e4m3fnuz",
-            ElementType::Float8E5M2 => "float8e5m2",
-            ElementType::Float8E5M2FnUz => "float8e5m2fnuz",
-            ElementType::Float8E8M0 => "float8e8m0",
-            ElementType::Float6E2M3 => "float6e2m3",
-            ElementType::Float6E3M2 => "float6e3m2",
-            ElementType::Float4E2M1 => "float4e2m1",
-            ElementType::Uint4 => "uint4",
-            ElementType::Int4 => "int4",
-            ElementType::Uint2 => "uint2",
-            ElementType::Int2 => "int2",
+            // The types that numbers are only stored in.
+            stored => stored.storage().map_or("unknown", Storage::name),
         })
     }
 }

@@ -198,10 +198,8 @@ impl Tensor {
                 });
                 fit.collect::<Result<_>>()?
             }
-            ElementType::Uint4 => unpacked::<4>(bytes, self.len, false),
-            ElementType::Int4 => unpacked::<4>(bytes, self.len, true),
-            ElementType::Uint2 => unpacked::<2>(bytes, self.len, false),
-            ElementType::Int2 => unpacked::<2>(bytes, self.len, true),
+            ElementType::Uint4 | ElementType::Uint2 => widened::<u8>(&self.unpacked()),
+            ElementType::Int4 | ElementType::Int2 => widened::<i8>(&self.unpacked()),
             other => return Err(self.is_not("of integers", other)),
         })
     }
@@ -266,16 +264,6 @@ impl Tensor {
     fn is_not(&self, expected: &str, found: ElementType) -> Error {
         Error::new(format!("expected a tensor {expected}, found {found}{:?}", self.dims))
     }
-}
-
-/// Integers of `BITS` bits, the first of a byte lowest.
-fn unpacked<const BITS: u32>(bytes: &[u8], len: usize, signed: bool) -> Vec<i64> {
-    let value = |i: usize| {
-        let byte = bytes.get(i / (8 / BITS as usize)).copied().unwrap_or(0);
-        let high = byte << (8 - BITS - (i % (8 / BITS as usize)) as u32 * BITS);
-        if signed { i64::from((high as i8) >> (8 - BITS)) } else { i64::from(high >> (8 - BITS)) }
-    };
-    (0..len).map(value).collect()
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub struct Ctx<'n, 'b> {
     pub open: &'b mut Vec<(ValueId, usize, ValueId)>,
     /// The extents that the file declares of the node's outputs, as far as it does.
     pub declared: Vec<Option<Shape>>,
-    /// Whether the lowering is for the shapes alone, see [`super::solve`].
+    /// Whether the lowering is for the shapes of the results alone.
     pub exploring: bool,
 }
 

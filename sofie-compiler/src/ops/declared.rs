@@ -50,6 +50,29 @@ pub fn free_symbols(graph: &Graph) -> Result<()> {
     )))
 }
 
+/// What an input is in the graph.
+pub(super) enum Parts {
+    /// A tensor.
+    One(onnx::ValueInfo),
+    /// The tensors of a sequence, which are inputs of their own.
+    List(Vec<onnx::ValueInfo>),
+    /// An optional without an element.
+    Nothing,
+}
+
+/// Tensors beyond which a sequence is a mistake.
+const MOST: u64 = 1 << 12;
+
+/// A type without the names of its extents: those of a sequence's tensors are not the same.
+fn anonymous(ty: &ValueType) -> ValueType {
+    let ValueType::Tensor(tensor) = ty else { return ty.clone() };
+    let mut tensor = tensor.clone();
+    for dim in tensor.shape.iter_mut().flatten().filter(|d| matches!(d, DimSpec::Symbol(_))) {
+        *dim = DimSpec::Unknown;
+    }
+    ValueType::Tensor(tensor)
+}
+
 /// The symbols of a model's inputs and what they are fixed to.
 pub(super) struct Symbols<'d> {
     values: &'d DimValues,
@@ -95,6 +118,40 @@ impl<'d> Symbols<'d> {
             name.push('_');
         }
         name
+    }
+
+    /// The tensors that an input is. How many are in a sequence, and whether an optional has an element, is said like an
+    /// extent, by the input's name.
+    ///
+    /// # Errors
+    /// Their number is not given, or no tensors are in it.
+    pub(super) fn parts(&mut self, info: &onnx::ValueInfo) -> Result<Parts> {
+        let (of, optional) = match &info.ty {
+            ValueType::Optional(of) => (&**of, true),
+            of @ ValueType::Sequence(_) => (of, false),
+            _ => return Ok(Parts::One(info.clone())),
+        };
+        self.all.insert(info.name.to_string());
+        let name = quoted(&info.name);
+        let (what, help) = match optional {
+            true => ("whether it has an element", format!("say so: dims({name} = 0) or dims({name} = 1)")),
+            false => ("how many tensors it has", format!("say so: dims({name} = 2)")),
+        };
+        let n = self.values.get(&*info.name).copied().ok_or_else(|| {
+            Error::new(format!("the input is of type {}; {what} has to be known", info.ty))
+                .help(help)
+                .at_tensor(&*info.name)
+        })?;
+        let part = |name: String, ty: &ValueType| onnx::ValueInfo { name: name.into(), ty: anonymous(ty) };
+        match of {
+            _ if optional && n == 0 => Ok(Parts::Nothing),
+            ValueType::Sequence(element) if n <= MOST => {
+                Ok(Parts::List((0..n).map(|i| part(format!("{}.{i}", info.name), element)).collect()))
+            }
+            tensor @ ValueType::Tensor(_) if n == 1 => Ok(Parts::One(part(info.name.to_string(), tensor))),
+            _ => Err(Error::new(format!("dims({name} = {n}) for an input of type {}", info.ty))
+                .at_tensor(&*info.name)),
+        }
     }
 
     /// Type and shape of an input.

@@ -2,7 +2,7 @@
 //! every problem of a file is found at once, and none twice.
 
 use super::custom::{self, UserOperator};
-use super::declared::{DimValues, Symbols, check_output, free_symbols};
+use super::declared::{DimValues, Parts, Symbols, check_output, free_symbols};
 use super::operand::Operand;
 use super::solve::{self, Lists};
 use super::{Ctx, Lowering, Operator, stored, symbolic};
@@ -47,8 +47,15 @@ pub fn input_shapes(model: &Model, dims: &DimValues) -> Result<Vec<(String, DTyp
     let mut errors = Errors::new();
     let mut shapes = Vec::new();
     for info in &model.graph.inputs {
-        if let Some((dtype, shape)) = errors.keep(symbols.input(info)) {
-            shapes.push((info.name.to_string(), dtype, shape));
+        let tensors = match errors.keep(symbols.parts(info)) {
+            Some(Parts::One(tensor)) => vec![tensor],
+            Some(Parts::List(tensors)) => tensors,
+            Some(Parts::Nothing) | None => Vec::new(),
+        };
+        for info in &tensors {
+            if let Some((dtype, shape)) = errors.keep(symbols.input(info)) {
+                shapes.push((info.name.to_string(), dtype, shape));
+            }
         }
     }
     errors.extend(symbols.unknown_entries());
@@ -143,6 +150,14 @@ impl<'m> Driver<'m> {
         Driver::walked(graph, dims, operators, lists).equations
     }
 
+    /// A tensor that is an input.
+    fn tensor(&mut self, info: &onnx::ValueInfo, symbols: &mut Symbols<'_>) -> Operand {
+        let Some((dtype, shape)) = self.errors.keep(symbols.input(info)) else { return Operand::Poisoned };
+        let v = self.b.input(&info.name, dtype, shape);
+        let operand = self.input(info, v);
+        self.errors.keep(operand).unwrap_or(Operand::Poisoned)
+    }
+
     /// What an input's value stands for.
     fn input(&mut self, info: &onnx::ValueInfo, v: ValueId) -> Result<Operand> {
         if let Some(storage) = info.storage() {
@@ -159,11 +174,13 @@ impl<'m> Driver<'m> {
     fn inputs(&mut self, dims: &DimValues) {
         let mut symbols = Symbols::new(self.graph, dims);
         for info in &self.graph.inputs {
-            let operand = match self.errors.keep(symbols.input(info)) {
-                Some((dtype, shape)) => {
-                    let v = self.b.input(&info.name, dtype, shape);
-                    let operand = self.input(info, v);
-                    self.errors.keep(operand).unwrap_or(Operand::Poisoned)
+            let operand = match self.errors.keep(symbols.parts(info)) {
+                Some(Parts::One(tensor)) => self.tensor(&tensor, &mut symbols),
+                Some(Parts::Nothing) => Operand::Nothing,
+                Some(Parts::List(tensors)) => {
+                    let elements: Vec<_> = tensors.iter().map(|t| self.tensor(t, &mut symbols)).collect();
+                    let known = !elements.contains(&Operand::Poisoned);
+                    if known { Operand::Sequence(elements) } else { Operand::Poisoned }
                 }
                 None => Operand::Poisoned,
             };
@@ -359,6 +376,32 @@ impl<'m> Driver<'m> {
         Some((tensor.element?.dtype().ok()?, self.declared(name)?))
     }
 
+    /// An output of the model; of a sequence, each of its tensors is one.
+    fn output(&mut self, name: &TensorName, declared: &onnx::ValueType, operand: Operand) {
+        let refused = |problem: &str| Error::new(problem).at_tensor(&**name);
+        match operand {
+            Operand::Value(v) | Operand::Stored(v, _) => {
+                let info = onnx::ValueInfo { name: name.clone(), ty: declared.clone() };
+                self.errors.keep(check_output(&self.b, &info, &operand));
+                self.b.output(name, v);
+            }
+            Operand::Sequence(elements) => {
+                let of = match declared {
+                    onnx::ValueType::Optional(of) => of,
+                    of => of,
+                };
+                let undeclared = onnx::ValueType::Undeclared;
+                let of = if let onnx::ValueType::Sequence(of) = of { of } else { &undeclared };
+                for (i, element) in elements.into_iter().enumerate() {
+                    self.output(&format!("{name}.{i}").into(), of, element);
+                }
+            }
+            Operand::Extents(e) => self.errors.push(e.refused().at_tensor(&**name)),
+            Operand::Nothing => self.errors.push(refused("the output is an optional without an element")),
+            Operand::Poisoned => {}
+        }
+    }
+
     /// What the checks come to: an output of its own, which is no output of the model.
     fn checks(&mut self) -> Result<()> {
         let mut all: Option<ValueId> = None;
@@ -384,18 +427,8 @@ impl<'m> Driver<'m> {
     fn outputs(&mut self) {
         for info in &self.graph.outputs {
             let operand = self.operand(&info.name);
-            match self.errors.keep(operand) {
-                Some(operand @ (Operand::Value(v) | Operand::Stored(v, _))) => {
-                    self.errors.keep(check_output(&self.b, info, &operand));
-                    self.b.output(&info.name, v);
-                }
-                Some(Operand::Extents(e)) => self.errors.push(e.refused().at_tensor(&*info.name)),
-                Some(Operand::Sequence(_) | Operand::Nothing) => self.errors.push(
-                    Error::new(format!("the output is a {}; only tensors are supported", info.ty))
-                        .help("make its tensors outputs of their own before exporting")
-                        .at_tensor(&*info.name),
-                ),
-                Some(Operand::Poisoned) | None => {}
+            if let Some(operand) = self.errors.keep(operand) {
+                self.output(&info.name, &info.ty, operand);
             }
         }
         let open: Vec<_> = self.b.graph().outputs().iter().map(|o| o.value).enumerate().collect();
@@ -406,7 +439,7 @@ impl<'m> Driver<'m> {
         }
         let checks = self.checks();
         self.errors.keep(checks);
-        if self.graph.outputs.is_empty() {
+        if self.b.graph().outputs().is_empty() && self.errors.is_empty() {
             self.errors.push(Error::new("the graph has no outputs"));
         }
     }

@@ -56,6 +56,7 @@ mod softmax;
 mod solve;
 mod state_space;
 mod stored;
+mod svm;
 mod top_k;
 mod training;
 mod transpose;
@@ -391,6 +392,8 @@ pub static OPERATORS: &[Operator] = &[
     ml("Normalizer", ml::normalizer),
     ml("OneHotEncoder", ml::one_hot_encoder).limit(NUMBERS),
     ml("Scaler", ml::scaler),
+    ml("SVMClassifier", svm::classifier),
+    ml("SVMRegressor", svm::regressor),
     ml("TreeEnsemble", trees::ensemble),
     ml("TreeEnsembleClassifier", trees::classifier).limit("labels that are strings become their positions"),
     ml("TreeEnsembleRegressor", trees::regressor),
@@ -399,6 +402,7 @@ pub static OPERATORS: &[Operator] = &[
     ms("Attention", contrib::attention::attention),
     ms("BiasGelu", |c| contrib::activation::gelu(c, Unary::GeluErf)),
     operands("DequantizeLinear", 1, quantize::dequantize).of("com.microsoft"),
+    ms("DynamicQuantizeLSTM", contrib::recurrent::dynamic_lstm),
     ms("DynamicQuantizeMatMul", contrib::quantized::dynamic_matmul),
     ms("EmbedLayerNormalization", contrib::norm::embed),
     ms("FastGelu", |c| contrib::activation::gelu(c, Unary::GeluTanh)),

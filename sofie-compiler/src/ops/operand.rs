@@ -13,7 +13,7 @@ pub enum Operand {
     /// Integers that depend on symbolic extents: what `Shape` gives, and what is computed from it. They
     /// decide shapes and are no value of the graph.
     Extents(Extents),
-    /// Bytes that stand for numbers, one an element; see [`super::stored`].
+    /// Bytes that stand for numbers, one an element.
     Stored(ValueId, Storage),
     /// A sequence.
     Sequence(Vec<Operand>),

@@ -37,7 +37,7 @@ impl Kind {
 }
 
 /// The functions of all directions, with their factors, which are listed for those functions that have any.
-fn activations(c: &Ctx<'_, '_>, kind: Kind, directions: usize) -> Result<Vec<Act>> {
+pub(super) fn activations(c: &Ctx<'_, '_>, kind: Kind, directions: usize) -> Result<Vec<Act>> {
     let default = kind.default_activations();
     let names = c.attrs.strings("activations")?.unwrap_or_else(|| default.repeat(directions));
     if names.len() != default.len() * directions {
@@ -83,7 +83,7 @@ fn unknown(name: &str) -> Error {
 }
 
 /// Operand `v` of shape `[directions, …]` for direction `d`.
-fn of_direction(c: &mut Ctx<'_, '_>, v: ValueId, d: usize) -> Result<ValueId> {
+pub(super) fn of_direction(c: &mut Ctx<'_, '_>, v: ValueId, d: usize) -> Result<ValueId> {
     let part = c.b.slice_axis(v, 0, d.into(), Dim::ONE)?;
     c.drop_axes(part, &[0])
 }

@@ -2,9 +2,11 @@
 //! `Dropout`.
 
 use super::Ctx;
+use super::expr::{num, x, y};
 use super::operand::Operand;
 use crate::error::{Error, Result};
 use crate::ir::{Dim, Shape, ValueId, axis_in};
+use sofie_infer_runtime::map::{Binary, Unary};
 
 /// `Reshape`: 0 repeats the operand's extent (unless `allowzero`), -1 is what is left.
 pub(super) fn reshape(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
@@ -124,28 +126,38 @@ pub(super) fn identity(c: &mut Ctx<'_, '_>) -> Result<Vec<Operand>> {
     Ok(vec![operand.ok_or_else(|| Error::new("input 0 (input) is missing"))?])
 }
 
+/// Refuses a `Dropout` that trains with another ratio than 0, while compiling or else when the network runs.
+fn never_drops(c: &mut Ctx<'_, '_>) -> Result<()> {
+    let Some(training) = c.optional(2)? else { return Ok(()) };
+    let training = c.reshape(training, &[])?;
+    let still = match c.optional(1)? {
+        Some(ratio) => {
+            let ratio = c.reshape(ratio, &[])?;
+            let kept = c.map(x().eq(num(0.0)), &[ratio])?;
+            c.map(x().unary(Unary::Not).binary(Binary::Or, y()), &[training, kept])?
+        }
+        None => c.map(x().unary(Unary::Not), &[training])?,
+    };
+    match c.b.constant(still).map(|t| t.get(0).bits != 0) {
+        Some(false) => {
+            return Err(Error::new("the node drops at random, as in training")
+                .help("export the model for inference (in PyTorch: model.eval())"));
+        }
+        Some(true) => {}
+        None => c.check(still),
+    }
+    Ok(())
+}
+
 /// `Dropout` as in inference: nothing is dropped. The second output says so.
 pub(super) fn dropout(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "data")?;
     c.attrs.ignore(&["ratio", "seed"]);
-    if c.version() >= 12
-        && let Some(v) = c.optional(2)?
-        && c.b.constant(v).is_none()
-    {
-        let not = c.map(super::expr::x().unary(sofie_infer_runtime::map::Unary::Not), &[v])?;
-        let not = c.all(not)?;
-        c.check(not);
-        c.operands.truncate(2);
-    }
-    let training = if c.version() < 7 {
-        !c.attrs.flag_or("is_test", false)?
-    } else {
-        c.const_int(2, "training_mode")?.is_some_and(|n| n != 0)
-    };
-    // Opsets 1 and 6 train unless told otherwise; exporters of that time wrote the attribute or not.
-    if training && c.version() >= 7 {
-        return Err(Error::new("the node drops at random, as in training")
-            .help("export the model for inference (in PyTorch: model.eval())"));
+    if c.version() >= 12 {
+        never_drops(c)?;
+    } else if c.version() < 7 {
+        // Opsets 1 and 6 train unless told otherwise; exporters of that time wrote the attribute or not.
+        c.attrs.flag_or("is_test", false)?;
     }
     if !c.wants(1) {
         return Ok(vec![v]);

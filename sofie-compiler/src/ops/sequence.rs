@@ -167,12 +167,16 @@ pub(super) fn get_element(c: &mut Ctx<'_, '_>) -> Results {
 #[cfg(test)]
 mod tests {
     use crate::ir::{Tensor, eval};
-    use crate::onnx::{Attribute, Graph, Node};
+    use crate::onnx::{Attribute, DimSpec, Graph, Node, TensorType, ValueType};
     use crate::ops::driver::lower_graph;
     use crate::ops::testing::*;
+    use sofie_infer_runtime::DType;
+
+    /// A node: its operator, inputs, output and attributes.
+    type Step<'a> = (&'a str, &'a [&'a str], &'a str, &'a [(&'a str, Attribute)]);
 
     /// Nodes one behind the other, over inputs `x0`, `x1`, …; the last one's result is `y0`.
-    fn chain(args: &[Arg], nodes: &[(&str, &[&str], &str, &[(&str, Attribute)])]) -> Result<Tensor, String> {
+    fn chain(args: &[Arg], nodes: &[Step<'_>]) -> Result<Tensor, String> {
         let mut graph: Graph = model("Identity", 18, &[], args, 1);
         let first = graph.nodes.remove(0);
         for (op, inputs, output, attributes) in nodes {
@@ -197,8 +201,7 @@ mod tests {
     #[test]
     fn elements_come_and_go() {
         let args = [f32s(&[1], &[1.0]), f32s(&[2], &[2.0, 3.0]), at(-1), at(0), at(3)];
-        let made: (&str, &[&str], &str, &[(&str, Attribute)]) =
-            ("SequenceConstruct", &["x0", "x1"], "s", &[]);
+        let made: Step<'_> = ("SequenceConstruct", &["x0", "x1"], "s", &[]);
         let y = chain(
             &args,
             &[
@@ -257,5 +260,21 @@ mod tests {
         assert_eq!(y, Ok(Tensor::of(&[], &[false])));
         let y = chain(&args, &[("Optional", &[], "o", &[]), ("OptionalGetElement", &["o"], "y0", &[])]);
         assert!(y.unwrap_err().contains("no element"));
+    }
+
+    #[test]
+    fn inputs_and_outputs_of_given_length() {
+        let mut graph: Graph = model("Identity", 18, &[], &[f32s(&[1], &[0.0])], 1);
+        let shape = Some(vec![DimSpec::Symbol("n".into())]);
+        let tensor = ValueType::Tensor(TensorType { element: Some(DType::F32.into()), shape });
+        graph.inputs[0].ty = ValueType::Sequence(tensor.into());
+        let error = lower_graph(&graph, &Default::default()).unwrap_err().to_string();
+        assert!(error.contains("dims(x0 = 2)"), "{error}");
+        let dims = [("x0", 2), ("x0_0_0", 1), ("x0_1_0", 3)].map(|(name, n)| (name.to_owned(), n));
+        let lowered = lower_graph(&graph, &dims.into()).unwrap();
+        let names: Vec<_> = lowered.outputs().iter().map(|o| &*o.name).collect();
+        assert_eq!(names, ["y0.0", "y0.1"]);
+        let x = [Tensor::of(&[1], &[1.0f32]), Tensor::of(&[3], &[2.0f32, 3.0, 4.0])];
+        assert_eq!(eval::run(&lowered, &x).unwrap(), x);
     }
 }

@@ -11,7 +11,7 @@ use sofie_infer_runtime::map::{Binary, Unary};
 fn operands(c: &Ctx<'_, '_>, groups: usize) -> Result<(ValueId, ValueId, Vec<Vec<ValueId>>)> {
     let (rate, count) = (c.required(0, "R")?, c.required(1, "T")?);
     let rest = c.operands.len() - 2;
-    if rest == 0 || rest % groups != 0 {
+    if rest == 0 || !rest.is_multiple_of(groups) {
         return Err(Error::new(format!("{rest} tensors; {groups} of each are needed")));
     }
     let n = rest / groups;

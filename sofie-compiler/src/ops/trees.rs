@@ -107,6 +107,26 @@ fn scores(
             .ok_or_else(|| Error::new("a table of another size"))
     };
     let list = |values: &[u32]| Tensor::of(&[values.len()], values);
+    let results = vec![(dtype, vec![rows, targets])];
+    if dtype == DType::F32 && c.dtype(v) == DType::F32 && features > 0 {
+        let thresholds: Vec<f32> = table.thresholds.iter().map(|t| *t as f32).collect();
+        let tables = plain::forest_tables(&table.tests, &table.features, &thresholds, &table.children);
+        if let Some((test, nodes, leaves)) = tables {
+            // Leaf by leaf, so that each ends where the next one starts.
+            let (mut starts, mut of_entry, mut weights) = (vec![0], Vec::new(), Vec::new());
+            for [a, b] in leaves.iter().map(|l| l.map(|i| i as usize)) {
+                of_entry.extend_from_slice(&table.targets[a..b]);
+                weights.extend_from_slice(&table.weights[a..b]);
+                starts.push(weights.len() as u32);
+            }
+            let tables =
+                [list(&table.roots), list(&nodes), list(&starts), list(&of_entry), numbers(&weights)?];
+            let mut operands = vec![v];
+            operands.extend(tables.map(|t| c.b.tensor(t)));
+            let kernel = plain::Forest { rows, features, targets, aggregate, test };
+            return Ok(c.plain(kernel, &operands, results)?.remove(0));
+        }
+    }
     let flat: Vec<u32> = table.children.iter().flatten().copied().collect();
     let tables = [
         list(&table.roots),
@@ -120,7 +140,7 @@ fn scores(
     let mut operands = vec![v];
     operands.extend(tables.map(|t| c.b.tensor(t)));
     let kernel = plain::Trees { rows, features, targets, aggregate };
-    Ok(c.plain(kernel, &operands, vec![(dtype, vec![rows, targets])])?.remove(0))
+    Ok(c.plain(kernel, &operands, results)?.remove(0))
 }
 
 /// An attribute in one of its two forms: floats, or a tensor of doubles.

@@ -223,6 +223,22 @@ fn layers_that_fill_blocks() {
     }
 }
 
+/// Pixels of so few channels that they are taken apart and put together by shuffles.
+#[test]
+fn few_channels_and_filters() {
+    let (channels, filters): (&[usize], &[usize]) =
+        if cfg!(miri) { (&[2], &[4]) } else { (&[1, 2, 4, 8], &[1, 2, 3, 4, 5, 8]) };
+    for (&c, &m) in channels.iter().flat_map(|c| filters.iter().map(move |m| (c, m))) {
+        for (k, s, pad) in [(3, 1, 1), (3, 1, 0), (2, 2, 0), (3, 2, 1), (1, 2, 0), (4, 2, 2)] {
+            let window = window([[1, 1, 1, 1, 0, 0], [7, k, s, 1, pad, pad], [37, k, s, 1, pad, pad]]);
+            let conv = Conv { act: Act::Relu, ..Conv::new(2, window, c, m, 1) };
+            let apart = Conv { ldx: c + 1, ldy: m + 1, ..conv.clone() };
+            check(&Case { conv, bias: true, residual: s == 2 && k == 3 }, &seed());
+            check(&Case { conv: apart, bias: false, residual: false }, &seed());
+        }
+    }
+}
+
 /// Lines of several tiles, with and without a residual, dense and apart.
 #[test]
 fn every_activation_after_every_algorithm() {

@@ -7,6 +7,7 @@ use super::num::{Arith, Register, VisitBinary, VisitUnary};
 use super::program::{Code, width};
 use super::{Binary, Unary, half};
 use crate::DType;
+use crate::simd::{Op, Simd, dispatch};
 
 /// Runs `$body` with `$T` standing for the Rust type of a register of `$dtype` that this file computes with.
 macro_rules! with_register {
@@ -97,8 +98,42 @@ fn binary<T: Arith>(op: Binary, io: Io) {
     T::binary(op, io);
 }
 
+#[inline(always)]
 fn cast<T: CastTo<R>, R: Register>(io: Io) {
     each!(io, |a: T::Raw| -> R::Raw { T::of_raw(a).cast_to().raw() });
+}
+
+/// Between `f32` and a small integer, as quantised models have it in every layer: the loop of [`cast`], compiled for
+/// each instruction set.
+struct Narrow {
+    from: DType,
+    to: DType,
+    io: Io,
+}
+
+impl Narrow {
+    fn fits(from: DType, to: DType) -> bool {
+        let small = |t: DType| matches!(t, DType::I8 | DType::U8 | DType::I16 | DType::U16);
+        from == DType::F32 && small(to) || small(from) && to == DType::F32
+    }
+}
+
+impl Op for Narrow {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        match (self.from, self.to) {
+            (_, DType::I8) => cast::<f32, i8>(self.io),
+            (_, DType::U8) => cast::<f32, u8>(self.io),
+            (_, DType::I16) => cast::<f32, i16>(self.io),
+            (_, DType::U16) => cast::<f32, u16>(self.io),
+            (DType::I8, _) => cast::<i8, f32>(self.io),
+            (DType::U8, _) => cast::<u8, f32>(self.io),
+            (DType::I16, _) => cast::<i16, f32>(self.io),
+            _ => cast::<u16, f32>(self.io),
+        }
+    }
 }
 
 /// Towards a 16-bit float: all but the last rounding.
@@ -168,6 +203,7 @@ pub(super) unsafe fn run(code: Code, dtype: DType, io: Io) {
                 at += 16;
             }
         }
+        Code::Cast(to) if Narrow::fits(dtype, to) => dispatch(Narrow { from: dtype, to, io }),
         Code::Cast(to) => {
             with_register!(dtype, T => cast_from::<T>(to, io), floats => cast_from::<f32>(to, io))
         }

@@ -9,6 +9,7 @@ mod number;
 
 use crate::map::{Dst, Src};
 
+pub use forest::{MISSING, forest_tables};
 pub use grid_sample::{Outside, Sampling};
 pub use trees::{Aggregate, MISSING_HOLDS, Test};
 
@@ -68,6 +69,8 @@ index! {
     bit_cast: BitCast;
     /// `y ← x`: windows added up where they stand.
     col2im: Col2Im;
+    /// `y ← x`: probabilities of classes from those of pairs.
+    coupling: Coupling;
     /// `y ← x`: bytes that stand for floats as f32.
     decode: Decode;
     /// `y ← x, w, offset, bias?, mask?`.
@@ -78,6 +81,8 @@ index! {
     dft: Dft;
     /// `y ← x`: numbers as bytes that stand for floats.
     encode: Encode;
+    /// `scores ← x`: decision trees that all ask the same way.
+    forest: Forest;
     /// `y ← x, grid`.
     grid_sample: GridSample;
     /// `y ← x`: inverses of matrices.

@@ -40,6 +40,38 @@ pub enum Aggregate {
     Max,
 }
 
+impl Aggregate {
+    /// What the sums start from.
+    #[inline(always)]
+    pub(super) fn start(self) -> f64 {
+        match self {
+            Aggregate::Min => f64::INFINITY,
+            Aggregate::Max => f64::NEG_INFINITY,
+            _ => 0.0,
+        }
+    }
+
+    /// One more leaf.
+    #[inline(always)]
+    pub(super) fn join(self, sum: f64, w: f64) -> f64 {
+        match self {
+            Aggregate::Sum | Aggregate::Average => sum + w,
+            Aggregate::Min => sum.min(w),
+            Aggregate::Max => sum.max(w),
+        }
+    }
+
+    /// What becomes of a sum in the end.
+    #[inline(always)]
+    pub(super) fn result(self, sum: f64, trees: usize) -> f64 {
+        match self {
+            Aggregate::Average => sum / trees as f64,
+            _ if sum.is_infinite() && sum == self.start() => 0.0,
+            _ => sum,
+        }
+    }
+}
+
 /// `y [rows, targets] ← x [rows, features], roots [trees] (u32), tests [nodes] (u8), feature [nodes] (u32),
 /// threshold [nodes], children [nodes, 2] (u32: where the test holds, where not), entry targets (u32), entry weights`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,12 +95,7 @@ impl Trees {
         let sums = &mut sums[..self.targets];
         for r in 0..self.rows {
             let row = &x[r * self.features..][..self.features];
-            let start = match self.aggregate {
-                Aggregate::Min => f64::INFINITY,
-                Aggregate::Max => f64::NEG_INFINITY,
-                _ => 0.0,
-            };
-            sums.fill(start);
+            sums.fill(self.aggregate.start());
             for &root in roots {
                 let mut node = root as usize;
                 while tests[node] != Test::Leaf as u8 {
@@ -77,20 +104,12 @@ impl Trees {
                 }
                 for entry in children[2 * node] as usize..children[2 * node + 1] as usize {
                     let (sum, w) = (&mut sums[targets[entry] as usize], weights[entry].get());
-                    *sum = match self.aggregate {
-                        Aggregate::Sum | Aggregate::Average => *sum + w,
-                        Aggregate::Min => sum.min(w),
-                        Aggregate::Max => sum.max(w),
-                    };
+                    *sum = self.aggregate.join(*sum, w);
                 }
             }
             let y = &mut y[r * self.targets..][..self.targets];
             for (y, sum) in y.iter_mut().zip(sums.iter()) {
-                *y = T::put(match self.aggregate {
-                    Aggregate::Average => sum / roots.len() as f64,
-                    _ if sum.is_infinite() && *sum == start => 0.0,
-                    _ => *sum,
-                });
+                *y = T::put(self.aggregate.result(*sum, roots.len()));
             }
         }
     }

@@ -12,9 +12,9 @@ use std::process::Command;
 use proc_macro2::Span;
 use quote::{format_ident, quote};
 use sofie_infer_compiler::{Compiled, Options, Request, compile, expand};
-use sofie_infer_compiler::{ir, onnx, ops};
+use sofie_infer_compiler::{ir, onnx};
 
-use crate::case::{Case, tensor};
+use crate::case::{self, Case};
 use crate::compare::compare;
 use crate::engine::Verdict;
 
@@ -27,6 +27,7 @@ struct Ready<'a> {
     number: usize,
     compiled: Compiled,
     dims: BTreeMap<String, u64>,
+    model: onnx::Model,
 }
 
 /// Runs all cases; crates and what they read and write go into `scratch`.
@@ -38,8 +39,8 @@ pub fn run(cases: &[Case], scratch: &Path) -> Result<Vec<Verdict>, String> {
     for (number, case) in cases.iter().enumerate() {
         let prepared = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| prepare(case)));
         verdicts.push(match prepared {
-            Ok(Ok((compiled, dims))) => {
-                ready.push(Ready { case, number, compiled, dims });
+            Ok(Ok((compiled, dims, model))) => {
+                ready.push(Ready { case, number, compiled, dims, model });
                 Verdict::CompileError("it was not run".into())
             }
             Ok(Err(verdict)) => verdict,
@@ -55,21 +56,16 @@ pub fn run(cases: &[Case], scratch: &Path) -> Result<Vec<Verdict>, String> {
     Ok(verdicts)
 }
 
-fn prepare(case: &Case) -> Result<(Compiled, BTreeMap<String, u64>), Verdict> {
+fn prepare(case: &Case) -> Result<(Compiled, BTreeMap<String, u64>, onnx::Model), Verdict> {
     let path = case.folder.join("model.onnx");
     let refused = |why: String| Verdict::Unsupported(why);
     let model = onnx::load(&path).map_err(|e| refused(e.to_string()))?;
-    let open = ops::input_shapes(&model, &Default::default()).map_err(|e| refused(e.to_string()))?;
-    let mut dims = BTreeMap::new();
-    for (i, (_, _, shape)) in open.iter().enumerate() {
-        let x = tensor(&case.folder.join(format!("test_data_set_0/input_{i}.pb"))).map_err(refused)?;
-        for (dim, n) in shape.dims().iter().zip(x.dims()) {
-            dims.extend(dim.symbols().iter().map(|s| (s.to_string(), *n as u64)));
-        }
-    }
+    let files: Vec<usize> = (0..model.graph.inputs.len()).collect();
+    let set = case.folder.join("test_data_set_0");
+    let (_, dims) = case::inputs(&model, &set, &files).map_err(refused)?;
     let options = Options { dims: dims.clone(), ..Options::default() };
     let compiled = compile(&path, Path::new("model.onnx"), &options);
-    compiled.map(|c| (c, dims)).map_err(|f| refused(f.errors.to_string()))
+    compiled.map(|c| (c, dims, model)).map_err(|f| refused(f.errors.to_string()))
 }
 
 /// The numbers and verdicts of a batch.
@@ -184,11 +180,12 @@ fn run_case(ready: &Ready<'_>, program: &Path, folder: &Path) -> Verdict {
                 return Verdict::Fail(format!("{}: {e}", path.display()));
             }
         }
-        for (i, port) in ready.compiled.plan.inputs.iter().enumerate() {
-            let x = match tensor(&set.join(format!("input_{i}.pb"))) {
-                Ok(x) => x,
-                Err(why) => return Verdict::Unsupported(why),
-            };
+        let files: Vec<usize> = (0..ready.model.graph.inputs.len()).collect();
+        let inputs = match case::inputs(&ready.model, &set, &files) {
+            Ok((inputs, _)) => inputs,
+            Err(why) => return Verdict::Unsupported(why),
+        };
+        for (i, (port, x)) in ready.compiled.plan.inputs.iter().zip(&inputs).enumerate() {
             if x.dims() != port.dims {
                 return Verdict::Unsupported("a data set of other extents than the first".into());
             }
@@ -211,16 +208,16 @@ fn run_case(ready: &Ready<'_>, program: &Path, folder: &Path) -> Verdict {
             }
             Err(e) => return Verdict::Fail(e.to_string()),
         }
-        for (i, (port, _)) in ready.compiled.plan.outputs.iter().enumerate() {
-            let want = match tensor(&set.join(format!("output_{i}.pb"))) {
-                Ok(want) => want,
-                Err(why) => return Verdict::Unsupported(why),
-            };
+        let expected = match case::outputs(&ready.model, &set) {
+            Ok(expected) => expected,
+            Err(why) => return Verdict::Unsupported(why),
+        };
+        for (i, ((port, _), want)) in ready.compiled.plan.outputs.iter().zip(&expected).enumerate() {
             let got = match result(port.dtype, &port.dims, &to, i) {
                 Ok(got) => got,
                 Err(why) => return Verdict::Fail(why),
             };
-            if let Err(why) = compare(&got, &want, ready.case.rtol, ready.case.atol) {
+            if let Err(why) = compare(&got, want, ready.case.rtol, ready.case.atol) {
                 return Verdict::Fail(format!("output {i}: {why}"));
             }
         }

@@ -10,7 +10,7 @@ use std::path::Path;
 use sofie_infer_compiler::{ir, onnx, ops, passes, plan};
 
 use crate::Engine;
-use crate::case::{Case, tensor};
+use crate::case::{self, Case};
 use crate::compare::compare;
 
 /// What became of a case.
@@ -108,37 +108,27 @@ fn decides(tensor: &onnx::Tensor, position: usize) -> bool {
 
 /// Runs all data sets; input `i` of the model is file `files[i]`.
 fn with_inputs(case: &Case, model: &onnx::Model, files: &[usize], engine: Engine) -> Verdict {
-    let open = match ops::input_shapes(model, &Default::default()) {
-        Ok(shapes) => shapes,
-        Err(why) => return Verdict::Unsupported(why.to_string()),
-    };
     let sets = case.sets();
     if sets.is_empty() {
         return Verdict::Fail("there is no data set".into());
     }
     for set in sets {
-        let mut inputs = Vec::new();
-        let mut dims = ops::DimValues::new();
-        for (i, (_, _, shape)) in open.iter().enumerate() {
-            let x = match tensor(&set.join(format!("input_{}.pb", files[i]))) {
-                Ok(x) => x,
-                Err(why) => return Verdict::Unsupported(format!("input {i}: {why}")),
-            };
-            for (dim, n) in shape.dims().iter().zip(x.dims()) {
-                dims.extend(dim.symbols().iter().map(|s| (s.to_string(), *n as u64)));
-            }
-            inputs.push(x);
-        }
+        let (inputs, dims) = match case::inputs(model, &set, files) {
+            Ok(found) => found,
+            Err(why) => return Verdict::Unsupported(why),
+        };
         let graph = match ops::lower(model, &dims) {
             Ok(graph) => graph,
             Err(why) => return Verdict::Unsupported(why.to_string()),
         };
+        let own = |p: &&ir::Port| p.name != ir::CHECK && ir::extent_of(&p.name).is_none();
+        let count = graph.outputs().iter().filter(own).count();
         let results = match engine {
             Engine::Evaluator => evaluate(&graph, &inputs),
             Engine::Planned | Engine::Compiled => planned(graph, &inputs),
         };
         let verdict = match results {
-            Ok(results) => outputs(case, &set, &results),
+            Ok(results) => outputs(case, model, &set, &results[..count]),
             Err(verdict) => verdict,
         };
         if !verdict.passes() {
@@ -172,13 +162,16 @@ fn planned(graph: ir::Graph, inputs: &[ir::Tensor]) -> Result<Vec<ir::Tensor>, V
     })
 }
 
-fn outputs(case: &Case, set: &Path, results: &[ir::Tensor]) -> Verdict {
-    for (i, result) in results.iter().enumerate() {
-        let want = match tensor(&set.join(format!("output_{i}.pb"))) {
-            Ok(want) => want,
-            Err(why) => return Verdict::Unsupported(format!("output {i}: {why}")),
-        };
-        if let Err(why) = compare(result, &want, case.rtol, case.atol) {
+fn outputs(case: &Case, model: &onnx::Model, set: &Path, results: &[ir::Tensor]) -> Verdict {
+    let expected = match case::outputs(model, set) {
+        Ok(expected) => expected,
+        Err(why) => return Verdict::Unsupported(format!("an output: {why}")),
+    };
+    if expected.len() != results.len() {
+        return Verdict::Fail(format!("{} tensors, expected {}", results.len(), expected.len()));
+    }
+    for (i, (result, want)) in results.iter().zip(&expected).enumerate() {
+        if let Err(why) = compare(result, want, case.rtol, case.atol) {
             return Verdict::Fail(format!("output {i}: {why}"));
         }
     }

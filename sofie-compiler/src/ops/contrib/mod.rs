@@ -9,6 +9,7 @@ pub(super) mod packed;
 pub(super) mod products;
 pub(super) mod qlinear;
 pub(super) mod quantized;
+pub(super) mod recurrent;
 pub(super) mod rotary;
 
 pub(super) use cached::group_query;

@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use super::super::epilogue::{activate, activate_all, finish};
-use super::{Band, Planes, Shape};
+use super::{Band, Planes, Shape, shuffle};
 use crate::simd::{LANES, Op, Simd};
 
 /// Channels from which blocks are transposed in registers; fewer are copied one by one (see [`pick`], [`interleave`]).
@@ -178,6 +178,9 @@ fn spread<S: Simd>(
     // SAFETY: asserted above.
     unsafe {
         match channels {
+            2 if stride == 2 => return shuffle::unzip_pixels::<S, 2>(s, x, pixels, to, plane),
+            4 if stride == 4 => return shuffle::unzip_pixels::<S, 4>(s, x, pixels, to, plane),
+            8 if stride == 8 => return shuffle::unzip_pixels::<S, 8>(s, x, pixels, to, plane),
             1 => return pick::<1>(x, stride, pixels, to, plane),
             2 => return pick::<2>(x, stride, pixels, to, plane),
             3 => return pick::<3>(x, stride, pixels, to, plane),
@@ -421,17 +424,11 @@ unsafe fn interleave<S: Simd, const F: usize>(
     // SAFETY: the caller's promise.
     unsafe {
         if stride == F && (F == 2 || F == 4) {
-            // Pairs, and pairs of pairs.
-            let [a, b, c, d] = [0, F / 2, 1 % F, (1 + F / 2) % F].map(|i| s.load(&columns[i]));
-            let (ab, ab2) = s.zip(a, b);
-            let (cd, cd2) = s.zip(c, d);
-            let ((v0, v1), (v2, v3)) =
-                if F == 2 { ((ab, ab2), (ab, ab2)) } else { (s.zip(ab, cd), s.zip(ab2, cd2)) };
-            for (i, v) in [v0, v1, v2, v3].into_iter().enumerate().take(F) {
-                let floats = (count * F).saturating_sub(i * LANES);
-                s.store_first_ptr(v, to.wrapping_add(i * LANES), floats);
+            let mut rows = [s.zero(); F];
+            for (row, column) in rows.iter_mut().zip(columns) {
+                *row = s.load(column);
             }
-            return;
+            return shuffle::store_pixels(s, shuffle::zip(s, rows), to, count);
         }
         for pixel in 0..count {
             for (filter, column) in columns.iter().enumerate().take(F) {
@@ -458,6 +455,18 @@ impl Block {
     unsafe fn store<S: Simd, const N: usize>(self, s: S, act: crate::Act) {
         let Block { from, line, filters, pixels, to, stride, residual } = self;
         let (inside, mask) = (s.mask_first(pixels), s.mask_first(filters));
+        if N == 8 && filters == 8 && stride == 8 && residual.is_none() {
+            let mut rows = [s.zero(); 8];
+            // SAFETY: the caller's promise; lanes past the last pixel are masked.
+            unsafe {
+                for (i, row) in rows.iter_mut().enumerate() {
+                    *row = s.load_masked_ptr(from.add(i * line), inside, s.zero());
+                }
+                let mut pixel_rows = shuffle::zip(s, rows);
+                activate_all(s, act, &mut pixel_rows);
+                return shuffle::store_pixels(s, pixel_rows, to, pixels);
+            }
+        }
         let mut block = [s.zero(); LANES];
         // SAFETY: the caller's promise; lanes past the last pixel or filter are masked.
         unsafe {

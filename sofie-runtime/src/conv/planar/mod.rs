@@ -6,6 +6,7 @@
 //! line. What the line computes between the images' lines is not stored. The chains are those of the definition.
 
 mod copy;
+mod shuffle;
 mod tile;
 
 use self::copy::{Gather, Spread};
