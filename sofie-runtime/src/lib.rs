@@ -12,6 +12,7 @@ pub mod attention;
 pub mod conv;
 pub mod copy;
 mod element;
+mod extent;
 pub mod gather;
 pub mod gemm;
 pub mod interpolate;
@@ -34,9 +35,11 @@ pub use act::Act;
 pub use alloc::borrow::Cow;
 pub use alloc::sync::Arc;
 pub use element::{DType, Element, bf16, f16};
+pub use extent::{ExtentError, agree, extent, part};
 pub use map::pad;
 pub use memory::{
-    Arena, Cutter, LengthError, NOTHING, Nested, Packed, Span, Spans, Weights, bool_bytes, bools, bools_mut,
-    flat, flat_mut, from_slice, nested, nested_mut, span,
+    Arena, Cutter, LengthError, NOTHING, Nested, Packed, Span, Spans, View, ViewMut, Weights, bool_bytes,
+    bools, bools_mut, flat, flat_mut, flat_rows, from_slice, nested, nested_mut, span, view, view_mut,
 };
+pub use memory::{rows as nested_rows, rows_mut as nested_rows_mut};
 pub use session::{DynSession, ShapeError, TensorInfo};
