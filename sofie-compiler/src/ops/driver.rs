@@ -1,7 +1,7 @@
 //! Walks a model node by node. A node that cannot be lowered poisons its outputs, and the walk goes on:
 //! every problem of a file is found at once, and none twice.
 
-use super::declared::{DimValues, Symbols, check_output, free_symbols};
+use super::declared::{DimBounds, DimValues, Symbols, check_output, open_symbols};
 use super::operand::Operand;
 use super::{Ctx, Lowering, Operator, symbolic};
 use crate::error::{Error, Errors, Result};
@@ -28,13 +28,22 @@ pub fn lower(model: &Model, dims: &DimValues) -> Result<ir::Graph, Errors> {
     lower_graph(&model.graph, dims)
 }
 
+/// [`lower`] with some extents free within bounds.
+///
+/// # Errors
+/// As [`lower`], and what cannot be done at some of the extents.
+pub fn lower_within(model: &Model, dims: &DimValues, bounds: &DimBounds) -> Result<ir::Graph, Errors> {
+    lower_graph_within(&model.graph, dims, bounds)
+}
+
 /// Names, element types and shapes of a model's inputs, with the symbols that `dims(..)` may fix.
 ///
 /// # Errors
 /// An input that is no tensor of a known rank and a type that is computed in, or an entry of `dims`
 /// that names no symbol.
 pub fn input_shapes(model: &Model, dims: &DimValues) -> Result<Vec<(String, DType, Shape)>, Errors> {
-    let mut symbols = Symbols::new(&model.graph, dims);
+    let bounds = DimBounds::new();
+    let mut symbols = Symbols::new(&model.graph, dims, &bounds);
     let mut errors = Errors::new();
     let mut shapes = Vec::new();
     for info in &model.graph.inputs {
@@ -48,6 +57,14 @@ pub fn input_shapes(model: &Model, dims: &DimValues) -> Result<Vec<(String, DTyp
 
 /// [`lower`] for a graph alone.
 pub(super) fn lower_graph(graph: &onnx::Graph, dims: &DimValues) -> Result<ir::Graph, Errors> {
+    lower_graph_within(graph, dims, &DimBounds::new())
+}
+
+fn lower_graph_within(
+    graph: &onnx::Graph,
+    dims: &DimValues,
+    bounds: &DimBounds,
+) -> Result<ir::Graph, Errors> {
     let mut driver = Driver {
         graph,
         hints: super::hints::hints(graph, dims),
@@ -58,7 +75,7 @@ pub(super) fn lower_graph(graph: &onnx::Graph, dims: &DimValues) -> Result<ir::G
         checks: Vec::new(),
         open: Vec::new(),
     };
-    driver.inputs(dims);
+    driver.inputs(dims, bounds);
     for node in &graph.nodes {
         driver.node(node);
     }
@@ -67,7 +84,7 @@ pub(super) fn lower_graph(graph: &onnx::Graph, dims: &DimValues) -> Result<ir::G
     let lowered = b.finish();
     if !errors.is_empty() {
         // An open extent is often what the other problems come from.
-        let _ = errors.keep(free_symbols(&lowered));
+        let _ = errors.keep(open_symbols(&lowered, bounds));
     }
     errors.into_result(lowered)
 }
@@ -84,8 +101,8 @@ pub(super) struct Driver<'m> {
 }
 
 impl<'m> Driver<'m> {
-    fn inputs(&mut self, dims: &DimValues) {
-        let mut symbols = Symbols::new(self.graph, dims);
+    fn inputs(&mut self, dims: &DimValues, bounds: &DimBounds) {
+        let mut symbols = Symbols::new(self.graph, dims, bounds);
         for info in &self.graph.inputs {
             let operand = match self.errors.keep(symbols.input(info)) {
                 Some((dtype, shape)) => Operand::Value(self.b.input(&info.name, dtype, shape)),

@@ -60,8 +60,8 @@ mod window;
 
 pub use control::Control;
 pub use ctx::Ctx;
-pub use declared::{DimValues, free_symbols};
-pub use driver::{input_shapes, lower};
+pub use declared::{DimBounds, DimValues, free_symbols, open_symbols, paste};
+pub use driver::{input_shapes, lower, lower_within};
 pub use operand::Operand;
 
 use crate::error::Result;
