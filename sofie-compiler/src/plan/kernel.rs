@@ -1,5 +1,6 @@
 //! The kernels that a plan can call: the runtime's own descriptors, nothing else.
 
+use super::family::{Kind, Numbers};
 use sofie_infer_runtime::attention::Attention;
 use sofie_infer_runtime::conv::{Conv, ConvTranspose};
 use sofie_infer_runtime::copy::{Copy, Pad};
@@ -50,6 +51,13 @@ macro_rules! kernels {
                         | Kernel::Recurrent(_)
                         | Kernel::Attention(_)
                 )
+            }
+
+            /// Replaces each integer of the descriptor: see [`Numbers`].
+            pub fn numbers_of(&mut self, f: &mut dyn FnMut(Kind, i64) -> i64) {
+                match self {
+                    $(Kernel::$variant(k) => k.numbers(f),)*
+                }
             }
 
             /// The descriptor's method that runs it.

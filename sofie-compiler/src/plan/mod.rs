@@ -6,6 +6,8 @@
 
 pub mod check;
 pub mod execute;
+pub mod family;
+pub(crate) mod fields;
 mod kernel;
 mod layout;
 mod memory;
