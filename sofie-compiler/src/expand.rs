@@ -9,6 +9,26 @@ use quote::{format_ident, quote, quote_spanned};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+/// What `dims(..)` says of a symbolic dimension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// `batch = 4`.
+    Fixed(u64),
+    /// `batch = 1..=64`: each run decides.
+    Free {
+        /// The least extent.
+        least: u64,
+        /// The largest.
+        most: Option<u64>,
+    },
+}
+
+impl From<u64> for Extent {
+    fn from(n: u64) -> Extent {
+        Extent::Fixed(n)
+    }
+}
+
 /// A call of `sofie_model!`.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -27,7 +47,7 @@ pub struct Request {
     /// Where the path stands in the source.
     pub span: Span,
     /// Extents of symbolic dimensions.
-    pub dims: Vec<(String, u64)>,
+    pub dims: Vec<(String, Extent)>,
     /// Reference inputs and outputs, relative to `root`, for a test of the module.
     pub test: Option<String>,
     /// What to print while compiling: `timing`.
@@ -40,7 +60,13 @@ pub fn expand(request: &Request) -> TokenStream {
     let start = Instant::now();
     let shown = Path::new(&request.path);
     let path = request.root.join(shown);
-    let options = Options { dims: request.dims.iter().cloned().collect(), stop_after: None };
+    let mut options = Options::default();
+    for (symbol, extent) in &request.dims {
+        match *extent {
+            Extent::Fixed(n) => _ = options.dims.insert(symbol.clone(), n),
+            Extent::Free { least, most } => _ = options.bounds.insert(symbol.clone(), (least, most)),
+        }
+    }
     let (tokens, outcome) = match compile(&path, shown, &options) {
         Ok(compiled) => (module(request, &path, &compiled), "compiled"),
         Err(failure) => {
@@ -86,7 +112,10 @@ fn module(request: &Request, path: &Path, compiled: &Compiled) -> TokenStream {
         files: &files,
         test,
     };
-    emit::module(&context, &compiled.plan)
+    match &compiled.family {
+        None => emit::module(&context, &compiled.plan),
+        Some(family) => emit::dynamic(&context, family, compiled.plan.clone()),
+    }
 }
 
 /// A `#[test]` that runs the session against stored inputs and outputs.

@@ -14,4 +14,4 @@ mod expand;
 
 pub use compile::{Compiled, Failure, Options, compile};
 pub use emit::module_name;
-pub use expand::{Request, expand};
+pub use expand::{Extent, Request, expand};

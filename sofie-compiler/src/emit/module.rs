@@ -42,7 +42,7 @@ fn tensors<'a>(ports: impl Iterator<Item = &'a Port>, reserved: &[&str]) -> Vec<
 }
 
 /// Tokens that are there only where weights are transformed when a session is made.
-fn prepared_parts(plan: &Plan, tokens: TokenStream) -> TokenStream {
+pub fn prepared_parts(plan: &Plan, tokens: TokenStream) -> TokenStream {
     if plan.preparations.is_empty() { TokenStream::new() } else { tokens }
 }
 
@@ -53,11 +53,14 @@ fn tensor_doc(t: &Tensor<'_>) -> String {
 
 /// The module of a plan.
 pub fn module(cx: &Context<'_>, plan: &Plan) -> TokenStream {
-    let Context { krate, attributes, visibility, name, test, .. } = cx;
     let inputs =
         tensors(plan.inputs.iter(), &["arena", "cutter", "prepared", "session_arena", "session_prepared"]);
     let outputs = tensors(plan.outputs.iter().map(|(port, _)| port), &[]);
-    let header = header(cx, plan);
+    let shown = |ports: &mut dyn Iterator<Item = &Port>| -> Vec<(String, String)> {
+        ports.map(|p| (p.name.clone(), types::shown(p.dtype, &p.dims))).collect()
+    };
+    let (ins, outs) = (shown(&mut plan.inputs.iter()), shown(&mut plan.outputs.iter().map(|(p, _)| p)));
+    let header = header(cx, plan, &ins, &outs);
     let constants = constants(plan);
     let packed = packed(plan);
     let flat: Vec<Ident> = inputs.iter().map(|t| t.name.clone()).collect();
@@ -69,14 +72,33 @@ pub fn module(cx: &Context<'_>, plan: &Plan) -> TokenStream {
         let (name, ty) = (&t.name, types::stored(t.port.dtype));
         quote!(#name: &[#ty])
     });
+    let prepared_param = prepared_parts(plan, quote!(prepared: &rt::Arena,));
+    let arena = if plan.steps.is_empty() { quote!(_arena) } else { quote!(arena) };
+    let content = quote! {
+        #constants
+        #packed
+        #types
+        #session
+        #dynamic
+        #descriptors
+
+        /// All steps of the network.
+        fn compute(#arena: &mut rt::Arena, #prepared_param #(#compute_params),*) {
+            #body
+        }
+    };
+    module_of(cx, header, content)
+}
+
+/// The module around its content.
+pub fn module_of(cx: &Context<'_>, header: TokenStream, content: TokenStream) -> TokenStream {
+    let Context { krate, attributes, visibility, name, test, .. } = cx;
     let tracked = cx.files.iter().map(|f| {
         let file = f.display().to_string();
         quote!(
             const _: &[u8] = include_bytes!(#file);
         )
     });
-    let prepared_param = prepared_parts(plan, quote!(prepared: &rt::Arena,));
-    let arena = if plan.steps.is_empty() { quote!(_arena) } else { quote!(arena) };
     quote! {
         #header
         #attributes
@@ -85,23 +107,19 @@ pub fn module(cx: &Context<'_>, plan: &Plan) -> TokenStream {
             use #krate::rt;
 
             #(#tracked)*
-            #constants
-            #packed
-            #types
-            #session
-            #dynamic
-            #descriptors
-
-            /// All steps of the network.
-            fn compute(#arena: &mut rt::Arena, #prepared_param #(#compute_params),*) {
-                #body
-            }
+            #content
             #test
         }
     }
 }
 
-fn header(cx: &Context<'_>, plan: &Plan) -> TokenStream {
+/// The module's documentation; `inputs` and `outputs` by name with their types.
+pub fn header(
+    cx: &Context<'_>,
+    plan: &Plan,
+    inputs: &[(String, String)],
+    outputs: &[(String, String)],
+) -> TokenStream {
     let user_docs = cx.attributes.to_string().contains("doc");
     let line = format!(
         " {} compiled from `{}`: {} of weights, {} of memory.",
@@ -110,20 +128,18 @@ fn header(cx: &Context<'_>, plan: &Plan) -> TokenStream {
         types::size(plan.weights.bytes().len()),
         types::size(plan.arena_bytes),
     );
-    let list = |title: &str, ports: &mut dyn Iterator<Item = &Port>| {
+    let list = |title: &str, tensors: &[(String, String)]| {
         let mut text = format!("\n\n {title}:");
-        for p in ports {
-            text += &format!("\n - `{}`: {}", p.name, types::shown(p.dtype, &p.dims));
+        for (name, ty) in tensors {
+            text += &format!("\n - `{name}`: {ty}");
         }
         text
     };
-    let inputs = list("Inputs", &mut plan.inputs.iter());
-    let outputs = list("Outputs", &mut plan.outputs.iter().map(|(p, _)| p));
-    let text = format!("{line}{inputs}{outputs}");
+    let text = format!("{line}{}{}", list("Inputs", inputs), list("Outputs", outputs));
     quote!(#[doc = #text])
 }
 
-fn constants(plan: &Plan) -> TokenStream {
+pub fn constants(plan: &Plan) -> TokenStream {
     let value = |n: usize| Literal::usize_unsuffixed(n);
     let (arena, bound) = (value(plan.arena_bytes), value(plan.bound_bytes));
     let (scratch, weights) = (value(plan.scratch_bytes), value(plan.weights.bytes().len()));
@@ -154,7 +170,7 @@ fn constants(plan: &Plan) -> TokenStream {
     }
 }
 
-fn packed(plan: &Plan) -> TokenStream {
+pub fn packed(plan: &Plan) -> TokenStream {
     let bytes = plan.weights.bytes();
     if bytes.is_empty() {
         return TokenStream::new();
@@ -167,7 +183,7 @@ fn packed(plan: &Plan) -> TokenStream {
 }
 
 /// Byte offsets of the inputs in the block that `Session::inputs` hands out, and its size.
-fn input_offsets(plan: &Plan) -> (Vec<usize>, usize) {
+pub fn input_offsets(plan: &Plan) -> (Vec<usize>, usize) {
     let mut at = 0usize;
     let mut offsets = Vec::new();
     for p in &plan.inputs {
@@ -275,8 +291,8 @@ fn session(cx: &Context<'_>, plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tens
 }
 
 /// The field that says how many elements an output has along an axis.
-fn extent_field(outputs: &[Tensor<'_>], output: usize, axis: usize) -> Ident {
-    let name = outputs.get(output).map(|t| t.name.to_string()).unwrap_or_default();
+pub fn extent_field(output: Option<&Ident>, axis: usize) -> Ident {
+    let name = output.map(Ident::to_string).unwrap_or_default();
     format_ident!("{}_extent_{axis}", name.trim_start_matches("r#"))
 }
 
@@ -300,7 +316,7 @@ fn make_outputs(plan: &Plan, outputs: &[Tensor<'_>]) -> TokenStream {
         }
     });
     let fields = fields.chain(plan.extents.iter().map(|(i, axis, operand)| {
-        let name = extent_field(outputs, *i, *axis);
+        let name = extent_field(outputs.get(*i).map(|t| &t.name), *axis);
         let span = span(DType::I64, plan.operand_offset(operand), &[1]);
         quote!(#name: arena.get(#span)[0] as usize)
     }));
@@ -332,7 +348,7 @@ fn interface(plan: &Plan, inputs: &[Tensor<'_>], outputs: &[Tensor<'_>]) -> Toke
     let input_fields = inputs.iter().map(|t| field(t, quote!(&'s mut)));
     let output_fields = outputs.iter().map(|t| field(t, quote!(&'s)));
     let output_fields = output_fields.chain(plan.extents.iter().map(|(i, axis, _)| {
-        let name = extent_field(outputs, *i, *axis);
+        let name = extent_field(outputs.get(*i).map(|t| &t.name), *axis);
         let doc = format!(
             "How many elements `{}` has along axis {axis}; what is behind them means nothing.",
             outputs[*i].name

@@ -18,28 +18,36 @@ pub struct Steps {
     pub body: TokenStream,
 }
 
+/// Constants of the module that are none of a step.
+pub const RESERVED: &[&str] = &[
+    "ARENA_BYTES",
+    "BOUND_BYTES",
+    "SCRATCH_BYTES",
+    "WEIGHT_BYTES",
+    "INPUTS",
+    "OUTPUTS",
+    "PACKED",
+    "WEIGHTS",
+];
+
 /// Writes all steps; `inputs` names the flat slices.
 pub fn steps(plan: &Plan, inputs: &[Ident]) -> Steps {
-    let mut names = Names::reserving(&[
-        "ARENA_BYTES",
-        "BOUND_BYTES",
-        "SCRATCH_BYTES",
-        "WEIGHT_BYTES",
-        "INPUTS",
-        "OUTPUTS",
-        "PACKED",
-        "WEIGHTS",
-    ]);
+    let mut names = Names::reserving(RESERVED);
     let mut out = Steps::default();
     for step in &plan.steps {
         let name = names.constant(&constant_name(step));
-        let origin = origin(step);
-        let (ty, literal) = descriptor(&step.kernel);
-        let doc = if origin.is_empty() { None } else { Some(quote!(#[doc = #origin])) };
-        out.constants.extend(quote! { #doc static #name: #ty = #literal; });
-        out.body.extend(statement(plan, step, &name, inputs));
+        out.constants.extend(constant(step, &name));
+        out.body.extend(statement(step, &spans(plan, step, inputs), &name.to_token_stream(), inputs, &[]));
     }
     out
+}
+
+/// The constant that holds a step's descriptor.
+pub fn constant(step: &Step, name: &Ident) -> TokenStream {
+    let origin = origin(step);
+    let (ty, literal) = descriptor(&step.kernel);
+    let doc = if origin.is_empty() { None } else { Some(quote!(#[doc = #origin])) };
+    quote! { #doc static #name: #ty = #literal; }
 }
 
 /// What the documentation of a step's constant says: the nodes that it stands for, and what a map computes.
@@ -62,7 +70,7 @@ pub fn preparations(plan: &Plan) -> TokenStream {
 }
 
 /// The kernel and the shortest name of the nodes that it stands for.
-fn constant_name(step: &Step) -> String {
+pub fn constant_name(step: &Step) -> String {
     let last = step.origin.last().map(|o| o.rsplit(['/', ':']).next().unwrap_or(o).to_owned());
     let first = step.origin.first().map(|o| {
         let parts: Vec<&str> = o.split(['/', ':']).filter(|p| !p.is_empty()).collect();
@@ -78,6 +86,35 @@ fn span(plan: &Plan, o: &Operand) -> TokenStream {
     quote!(rt::span::<#ty>(#at, #len))
 }
 
+/// How a step's operands are written: a span of the arena, of weights or of what was prepared; of an input the slice.
+pub struct Spans {
+    /// Per operand that is written.
+    pub writes: Vec<TokenStream>,
+    /// Per operand that is read; nothing for one that is not there.
+    pub reads: Vec<TokenStream>,
+}
+
+/// The spans of a plan whose extents are known.
+fn spans(plan: &Plan, step: &Step, inputs: &[Ident]) -> Spans {
+    let read = |o: &Operand| match o.root {
+        Root::Input(i) => {
+            let input = &inputs[i];
+            let whole = plan.inputs[i].dims.iter().product::<usize>();
+            if o.start == 0 && o.len == whole {
+                quote!(#input)
+            } else {
+                let (start, end) = (Lit::usize_unsuffixed(o.start), Lit::usize_unsuffixed(o.start + o.len));
+                quote!((&#input[#start..#end]))
+            }
+        }
+        _ => span(plan, o),
+    };
+    Spans {
+        writes: step.writes.iter().map(|o| span(plan, o)).collect(),
+        reads: step.reads.iter().map(|o| o.as_ref().map(read).unwrap_or_default()).collect(),
+    }
+}
+
 /// The variables that hold what a step borrows, and the statement that borrows them.
 struct Borrows {
     statement: TokenStream,
@@ -85,17 +122,17 @@ struct Borrows {
     reads: Vec<TokenStream>,
 }
 
-fn borrow(plan: &Plan, step: &Step, inputs: &[Ident]) -> Borrows {
+fn borrow(step: &Step, spans: &Spans, inputs: &[Ident], locals: &[String]) -> Borrows {
     // An input keeps its name; what is borrowed from the arena takes another.
-    let taken: Vec<String> =
-        inputs.iter().map(Ident::to_string).chain(["arena".into(), "prepared".into()]).collect();
+    let taken = inputs.iter().map(Ident::to_string).chain(["arena".into(), "prepared".into()]);
+    let taken: Vec<String> = taken.chain(locals.iter().cloned()).collect();
     let mut names = Names::reserving(&taken.iter().map(String::as_str).collect::<Vec<_>>());
-    let mut pattern = |prefix: &str, operands: &[&Operand]| {
+    let mut pattern = |prefix: &str, operands: &[(&Operand, &TokenStream)]| {
         let names: Vec<Ident> = operands.iter().map(|_| names.snake(prefix)).collect();
-        let spans: Vec<TokenStream> = operands.iter().map(|o| span(plan, o)).collect();
+        let spans: Vec<&TokenStream> = operands.iter().map(|(_, span)| *span).collect();
         let alike = operands
             .windows(2)
-            .all(|w| types::stored(w[0].dtype).to_string() == types::stored(w[1].dtype).to_string());
+            .all(|w| types::stored(w[0].0.dtype).to_string() == types::stored(w[1].0.dtype).to_string());
         let (pat, list) = match operands.len() {
             0 => (quote!([]), quote!(rt::NOTHING)),
             _ if alike => (quote!([#(#names),*]), quote!([#(#spans),*])),
@@ -103,35 +140,20 @@ fn borrow(plan: &Plan, step: &Step, inputs: &[Ident]) -> Borrows {
         };
         (names, pat, list)
     };
-    let in_arena = |o: &&Operand| matches!(o.root, Root::Buffer(_));
-    let writes: Vec<&Operand> = step.writes.iter().filter(in_arena).collect();
-    let arena_reads: Vec<&Operand> = step.reads.iter().flatten().filter(in_arena).collect();
+    let in_arena = |o: &Operand| matches!(o.root, Root::Buffer(_));
+    let writes: Vec<_> = step.writes.iter().zip(&spans.writes).filter(|(o, _)| in_arena(o)).collect();
+    let reads = step.reads.iter().zip(&spans.reads).filter_map(|(o, span)| Some((o.as_ref()?, span)));
+    let arena_reads: Vec<_> = reads.filter(|(o, _)| in_arena(o)).collect();
     let (write_names, write_pattern, write_list) = pattern("y", &writes);
     let (read_names, read_pattern, read_list) = pattern("x", &arena_reads);
     let mut next = read_names.iter();
-    let reads = step.reads.iter().map(|read| match read {
+    let reads = step.reads.iter().zip(&spans.reads).map(|(read, span)| match read {
         None => quote!(&[]),
         Some(o) => match o.root {
             Root::Buffer(_) => next.next().map(ToTokens::to_token_stream).unwrap_or_default(),
-            Root::Weights => {
-                let span = span(plan, o);
-                quote!(WEIGHTS.get(#span))
-            }
-            Root::Prepared => {
-                let span = span(plan, o);
-                quote!(prepared.get(#span))
-            }
-            Root::Input(i) => {
-                let input = &inputs[i];
-                let whole = plan.inputs[i].dims.iter().product::<usize>();
-                if o.start == 0 && o.len == whole {
-                    quote!(#input)
-                } else {
-                    let (start, end) =
-                        (Lit::usize_unsuffixed(o.start), Lit::usize_unsuffixed(o.start + o.len));
-                    quote!((&#input[#start..#end]))
-                }
-            }
+            Root::Weights => quote!(WEIGHTS.get(#span)),
+            Root::Prepared => quote!(prepared.get(#span)),
+            Root::Input(_) => span.clone(),
         },
     });
     let reads = reads.collect();
@@ -145,14 +167,22 @@ fn borrow(plan: &Plan, step: &Step, inputs: &[Ident]) -> Borrows {
     Borrows { statement, writes, reads }
 }
 
-fn statement(plan: &Plan, step: &Step, name: &Ident, inputs: &[Ident]) -> TokenStream {
-    let Borrows { statement, writes, reads } = borrow(plan, step, inputs);
-    let call = call(step, name, writes, reads);
+/// The statements of a step: the slices that it works on, then the call of the descriptor `kernel`. Slices take other
+/// names than the inputs and `locals`.
+pub fn statement(
+    step: &Step,
+    spans: &Spans,
+    kernel: &TokenStream,
+    inputs: &[Ident],
+    locals: &[String],
+) -> TokenStream {
+    let Borrows { statement, writes, reads } = borrow(step, spans, inputs, locals);
+    let call = call(step, kernel, writes, reads);
     quote! { #statement #call }
 }
 
 /// The call: results first, then operands, scratch last.
-fn call(step: &Step, name: &Ident, writes: Vec<TokenStream>, reads: Vec<TokenStream>) -> TokenStream {
+fn call(step: &Step, name: &TokenStream, writes: Vec<TokenStream>, reads: Vec<TokenStream>) -> TokenStream {
     match &step.kernel {
         Kernel::Map(_) => {
             let y = &writes[0];
@@ -202,17 +232,29 @@ fn call(step: &Step, name: &Ident, writes: Vec<TokenStream>, reads: Vec<TokenStr
 }
 
 /// The descriptor's type and value.
-fn descriptor(kernel: &Kernel) -> (TokenStream, TokenStream) {
+pub fn descriptor(kernel: &Kernel) -> (TokenStream, TokenStream) {
+    let (ty, value) = parts(kernel);
+    (ty, value.literal())
+}
+
+/// The descriptor's fields below `place` with their values.
+pub fn assignments(kernel: &Kernel, place: &TokenStream) -> Vec<(TokenStream, TokenStream)> {
+    let mut fields = Vec::new();
+    parts(kernel).1.assign(place, &mut fields);
+    fields
+}
+
+fn parts(kernel: &Kernel) -> (TokenStream, &dyn Literal) {
     macro_rules! table {
         ($($variant:ident => $($path:ident)::+,)*) => {
             match kernel {
-                $(Kernel::$variant(k) => (quote!(rt::$($path)::+), k.literal()),)*
+                $(Kernel::$variant(k) => (quote!(rt::$($path)::+), k),)*
             }
         };
     }
     if let Kernel::Plain(k) = kernel {
         let ty = Ident::new(k.name(), Span::call_site());
-        return (quote!(rt::plain::#ty), k.literal());
+        return (quote!(rt::plain::#ty), k);
     }
     table! {
         Plain => plain::Plain,
