@@ -14,11 +14,12 @@ use crate::Profile;
 use crate::check::select;
 use crate::dims::Dims;
 use crate::layout::Entry;
+use crate::scratch::Model;
 
 /// Runs the command; whether every model could be run.
 pub fn main(args: &Profile) -> Result<bool, String> {
     let mut good = true;
-    for (entry, dims) in select(&args.selection)? {
+    for Model { entry, dims, .. } in select(&args.selection, false)? {
         match profile(&entry, &dims, args) {
             Ok(text) => println!("{text}"),
             Err(why) => {
@@ -32,7 +33,7 @@ pub fn main(args: &Profile) -> Result<bool, String> {
 
 fn profile(entry: &Entry, dims: &Dims, args: &Profile) -> Result<String, String> {
     let dims = dims.iter().map(|(symbol, &extent)| (symbol.clone(), extent as u64)).collect();
-    let options = Options { dims, stop_after: args.stop_after };
+    let options = Options { dims, stop_after: args.stop_after, ..Options::default() };
     let compiled = compile(&entry.path, &entry.path, &options).map_err(|f| f.errors.to_string())?;
     let mut text = String::new();
     if args.graph {
