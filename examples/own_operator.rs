@@ -9,7 +9,7 @@ use sofie_infer::rt::{Attributes, View, ViewMut};
 /// Distances in pseudorapidity and azimuth between all pairs of objects, the azimuth taken round the detector.
 fn delta_r(x: View<'_, f32, 2>, attributes: &Attributes, mut y: ViewMut<'_, f32, 2>) {
     let period = attributes.float("period").unwrap_or(std::f32::consts::TAU);
-    let [n, _] = x.shape();
+    let [n, _] = x.dims();
     for i in 0..n {
         for j in 0..n {
             let (eta, phi) = (x[[i, 0]] - x[[j, 0]], (x[[i, 1]] - x[[j, 1]]).abs());
@@ -25,7 +25,7 @@ fn closest(
     mut least: ViewMut<'_, f32, 2>,
     mut first: ViewMut<'_, i64, 1>,
 ) {
-    let [n, m] = r.shape();
+    let [n, m] = r.dims();
     for i in 0..n {
         let others = (0..m).filter(|&j| j != i);
         if let Some(j) = others.min_by(|&a, &b| r[[i, a]].total_cmp(&r[[i, b]])) {

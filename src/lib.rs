@@ -49,7 +49,8 @@ pub mod __private {
 ///
 /// Paths are relative to the manifest of the calling crate. Options follow the path:
 ///
-/// - `dims(batch = 1, "unk__12" = 64)` fixes symbolic dimensions;
+/// - `dims(batch = 1, "unk__12" = 64)` fixes symbolic dimensions; `dims(batch = ..=64, tracks = 1..=400)` leaves them to
+///   each run, within bounds;
 /// - `op("com.acme::DeltaR"([n, c]) -> [n, n] = crate::delta_r)` computes an operator of that name in a function of the
 ///   calling program; without a rule for shapes, `op("com.acme::DeltaR" = crate::delta_r)`, the file declares them;
 /// - `test = "reference.npz"` adds a `#[test]` that runs the session on the inputs stored there and compares
@@ -63,6 +64,8 @@ pub mod __private {
 /// - `Session`, with `new`, `infer(&input, …) -> Outputs` and `inputs() -> Inputs`, which is filled in place and
 ///   consumed by `Inputs::run`;
 /// - `Outputs` and `Inputs`, with one field a tensor, named after it;
+/// - with free dimensions `Dims`, and then `infer` takes slices of arrays (a free first dimension) or `rt::View`s, and
+///   returns a `Result`;
 /// - `ARENA_BYTES`, `WEIGHT_BYTES` and what else is known of the network's size, `INPUTS` and `OUTPUTS`.
 #[macro_export]
 macro_rules! sofie_model {

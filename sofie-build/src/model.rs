@@ -1,11 +1,12 @@
 //! One model with its options, and the files that it becomes.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote};
 use sofie_infer_compiler::error::{Error, Errors};
-use sofie_infer_compiler::{Compiled, Options, Request, WeightsIn, compile, module, module_name};
+use sofie_infer_compiler::{Compiled, Extent, Options, Request, WeightsIn, compile, module, module_name};
 
 /// A network to compile, with the options of `sofie_model!`.
 ///
@@ -26,7 +27,7 @@ pub struct Model {
     doc: Option<String>,
     visibility: String,
     krate: String,
-    dims: Vec<(String, u64)>,
+    dims: Vec<(String, Extent)>,
     test: Option<String>,
     weights: Weights,
     profile: bool,
@@ -97,7 +98,14 @@ impl Model {
 
     /// Fixes a symbolic dimension.
     pub fn dim(mut self, symbol: impl Into<String>, extent: u64) -> Model {
-        self.dims.push((symbol.into(), extent));
+        self.dims.push((symbol.into(), Extent::Fixed(extent)));
+        self
+    }
+
+    /// Leaves a symbolic dimension to each run, within bounds.
+    pub fn free(mut self, symbol: impl Into<String>, extents: RangeInclusive<u64>) -> Model {
+        let (least, most) = extents.into_inner();
+        self.dims.push((symbol.into(), Extent::Free { least, most: Some(most) }));
         self
     }
 
@@ -208,7 +216,7 @@ impl Model {
     }
 
     fn compiled(&self) -> Result<Compiled, Errors> {
-        let options = Options { dims: self.dims.iter().cloned().collect(), ..Options::default() };
+        let options = Options::default().with_extents(&self.dims);
         compile(&self.file(), &self.path, &options).map_err(|failure| failure.errors)
     }
 }

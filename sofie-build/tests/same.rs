@@ -25,7 +25,7 @@ fn expansion(path: &str, name: &str, dims: &[(&str, u64)]) -> String {
         root: root(),
         path: path.to_owned(),
         span: proc_macro2::Span::call_site(),
-        dims: dims.iter().map(|(s, n)| (s.to_string(), *n)).collect(),
+        dims: dims.iter().map(|(s, n)| (s.to_string(), (*n).into())).collect(),
         test: Some("assets/reference.npz".into()),
         print: None,
         weights: WeightsIn::Literal,

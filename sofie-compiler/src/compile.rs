@@ -1,6 +1,7 @@
 //! The whole road for one file: bytes → model → graph → passes → plan.
 
 use crate::error::{Error, Errors};
+use crate::plan::family::Family;
 use crate::plan::{self, Plan, Port};
 use crate::{ir, onnx, ops, passes};
 use std::collections::BTreeMap;
@@ -11,6 +12,8 @@ use std::path::{Path, PathBuf};
 pub struct Options {
     /// Extents of symbolic dimensions, by name.
     pub dims: BTreeMap<String, u64>,
+    /// Symbolic dimensions that stay free, with the least and the largest extent of a run.
+    pub bounds: ops::DimBounds,
     /// Stop after that many passes.
     pub stop_after: Option<usize>,
     /// Operators that the calling program computes.
@@ -22,8 +25,10 @@ pub struct Options {
 pub struct Compiled {
     /// The optimised graph.
     pub graph: ir::Graph,
-    /// What runs.
+    /// What runs; where dimensions are free, at their bounds.
     pub plan: Plan,
+    /// What runs at other extents, where dimensions are free.
+    pub family: Option<Family>,
     /// Every file that was read.
     pub files: Vec<PathBuf>,
 }
@@ -59,11 +64,31 @@ pub fn compile(path: &Path, shown: &Path, options: &Options) -> Result<Compiled,
 pub fn compile_model(model: &onnx::Model, shown: &Path, options: &Options) -> Result<Compiled, Failure> {
     let refused =
         |errors: Errors| Failure { errors: errors.in_file(shown), interface: interface(model, options) };
-    let graph = ops::lower_with(model, &options.dims, &options.operators).map_err(refused)?;
-    ops::free_symbols(&graph).map_err(|e| refused(e.into()))?;
+    let given = ops::Given { dims: &options.dims, bounds: &options.bounds, operators: &options.operators };
+    let graph = ops::lower_given(model, given).map_err(refused)?;
+    ops::open_symbols(&graph, &options.bounds).map_err(|e| refused(e.into()))?;
     let graph = passes::optimize(graph, options.stop_after).map_err(|e| refused(internal(&e)))?;
-    let plan = plan::plan(&graph).map_err(|e| refused(internal(&e)))?;
-    Ok(Compiled { graph, plan, files: model.files.clone() })
+    let files = model.files.clone();
+    if graph.symbols().is_empty() {
+        let plan = plan::plan(&graph).map_err(|e| refused(internal(&e)))?;
+        return Ok(Compiled { graph, plan, family: None, files });
+    }
+    let family = Family::new(&graph);
+    let family = family.and_then(|family| Ok((family.at(&family.corner(true))?, family)));
+    let (plan, family) = family.map_err(|e| refused(not_free(&e, &graph)))?;
+    Ok(Compiled { graph, plan, family: Some(family), files })
+}
+
+/// Why a network cannot be compiled for all extents.
+fn not_free(e: &ir::Invalid, graph: &ir::Graph) -> Errors {
+    let fixed: Vec<String> = graph.symbols().iter().map(ToString::to_string).collect();
+    Error::new(format!("the network cannot be compiled for all of these extents: {e}"))
+        .help(format!(
+            "give closer bounds (as in dims({} = 8..=64)), or fix a dimension: dims({})",
+            fixed.first().map_or("n", |s| s),
+            ops::paste(&fixed)
+        ))
+        .into()
 }
 
 /// A problem that is ours to mend, not the user's.

@@ -10,6 +10,40 @@ use quote::{format_ident, quote, quote_spanned};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+impl Options {
+    /// With what `dims(..)` says.
+    #[must_use]
+    pub fn with_extents(mut self, extents: &[(String, Extent)]) -> Options {
+        for (symbol, extent) in extents {
+            match *extent {
+                Extent::Fixed(n) => _ = self.dims.insert(symbol.clone(), n),
+                Extent::Free { least, most } => _ = self.bounds.insert(symbol.clone(), (least, most)),
+            }
+        }
+        self
+    }
+}
+
+/// What `dims(..)` says of a symbolic dimension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// `batch = 4`.
+    Fixed(u64),
+    /// `batch = 1..=64`: each run decides.
+    Free {
+        /// The least extent.
+        least: u64,
+        /// The largest.
+        most: Option<u64>,
+    },
+}
+
+impl From<u64> for Extent {
+    fn from(n: u64) -> Extent {
+        Extent::Fixed(n)
+    }
+}
+
 /// A call of `sofie_model!`.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -28,7 +62,7 @@ pub struct Request {
     /// Where the path stands in the source.
     pub span: Span,
     /// Extents of symbolic dimensions.
-    pub dims: Vec<(String, u64)>,
+    pub dims: Vec<(String, Extent)>,
     /// Reference inputs and outputs, relative to `root`, for a test of the module.
     pub test: Option<String>,
     /// What to print while compiling: `timing`.
@@ -47,11 +81,8 @@ pub fn expand(request: &Request) -> TokenStream {
     let start = Instant::now();
     let shown = Path::new(&request.path);
     let path = request.root.join(shown);
-    let options = Options {
-        dims: request.dims.iter().cloned().collect(),
-        stop_after: None,
-        operators: request.operators.iter().map(|(operator, _)| operator.clone()).collect(),
-    };
+    let operators = request.operators.iter().map(|(operator, _)| operator.clone()).collect();
+    let options = Options { operators, ..Options::default() }.with_extents(&request.dims);
     let (tokens, outcome) = match compile(&path, shown, &options) {
         Ok(compiled) => (emitted(request, &compiled, &tracked(&path, &compiled)), "compiled"),
         Err(failure) => {
@@ -104,7 +135,10 @@ fn emitted(request: &Request, compiled: &Compiled, files: &[PathBuf]) -> TokenSt
         functions: request.operators.iter().map(|(o, f)| (&*o.name, f)).collect(),
         profile: request.profile,
     };
-    emit::module(&context, &compiled.plan)
+    match &compiled.family {
+        None => emit::module(&context, &compiled.plan),
+        Some(family) => emit::dynamic(&context, family, compiled.plan.clone()),
+    }
 }
 
 /// A `#[test]` that runs the session against stored inputs and outputs.

@@ -14,5 +14,5 @@ mod expand;
 
 pub use compile::{Compiled, Failure, Options, compile, compile_model};
 pub use emit::{WeightsBlock, WeightsIn, WeightsLayout, layout as weights_layout, module_name};
-pub use expand::{Request, expand, module};
+pub use expand::{Extent, Request, expand, module};
 pub use sofie_infer_runtime::DType;

@@ -2,7 +2,7 @@
 //! this. Weights are cut to their length and the paths of this machine to file names.
 
 use quote::{format_ident, quote};
-use sofie_infer_compiler::{Request, WeightsIn, expand};
+use sofie_infer_compiler::{Extent, Request, WeightsIn, expand};
 use std::path::{Path, PathBuf};
 use syn::visit_mut::{self, VisitMut};
 
@@ -15,7 +15,7 @@ fn request(path: &str, name: &str, dims: &[(&str, u64)]) -> Request {
         root: Path::new(env!("CARGO_MANIFEST_DIR")).join(".."),
         path: path.to_owned(),
         span: proc_macro2::Span::call_site(),
-        dims: dims.iter().map(|(symbol, extent)| (symbol.to_string(), *extent)).collect(),
+        dims: dims.iter().map(|(symbol, extent)| (symbol.to_string(), Extent::Fixed(*extent))).collect(),
         test: None,
         print: None,
         weights: WeightsIn::Literal,
@@ -57,7 +57,8 @@ fn expansion(path: &str, name: &str, dims: &[(&str, u64)]) -> String {
 }
 
 fn shown(request: &Request) -> String {
-    let mut file = syn::parse2(expand(request)).unwrap();
+    let tokens = expand(request);
+    let mut file = syn::parse2(tokens.clone()).unwrap_or_else(|e| panic!("{e}: {tokens}"));
     Shorten.visit_file_mut(&mut file);
     prettyplease::unparse(&file)
 }
@@ -65,6 +66,21 @@ fn shown(request: &Request) -> String {
 #[test]
 fn small_mlp() {
     insta::assert_snapshot!(expansion("assets/models/hls4ml_mlp_trained.onnx", "jets", &[("batch", 1)]));
+}
+
+#[test]
+fn small_mlp_with_a_free_batch() {
+    let mut request = request("assets/models/hls4ml_mlp_trained.onnx", "jets", &[]);
+    request.dims = vec![("batch".to_owned(), Extent::Free { least: 0, most: Some(64) })];
+    insta::assert_snapshot!(shortened(&request));
+}
+
+#[test]
+fn deep_sets_with_free_extents() {
+    let mut request = request("assets/models/deepsets_eq_dyn.onnx", "sets", &[]);
+    let free = |least, most| Extent::Free { least, most: Some(most) };
+    request.dims = vec![("batch".to_owned(), free(0, 8)), ("particles".to_owned(), free(1, 128))];
+    insta::assert_snapshot!(shortened(&request));
 }
 
 #[test]

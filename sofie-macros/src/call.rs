@@ -1,13 +1,13 @@
 //! The syntax of `sofie_model!`:
 //! `"path.onnx" [, options]` or `#[attr]… [pub] mod name = "path.onnx" [, options]`, behind the facade's path.
-//! Options: `dims(symbol = extent, …)`, `op("domain::Name" = function)`, `test = "reference.npz"`, `weights = external`,
-//! `print = "timing"`.
+//! Options: `dims(symbol = extent, symbol = least..=most, …)`, `op("domain::Name" = function)`, `test = "reference.npz"`,
+//! `weights = external`, `print = "timing"`.
 
 use crate::operator::operator;
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use sofie_infer_compiler::ops::UserOperator;
-use sofie_infer_compiler::{Request, WeightsIn, expand};
+use sofie_infer_compiler::{Extent, Request, WeightsIn, expand};
 use std::path::PathBuf;
 use syn::ext::IdentExt;
 use syn::parse::{Error, Parse, ParseStream, Result};
@@ -20,7 +20,7 @@ pub struct Call {
     visibility: Option<Visibility>,
     name: Option<Ident>,
     path: LitStr,
-    dims: Vec<(String, u64)>,
+    dims: Vec<(String, Extent)>,
     test: Option<LitStr>,
     print: Option<LitStr>,
     operators: Vec<(UserOperator, TokenStream)>,
@@ -76,7 +76,7 @@ impl Call {
                 while !list.is_empty() {
                     let (symbol, at) = symbol(&list)?;
                     list.parse::<Token![=]>()?;
-                    let extent = list.parse::<LitInt>()?.base10_parse()?;
+                    let extent = extent(&list)?;
                     if self.dims.iter().any(|(s, _)| *s == symbol) {
                         return Err(Error::new(at, format!("dims gives `{symbol}` twice")));
                     }
@@ -168,6 +168,36 @@ impl Call {
             profile: cfg!(feature = "profile"),
             operators: self.operators,
         })
+    }
+}
+
+/// `4`, `..=64`, `8..=64` or `..`.
+fn extent(input: ParseStream) -> Result<Extent> {
+    let number = |input: ParseStream| input.parse::<LitInt>()?.base10_parse();
+    let least = if input.peek(LitInt) { Some((number(input)?, input.span())) } else { None };
+    if input.peek(Token![..=]) {
+        input.parse::<Token![..=]>()?;
+        let at = input.span();
+        let most = number(input)?;
+        let least = least.map_or(0, |(n, _)| n);
+        if least > most {
+            return Err(Error::new(at, format!("no extent is from {least} to {most}")));
+        }
+        return Ok(Extent::Free { least, most: Some(most) });
+    }
+    if input.peek(Token![..]) {
+        let dots = input.parse::<Token![..]>()?;
+        if input.peek(LitInt) {
+            let most = number(input)?;
+            let message =
+                format!("the largest extent belongs to the range: write ..={}", most.saturating_sub(1u64));
+            return Err(Error::new_spanned(dots, message));
+        }
+        return Ok(Extent::Free { least: least.map_or(0, |(n, _)| n), most: None });
+    }
+    match least {
+        Some((n, _)) => Ok(Extent::Fixed(n)),
+        None => Err(input.error("expected an extent (4) or a range of extents (1..=64)")),
     }
 }
 

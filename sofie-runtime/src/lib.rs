@@ -13,6 +13,7 @@ mod attributes;
 pub mod conv;
 pub mod copy;
 mod element;
+mod extent;
 pub mod gather;
 pub mod gemm;
 pub mod interpolate;
@@ -33,7 +34,6 @@ mod session;
 pub mod simd;
 pub mod storage;
 pub mod topk;
-mod view;
 #[cfg(feature = "safetensors")]
 pub mod weights_file;
 
@@ -42,11 +42,12 @@ pub use alloc::borrow::Cow;
 pub use alloc::sync::Arc;
 pub use attributes::{Attribute, Attributes};
 pub use element::{DType, Element, bf16, f16};
+pub use extent::{ExtentError, agree, extent, part};
 pub use map::pad;
 pub use memory::{
-    Arena, Cutter, LengthError, NOTHING, Nested, Packed, Span, Spans, Weights, bool_bytes, bools, bools_mut,
-    flat, flat_mut, from_slice, nested, nested_mut, span,
+    Arena, Cutter, LengthError, NOTHING, Nested, Packed, Span, Spans, View, ViewMut, Weights, bool_bytes,
+    bools, bools_mut, flat, flat_mut, flat_rows, from_slice, nested, nested_mut, span, view, view_mut,
 };
+pub use memory::{rows as nested_rows, rows_mut as nested_rows_mut};
 pub use session::{DynSession, ShapeError, TensorInfo};
 pub use storage::Storage;
-pub use view::{View, ViewMut};

@@ -1,7 +1,7 @@
 //! Every session seen alike: names, types and bytes of inputs and outputs, for tools and tests that do
 //! not know the model when they are compiled.
 
-use crate::DType;
+use crate::{DType, ExtentError, agree};
 
 /// Name, element type and extents of an input or output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,26 @@ pub trait DynSession {
     /// The model's outputs.
     fn output_info(&self) -> &'static [TensorInfo];
 
+    /// Says which shapes the inputs of the next runs have; extents that are free follow from them. Before the first call
+    /// a session has the largest shapes that it can take, which are those of [`DynSession::input_info`].
+    ///
+    /// # Errors
+    /// When an extent differs from the model's or another input's, or is outside its bounds.
+    ///
+    /// # Panics
+    /// When the number of inputs, or of an input's axes, is another than the model's.
+    fn fit(&mut self, shapes: &[&[usize]]) -> Result<(), ExtentError> {
+        let infos = self.input_info();
+        assert_eq!(shapes.len(), infos.len(), "shapes of other inputs than the model's");
+        for (info, shape) in infos.iter().zip(shapes) {
+            assert_eq!(shape.len(), info.shape.len(), "another number of axes than {info:?}");
+            for (axis, (&found, &expected)) in shape.iter().zip(info.shape).enumerate() {
+                agree(info.name, axis, found, expected)?;
+            }
+        }
+        Ok(())
+    }
+
     /// How many elements output `i` has along `axis` after a run: its extent, or less where that is the most there can
     /// be.
     ///
@@ -38,7 +58,7 @@ pub trait DynSession {
         self.output_info()[i].shape[axis]
     }
 
-    /// The bytes of input `i`, to fill before [`DynSession::run`].
+    /// The bytes of input `i`, of the shape that it has now, to fill before [`DynSession::run`].
     ///
     /// # Panics
     /// When there is no such input.

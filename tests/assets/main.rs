@@ -5,5 +5,6 @@
 
 mod agreement;
 mod allocations;
+mod counting;
 mod levels;
 mod models;

@@ -4,7 +4,7 @@ use sofie_infer::rt::{Attributes, View, ViewMut};
 
 fn delta_r(x: View<'_, f32, 2>, attributes: &Attributes, mut y: ViewMut<'_, f32, 2>) {
     let period = attributes.float("period").unwrap();
-    let [n, _] = x.shape();
+    let [n, _] = x.dims();
     for i in 0..n {
         for j in 0..n {
             let (eta, mut phi) = (x[[i, 0]] - x[[j, 0]], (x[[i, 1]] - x[[j, 1]]).abs());
@@ -26,7 +26,7 @@ mod operators {
         mut first: ViewMut<'_, i64, 1>,
     ) {
         assert_eq!((attributes.ints("axes"), attributes.string("kind")), (Some(&[1][..]), Some("euclid")));
-        let [n, m] = r.shape();
+        let [n, m] = r.dims();
         for i in 0..n {
             let others = (0..m).filter(|&j| j != i);
             let j = others.min_by(|&a, &b| r[[i, a]].total_cmp(&r[[i, b]])).unwrap();

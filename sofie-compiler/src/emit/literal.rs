@@ -1,5 +1,6 @@
 //! Kernel descriptors as Rust source: each field by name, so that a person can read what a step does.
 
+use crate::plan::fields::{choices, descriptors, names, plain_kernels};
 use proc_macro2::{Literal as Lit, TokenStream};
 use quote::{format_ident, quote};
 use sofie_infer_runtime as rt;
@@ -8,6 +9,11 @@ use sofie_infer_runtime as rt;
 pub trait Literal {
     /// The expression.
     fn literal(&self) -> TokenStream;
+
+    /// The fields below `place` that can be assigned one by one, with their values.
+    fn assign(&self, place: &TokenStream, fields: &mut Vec<(TokenStream, TokenStream)>) {
+        fields.push((place.clone(), self.literal()));
+    }
 }
 
 impl Literal for usize {
@@ -159,13 +165,18 @@ macro_rules! structs {
                 $(let $field = $field.literal();)*
                 quote!(rt::$($path)::+ { $($field: #$field),* })
             }
+
+            fn assign(&self, place: &TokenStream, fields: &mut Vec<(TokenStream, TokenStream)>) {
+                let rt::$($path)::+ { $($field),* } = self;
+                $($field.assign(&quote!(#place.$field), fields);)*
+            }
         }
     )*};
 }
 
-/// An enum by its variants, with named fields or none.
+/// Enums by their variants, with named fields or none.
 macro_rules! variants {
-    ($path:path { $($variant:ident $(($one:ident))? $({ $($field:ident),* })?),* $(,)? }) => {
+    ($($path:path { $($variant:ident $(($one:ident))? $({ $($field:ident),* $(,)? })?),* $(,)? })*) => {$(
         impl Literal for $path {
             fn literal(&self) -> TokenStream {
                 type E = $path;
@@ -178,33 +189,10 @@ macro_rules! variants {
                 }
             }
         }
-    };
+    )*};
 }
 
-variants!(rt::Act {
-    None, Relu, LeakyRelu { alpha }, Clip { lo, hi }, Elu { alpha }, Sigmoid, Tanh, Silu, GeluErf, GeluTanh,
-    HardSigmoid { alpha, beta }, Softplus, Softsign, ThresholdedRelu { alpha }, ScaledTanh { alpha, beta },
-    Affine { alpha, beta },
-});
-variants!(rt::gemm::Init { Bias, C });
-variants!(rt::DType { F32, F64, F16, BF16, I8, I16, I32, I64, U8, U16, U32, U64, Bool });
-variants!(rt::recurrent::Cell { Rnn { f }, Gru { f, g, linear_before_reset }, Lstm { f, g, h, input_forget } });
-variants!(rt::map::Source {
-    Slice(slice), Out, Position,
-    Indexed { slice, index, index_type, index_strides, index_offset, extent, step },
-});
-variants!(rt::map::Arg { Reg(i), Input(i), Const(i) });
-variants!(rt::map::Code { Copy, Unary(op), Binary(op), MulAdd, Select, Cast(to) });
-variants!(rt::conv::Algo { Pointwise, Implicit, Depthwise, Planar, Winograd(tile) });
-variants!(rt::pool::PoolKind { Max, Average, AverageWithPads });
-variants!(rt::reduce::ReduceKind { Sum, Mean, Prod, Max, Min, L1, L2, SumSquare, LogSum, LogSumExp });
-variants!(rt::rows::RowKind { Softmax, LogSoftmax, LayerNorm { epsilon }, RmsNorm { epsilon } });
-variants!(rt::scatter::Combine { Set, Add, Mul, Max, Min });
-
-variants!(rt::plain::Sampling { Nearest, Linear, Cubic });
-variants!(rt::plain::Outside { Zeros, Border, Reflection });
-variants!(rt::plain::Aggregate { Sum, Average, Min, Max });
-variants!(rt::plain::Test { Leaf, Le, Lt, Ge, Gt, Eq, Ne });
+choices!(variants);
 
 /// A plain kernel is written as its own descriptor.
 macro_rules! plain {
@@ -217,39 +205,17 @@ macro_rules! plain {
                     $(rt::plain::Plain::$name(k) => k.literal(),)*
                 }
             }
+
+            fn assign(&self, place: &TokenStream, fields: &mut Vec<(TokenStream, TokenStream)>) {
+                match self {
+                    $(rt::plain::Plain::$name(k) => k.assign(place, fields),)*
+                }
+            }
         }
     };
 }
 
-plain! {
-    BitCast { len }
-    Col2Im { outer, image, kernel, windows, strides, dilations, pads }
-    Coupling { rows, classes }
-    Decode { len, storage }
-    DeformConv {
-        batch, channels, image, filters, kernel, result, strides, dilations, pads, group, offset_group, bias, mask,
-    }
-    Det { matrices, n }
-    Dft { outer, extent, n, kept, inner, complex_in, complex_out, half, inverse }
-    Encode { len, storage, saturate, round }
-    Forest { rows, features, targets, aggregate, test }
-    GridSample { batch, channels, axes, image, points, sampling, outside, align_corners }
-    Inverse { matrices, n }
-    LinearAttention {
-        batch, steps, heads, groups, keys, values, scale, past, decay, decay_by_key, beta, beta_shared,
-    }
-    Positions { len, capacity }
-    PoolMax { outer, image, kernel, windows, strides, dilations, pads, column_major }
-    Product { batch, a_batch, b_batch, m, k, n, a_row, a_column, b_row, b_column }
-    RecurrentPlain { cell, steps, batch, input, hidden, reverse, clip, lens, h0, c0, peepholes }
-    RoiAlign { rois, batch, channels, image, result, sampling, scale, half_pixel, max }
-    RoiPool { rois, batch, channels, image, result, scale }
-    Scan { product, exclusive, reverse, outer, n, inner }
-    Suppression { batch, classes, boxes, capacity, centres, threshold }
-    TfIdf { rows, extent, columns, pool, grams, skips }
-    Unique { outer, n, inner, sorted, capacity }
-    Trees { rows, features, targets, aggregate }
-}
+plain_kernels!(plain);
 
 /// Enums without fields whose variants print as they are called.
 macro_rules! plain_variants {
@@ -263,13 +229,7 @@ macro_rules! plain_variants {
     )*};
 }
 
-plain_variants! {
-    rt::map::Unary;
-    rt::map::Binary;
-    rt::conv::Tile;
-    rt::storage::Round;
-    rt::storage::Storage;
-}
+names!(plain_variants);
 
 impl Literal for rt::map::Inst {
     fn literal(&self) -> TokenStream {
@@ -300,12 +260,17 @@ impl Literal for rt::map::MapProgram {
 
 impl Literal for rt::map::Map {
     fn literal(&self) -> TokenStream {
-        let spec = self.spec();
-        let operands = spec.operands.iter().map(|o| operand(o, spec.rank));
-        let (dims, strides) = (spec.dims[..spec.rank].literal(), spec.out_strides[..spec.rank].literal());
-        let (offset, program) = (spec.out_offset.literal(), spec.program.literal());
-        quote!(rt::map::Map::of(#dims, #strides, #offset, &[#(#operands),*], #program))
+        let (places, program) = (map_places(self.spec()), self.spec().program.literal());
+        quote!(rt::map::Map::of(#places, #program))
     }
+}
+
+/// Where a map works: the arguments of `Map::of` before the program.
+pub fn map_places(spec: &rt::map::MapSpec) -> TokenStream {
+    let operands = spec.operands.iter().map(|o| operand(o, spec.rank));
+    let (dims, strides) = (spec.dims[..spec.rank].literal(), spec.out_strides[..spec.rank].literal());
+    let offset = spec.out_offset.literal();
+    quote!(#dims, #strides, #offset, &[#(#operands),*])
 }
 
 /// An operand of a map over `rank` axes.
@@ -319,31 +284,4 @@ fn operand(o: &rt::map::Operand, rank: usize) -> TokenStream {
     quote!(rt::map::Operand { source: #source, strides: #strides, offset: #offset })
 }
 
-structs! {
-    attention::Attention {
-        batch, heads, groups, queries, keys, depth, width, scale, causal, guarded, q, k, v, mask, replace, y,
-    }
-    recurrent::Recurrent {
-        cell, steps, batch, input, hidden, reverse, clip, x_step, x_row, y_step, y_row,
-    }
-    gemm::BatchedGemm {
-        batch, batch_rank, a_batch, b_batch, c_batch, m, k, n, a_row, a_column, b_row, b_column, c_row, alpha, act,
-    }
-    conv::Conv { batch, window, c, m, group, ldx, ldy, ldr, act, algo }
-    conv::ConvTranspose { batch, window, c, m, group, ldx, ldy, ldr, act, algo }
-    conv::Window { x, y, kernel, strides, dilations, pads_begin }
-    interpolate::Interpolate { outer, x, y, inner, taps }
-    pool::Pool { kind, batch, window, pads_end, c, ldx, ldy }
-    reduce::ArgReduce { largest, last, rank, dims, x, y, x_offset, y_offset, n, step }
-    reduce::Reduce { kind, rank, dims, x, y, x_offset, y_offset, folded, folded_dims, folded_x }
-    rows::Rows { kind, rows, n, ldx, ldy }
-    copy::Copy { rank, dims, src, src_offset, dst, dst_offset }
-    copy::Pad { copy, len, value }
-    gather::Gather { at }
-    gather::Indexed {
-        rank, dims, walk, walk_offset, data, data_offset, index, index_offset, tuple, tuple_step, extents, steps,
-    }
-    scatter::Scatter { at, combine }
-    topk::TopK { rows, n, k, ldx, largest }
-    gemm::Gemm { m, k, n, lda, ldc, ldr, act, init }
-}
+descriptors!(structs);

@@ -2,6 +2,8 @@
 //! one statement a step, and no `unsafe`.
 
 mod construct;
+mod dynamic;
+mod extents;
 mod extras;
 mod literal;
 mod module;
@@ -12,6 +14,7 @@ mod steps;
 mod types;
 mod weights;
 
+pub use dynamic::dynamic;
 pub use module::{Context, module};
 pub use names::module_name;
 pub use skeleton::skeleton;

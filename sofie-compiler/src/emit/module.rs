@@ -59,20 +59,23 @@ fn tensor_doc(t: &Tensor<'_>) -> String {
 
 /// The module of a plan.
 pub fn module(cx: &Context<'_>, plan: &Plan) -> TokenStream {
-    let Context { krate, attributes, visibility, name, test, .. } = cx;
     let extras = Extras::new(plan, cx.weights, cx.profile);
     let mut reserved = extras.reserved();
     reserved.extend(["arena", "cutter", "session_arena", "started"].map(str::to_owned));
     let reserved: Vec<&str> = reserved.iter().map(String::as_str).collect();
     let inputs = tensors(plan.inputs.iter(), &reserved);
     let outputs = tensors(plan.outputs.iter().map(|(port, _)| port), &[]);
-    let header = header(cx, plan);
+    let shown = |ports: &mut dyn Iterator<Item = &Port>| -> Vec<(String, String)> {
+        ports.map(|p| (p.name.clone(), types::shown(p.dtype, &p.dims))).collect()
+    };
+    let (ins, outs) = (shown(&mut plan.inputs.iter()), shown(&mut plan.outputs.iter().map(|(p, _)| p)));
+    let header = header(cx, plan, &ins, &outs);
     let constants = constants(cx, plan);
     let packed = packed(cx.weights, plan);
     let flat: Vec<Ident> = inputs.iter().map(|t| t.name.clone()).collect();
     let place = cx.weights.place();
-    let for_steps = steps::Context { plan, weights: &place, profile: cx.profile, functions: &cx.functions };
-    let Steps { constants: descriptors, body } = steps::steps(&for_steps, &flat);
+    let for_steps = steps::Context { weights: &place, profile: cx.profile, functions: &cx.functions };
+    let Steps { constants: descriptors, body } = steps::steps(&for_steps, plan, &flat);
     let session = session(cx, plan, &extras, &inputs, &outputs);
     let types = interface(plan, &extras, &inputs, &outputs);
     let profile = cx.profile.then(|| profile::table(plan));
@@ -81,14 +84,34 @@ pub fn module(cx: &Context<'_>, plan: &Plan) -> TokenStream {
         let (name, ty) = (&t.name, types::stored(t.port.dtype));
         quote!(#name: &[#ty])
     });
+    let extra_params = extras.parameters();
+    let arena = if plan.steps.is_empty() { quote!(_arena) } else { quote!(arena) };
+    let content = quote! {
+        #constants
+        #packed
+        #types
+        #session
+        #dynamic
+        #descriptors
+        #profile
+
+        /// All steps of the network.
+        fn compute(#arena: &mut rt::Arena, #extra_params #(#compute_params),*) {
+            #body
+        }
+    };
+    module_of(cx, header, content)
+}
+
+/// The module around its content.
+pub fn module_of(cx: &Context<'_>, header: TokenStream, content: TokenStream) -> TokenStream {
+    let Context { krate, attributes, visibility, name, test, .. } = cx;
     let tracked = cx.files.iter().map(|f| {
         let file = f.display().to_string();
         quote!(
             const _: &[u8] = include_bytes!(#file);
         )
     });
-    let extra_params = extras.parameters();
-    let arena = if plan.steps.is_empty() { quote!(_arena) } else { quote!(arena) };
     quote! {
         #header
         #attributes
@@ -97,24 +120,19 @@ pub fn module(cx: &Context<'_>, plan: &Plan) -> TokenStream {
             use #krate::rt;
 
             #(#tracked)*
-            #constants
-            #packed
-            #types
-            #session
-            #dynamic
-            #descriptors
-            #profile
-
-            /// All steps of the network.
-            fn compute(#arena: &mut rt::Arena, #extra_params #(#compute_params),*) {
-                #body
-            }
+            #content
             #test
         }
     }
 }
 
-fn header(cx: &Context<'_>, plan: &Plan) -> TokenStream {
+/// The module's documentation; `inputs` and `outputs` by name with their types.
+pub fn header(
+    cx: &Context<'_>,
+    plan: &Plan,
+    inputs: &[(String, String)],
+    outputs: &[(String, String)],
+) -> TokenStream {
     let user_docs = cx.attributes.to_string().contains("doc");
     let line = format!(
         " {} compiled from `{}`: {} of weights, {} of memory.",
@@ -123,20 +141,18 @@ fn header(cx: &Context<'_>, plan: &Plan) -> TokenStream {
         types::size(plan.weights.bytes().len()),
         types::size(plan.arena_bytes),
     );
-    let list = |title: &str, ports: &mut dyn Iterator<Item = &Port>| {
+    let list = |title: &str, tensors: &[(String, String)]| {
         let mut text = format!("\n\n {title}:");
-        for p in ports {
-            text += &format!("\n - `{}`: {}", p.name, types::shown(p.dtype, &p.dims));
+        for (name, ty) in tensors {
+            text += &format!("\n - `{name}`: {ty}");
         }
         text
     };
-    let inputs = list("Inputs", &mut plan.inputs.iter());
-    let outputs = list("Outputs", &mut plan.outputs.iter().map(|(p, _)| p));
-    let text = format!("{line}{inputs}{outputs}");
+    let text = format!("{line}{}{}", list("Inputs", inputs), list("Outputs", outputs));
     quote!(#[doc = #text])
 }
 
-fn constants(cx: &Context<'_>, plan: &Plan) -> TokenStream {
+pub fn constants(cx: &Context<'_>, plan: &Plan) -> TokenStream {
     let value = |n: usize| Literal::usize_unsuffixed(n);
     let (arena, bound) = (value(plan.arena_bytes), value(plan.bound_bytes));
     let (scratch, weights) = (value(plan.scratch_bytes), value(plan.weights.bytes().len()));
@@ -265,8 +281,8 @@ fn session(
 }
 
 /// The field that says how many elements an output has along an axis.
-fn extent_field(outputs: &[Tensor<'_>], output: usize, axis: usize) -> Ident {
-    let name = outputs.get(output).map(|t| t.name.to_string()).unwrap_or_default();
+pub fn extent_field(output: Option<&Ident>, axis: usize) -> Ident {
+    let name = output.map(Ident::to_string).unwrap_or_default();
     format_ident!("{}_extent_{axis}", name.trim_start_matches("r#"))
 }
 
@@ -290,7 +306,7 @@ fn make_outputs(plan: &Plan, outputs: &[Tensor<'_>]) -> TokenStream {
         }
     });
     let fields = fields.chain(plan.extents.iter().map(|(i, axis, operand)| {
-        let name = extent_field(outputs, *i, *axis);
+        let name = extent_field(outputs.get(*i).map(|t| &t.name), *axis);
         let span = span(DType::I64, plan.operand_offset(operand), &[1]);
         quote!(#name: arena.get(#span)[0] as usize)
     }));
@@ -322,7 +338,7 @@ fn interface(plan: &Plan, extras: &Extras, inputs: &[Tensor<'_>], outputs: &[Ten
     let input_fields = inputs.iter().map(|t| field(t, quote!(&'s mut)));
     let output_fields = outputs.iter().map(|t| field(t, quote!(&'s)));
     let output_fields = output_fields.chain(plan.extents.iter().map(|(i, axis, _)| {
-        let name = extent_field(outputs, *i, *axis);
+        let name = extent_field(outputs.get(*i).map(|t| &t.name), *axis);
         let doc = format!(
             "How many elements `{}` has along axis {axis}; what is behind them means nothing.",
             outputs[*i].name

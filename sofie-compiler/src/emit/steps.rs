@@ -25,8 +25,6 @@ pub type Functions<'a> = BTreeMap<&'a str, &'a TokenStream>;
 /// What the statements are written for.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
-    /// The plan.
-    pub plan: &'a Plan,
     /// What weights are read from.
     pub weights: &'a TokenStream,
     /// Whether the time of each step is taken.
@@ -35,29 +33,38 @@ pub struct Context<'a> {
     pub functions: &'a Functions<'a>,
 }
 
-/// Writes all steps; `inputs` names the flat slices.
-pub fn steps(cx: &Context<'_>, inputs: &[Ident]) -> Steps {
-    let mut names = Names::reserving(&[
-        "ARENA_BYTES",
-        "ARENA_BOUND_BYTES",
-        "SCRATCH_BYTES",
-        "WEIGHT_BYTES",
-        "INPUTS",
-        "OUTPUTS",
-        "PACKED",
-        "WEIGHTS",
-    ]);
+/// Constants of the module that are none of a step.
+pub const RESERVED: &[&str] = &[
+    "ARENA_BYTES",
+    "ARENA_BOUND_BYTES",
+    "SCRATCH_BYTES",
+    "WEIGHT_BYTES",
+    "INPUTS",
+    "OUTPUTS",
+    "PACKED",
+    "WEIGHTS",
+];
+
+/// Writes all steps of a plan whose extents are known; `inputs` names the flat slices.
+pub fn steps(cx: &Context<'_>, plan: &Plan, inputs: &[Ident]) -> Steps {
+    let mut names = Names::reserving(RESERVED);
     let mut out = Steps::default();
-    for (i, step) in cx.plan.steps.iter().enumerate() {
+    for (i, step) in plan.steps.iter().enumerate() {
         let name = names.constant(&constant_name(step));
-        let origin = origin(step);
-        let (ty, literal) = descriptor(&step.kernel);
-        let doc = if origin.is_empty() { None } else { Some(quote!(#[doc = #origin])) };
-        out.constants.extend(quote! { #doc static #name: #ty = #literal; });
-        let statement = statement(cx, step, &name, inputs);
+        out.constants.extend(constant(step, &name));
+        let spans = spans(plan, step, inputs);
+        let statement = statement(cx, step, &spans, &name.to_token_stream(), inputs, &[]);
         out.body.extend(if cx.profile { timed(i, statement) } else { statement });
     }
     out
+}
+
+/// The constant that holds a step's descriptor.
+pub fn constant(step: &Step, name: &Ident) -> TokenStream {
+    let origin = origin(step);
+    let (ty, literal) = descriptor(&step.kernel);
+    let doc = if origin.is_empty() { None } else { Some(quote!(#[doc = #origin])) };
+    quote! { #doc static #name: #ty = #literal; }
 }
 
 /// What the documentation of a step's constant says: the nodes that it stands for, and what a map computes.
@@ -90,7 +97,7 @@ pub fn preparations(plan: &Plan, place: &TokenStream) -> TokenStream {
 }
 
 /// The kernel and the shortest name of the nodes that it stands for.
-fn constant_name(step: &Step) -> String {
+pub fn constant_name(step: &Step) -> String {
     let last = step.origin.last().map(|o| o.rsplit(['/', ':']).next().unwrap_or(o).to_owned());
     let first = step.origin.first().map(|o| {
         let parts: Vec<&str> = o.split(['/', ':']).filter(|p| !p.is_empty()).collect();
@@ -106,6 +113,35 @@ fn span(plan: &Plan, o: &Operand) -> TokenStream {
     quote!(rt::span::<#ty>(#at, #len))
 }
 
+/// How a step's operands are written: a span of the arena, of weights or of what was prepared; of an input the slice.
+pub struct Spans {
+    /// Per operand that is written.
+    pub writes: Vec<TokenStream>,
+    /// Per operand that is read; nothing for one that is not there.
+    pub reads: Vec<TokenStream>,
+}
+
+/// The spans of a plan whose extents are known.
+fn spans(plan: &Plan, step: &Step, inputs: &[Ident]) -> Spans {
+    let read = |o: &Operand| match o.root {
+        Root::Input(i) => {
+            let input = &inputs[i];
+            let whole = plan.inputs[i].dims.iter().product::<usize>();
+            if o.start == 0 && o.len == whole {
+                quote!(#input)
+            } else {
+                let (start, end) = (Lit::usize_unsuffixed(o.start), Lit::usize_unsuffixed(o.start + o.len));
+                quote!((&#input[#start..#end]))
+            }
+        }
+        _ => span(plan, o),
+    };
+    Spans {
+        writes: step.writes.iter().map(|o| span(plan, o)).collect(),
+        reads: step.reads.iter().map(|o| o.as_ref().map(read).unwrap_or_default()).collect(),
+    }
+}
+
 /// The variables that hold what a step borrows, and the statement that borrows them.
 struct Borrows {
     statement: TokenStream,
@@ -113,24 +149,25 @@ struct Borrows {
     reads: Vec<TokenStream>,
 }
 
-fn borrow(cx: &Context<'_>, step: &Step, inputs: &[Ident]) -> Borrows {
-    let (plan, weights) = (cx.plan, cx.weights);
+fn borrow(cx: &Context<'_>, step: &Step, spans: &Spans, inputs: &[Ident], locals: &[String]) -> Borrows {
+    let weights = cx.weights;
     // An input keeps its name; what is borrowed from the arena takes another.
     let mut taken: Vec<String> = inputs.iter().map(Ident::to_string).collect();
     taken.extend(["arena", "prepared", "weights", "profile"].map(str::to_owned));
+    taken.extend(locals.iter().cloned());
     let mut names = Names::reserving(&taken.iter().map(String::as_str).collect::<Vec<_>>());
-    let mut pattern = |prefix: &str, operands: &[&Operand]| {
+    let mut pattern = |prefix: &str, operands: &[(&Operand, &TokenStream)]| {
         let names: Vec<Ident> = operands.iter().map(|_| names.snake(prefix)).collect();
         // An array of one type each, in the order in which the types come.
-        let mut arrays: Vec<(String, Vec<&Ident>, Vec<TokenStream>)> = Vec::new();
-        for (name, operand) in names.iter().zip(operands) {
+        let mut arrays: Vec<(String, Vec<&Ident>, Vec<&TokenStream>)> = Vec::new();
+        for (name, (operand, span)) in names.iter().zip(operands) {
             let ty = types::stored(operand.dtype).to_string();
             if arrays.iter().all(|(t, ..)| *t != ty) {
                 arrays.push((ty.clone(), Vec::new(), Vec::new()));
             }
             for (_, names, spans) in arrays.iter_mut().filter(|(t, ..)| *t == ty) {
                 names.push(name);
-                spans.push(span(plan, operand));
+                spans.push(*span);
             }
         }
         let patterns = arrays.iter().map(|(_, names, _)| quote!([#(#names),*]));
@@ -142,35 +179,20 @@ fn borrow(cx: &Context<'_>, step: &Step, inputs: &[Ident]) -> Borrows {
         };
         (names, pattern, list)
     };
-    let in_arena = |o: &&Operand| matches!(o.root, Root::Buffer(_));
-    let writes: Vec<&Operand> = step.writes.iter().filter(in_arena).collect();
-    let arena_reads: Vec<&Operand> = step.reads.iter().flatten().filter(in_arena).collect();
+    let in_arena = |o: &Operand| matches!(o.root, Root::Buffer(_));
+    let writes: Vec<_> = step.writes.iter().zip(&spans.writes).filter(|(o, _)| in_arena(o)).collect();
+    let reads = step.reads.iter().zip(&spans.reads).filter_map(|(o, span)| Some((o.as_ref()?, span)));
+    let arena_reads: Vec<_> = reads.filter(|(o, _)| in_arena(o)).collect();
     let (write_names, write_pattern, write_list) = pattern("y", &writes);
     let (read_names, read_pattern, read_list) = pattern("x", &arena_reads);
     let mut next = read_names.iter();
-    let reads = step.reads.iter().map(|read| match read {
+    let reads = step.reads.iter().zip(&spans.reads).map(|(read, span)| match read {
         None => quote!(&[]),
         Some(o) => match o.root {
             Root::Buffer(_) => next.next().map(ToTokens::to_token_stream).unwrap_or_default(),
-            Root::Weights => {
-                let span = span(plan, o);
-                quote!(#weights.get(#span))
-            }
-            Root::Prepared => {
-                let span = span(plan, o);
-                quote!(prepared.get(#span))
-            }
-            Root::Input(i) => {
-                let input = &inputs[i];
-                let whole = plan.inputs[i].dims.iter().product::<usize>();
-                if o.start == 0 && o.len == whole {
-                    quote!(#input)
-                } else {
-                    let (start, end) =
-                        (Lit::usize_unsuffixed(o.start), Lit::usize_unsuffixed(o.start + o.len));
-                    quote!((&#input[#start..#end]))
-                }
-            }
+            Root::Weights => quote!(#weights.get(#span)),
+            Root::Prepared => quote!(prepared.get(#span)),
+            Root::Input(_) => span.clone(),
         },
     });
     let reads = reads.collect();
@@ -184,11 +206,20 @@ fn borrow(cx: &Context<'_>, step: &Step, inputs: &[Ident]) -> Borrows {
     Borrows { statement, writes, reads }
 }
 
-fn statement(cx: &Context<'_>, step: &Step, name: &Ident, inputs: &[Ident]) -> TokenStream {
-    let Borrows { statement, writes, reads } = borrow(cx, step, inputs);
+/// The statements of a step: the slices that it works on, then the call of the descriptor `kernel`. Slices take other
+/// names than the inputs and `locals`.
+pub fn statement(
+    cx: &Context<'_>,
+    step: &Step,
+    spans: &Spans,
+    kernel: &TokenStream,
+    inputs: &[Ident],
+    locals: &[String],
+) -> TokenStream {
+    let Borrows { statement, writes, reads } = borrow(cx, step, spans, inputs, locals);
     let call = match &step.kernel {
-        Kernel::Custom(k) => custom(step, k, cx.functions.get(&*k.operator), name, writes, reads),
-        _ => call(step, name, writes, reads),
+        Kernel::Custom(k) => custom(step, k, cx.functions.get(&*k.operator), kernel, writes, reads),
+        _ => call(step, kernel, writes, reads),
     };
     quote! { #statement #call }
 }
@@ -198,24 +229,24 @@ fn custom(
     step: &Step,
     kernel: &Custom,
     function: Option<&&TokenStream>,
-    name: &Ident,
+    name: &TokenStream,
     writes: Vec<TokenStream>,
     reads: Vec<TokenStream>,
 ) -> TokenStream {
     let reads = step.reads.iter().flatten().zip(reads).zip(&kernel.reads).map(|((o, x), dims)| {
         let (x, dims) = (if o.dtype == DType::Bool { quote!(rt::bools(#x)) } else { x }, dims[..].literal());
-        quote!(rt::View::new(#x, #dims))
+        quote!(rt::view(#x, #dims))
     });
     let writes = step.writes.iter().zip(writes).zip(&kernel.writes).map(|((o, y), dims)| {
         let (y, dims) =
             (if o.dtype == DType::Bool { quote!(rt::bools_mut(#y)) } else { y }, dims[..].literal());
-        quote!(rt::ViewMut::new(#y, #dims))
+        quote!(rt::view_mut(#y, #dims))
     });
     quote! { #function(#(#reads,)* &#name, #(#writes),*); }
 }
 
 /// The call: results first, then operands, scratch last.
-fn call(step: &Step, name: &Ident, writes: Vec<TokenStream>, reads: Vec<TokenStream>) -> TokenStream {
+fn call(step: &Step, name: &TokenStream, writes: Vec<TokenStream>, reads: Vec<TokenStream>) -> TokenStream {
     match &step.kernel {
         Kernel::Map(_) => {
             let y = &writes[0];
@@ -265,17 +296,29 @@ fn call(step: &Step, name: &Ident, writes: Vec<TokenStream>, reads: Vec<TokenStr
 }
 
 /// The descriptor's type and value.
-fn descriptor(kernel: &Kernel) -> (TokenStream, TokenStream) {
+pub fn descriptor(kernel: &Kernel) -> (TokenStream, TokenStream) {
+    let (ty, value) = parts(kernel);
+    (ty, value.literal())
+}
+
+/// The descriptor's fields below `place` with their values.
+pub fn assignments(kernel: &Kernel, place: &TokenStream) -> Vec<(TokenStream, TokenStream)> {
+    let mut fields = Vec::new();
+    parts(kernel).1.assign(place, &mut fields);
+    fields
+}
+
+fn parts(kernel: &Kernel) -> (TokenStream, &dyn Literal) {
     macro_rules! table {
         ($($variant:ident => $($path:ident)::+,)*) => {
             match kernel {
-                $(Kernel::$variant(k) => (quote!(rt::$($path)::+), k.literal()),)*
+                $(Kernel::$variant(k) => (quote!(rt::$($path)::+), k),)*
             }
         };
     }
     if let Kernel::Plain(k) = kernel {
         let ty = Ident::new(k.name(), Span::call_site());
-        return (quote!(rt::plain::#ty), k.literal());
+        return (quote!(rt::plain::#ty), k);
     }
     table! {
         Custom => Attributes,

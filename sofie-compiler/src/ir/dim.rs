@@ -1,6 +1,7 @@
 //! Symbolic extents: a `Dim` is a polynomial with integer coefficients over named symbols and opaque
 //! atoms (floor division, min, max of other extents). A fixed extent is the case without symbols.
-//! Comparison answers yes, no or unknown (`Option<bool>`); arithmetic that overflows is an error.
+//! Comparison answers yes, no or unknown (`Option<bool>`) from the bounds of the symbols; arithmetic that
+//! overflows is an error.
 
 use super::Invalid;
 use std::collections::BTreeMap;
@@ -21,13 +22,13 @@ pub enum Dim {
 pub struct Poly(BTreeMap<Monomial, i64>);
 
 /// Atoms with their powers, sorted.
-type Monomial = Vec<(Atom, u32)>;
+pub type Monomial = Vec<(Atom, u32)>;
 
 /// What a polynomial treats as an unknown.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Atom {
-    /// A named extent of the model's inputs, at least 0.
-    Symbol(Arc<str>),
+    /// A named extent of the model's inputs.
+    Symbol(Symbol),
     /// `floor(a / b)`, `b` at least 1.
     FloorDiv(Dim, Dim),
     /// The smaller of two extents.
@@ -35,6 +36,20 @@ pub enum Atom {
     /// The larger of two extents.
     Max(Dim, Dim),
 }
+
+/// A named extent and its bounds, both among its values.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Symbol {
+    /// The name.
+    pub name: Arc<str>,
+    /// The least value, at least 0.
+    pub least: i64,
+    /// The largest value; `i64::MAX` where there is no bound.
+    pub most: i64,
+}
+
+/// What an extent without an upper bound is taken for where costs are weighed.
+const LIKELY: i64 = 32;
 
 impl From<usize> for Dim {
     fn from(n: usize) -> Dim {
@@ -50,9 +65,14 @@ impl Dim {
     /// The extent 1, along which values are broadcast.
     pub const ONE: Dim = Dim::Fixed(1);
 
-    /// The extent named `name`.
+    /// The extent named `name`, of which nothing is known.
     pub fn symbol(name: &str) -> Dim {
-        Dim::atom(Atom::Symbol(name.into()))
+        Dim::bounded(name, 0, i64::MAX)
+    }
+
+    /// The extent named `name`, from `least` to `most`.
+    pub fn bounded(name: &str, least: i64, most: i64) -> Dim {
+        Dim::atom(Atom::Symbol(Symbol { name: name.into(), least, most }))
     }
 
     fn atom(atom: Atom) -> Dim {
@@ -70,6 +90,28 @@ impl Dim {
     /// Whether it is known to be `n`.
     pub fn is(&self, n: i64) -> bool {
         self.fixed() == Some(n)
+    }
+
+    /// The symbol, where it is nothing but one.
+    pub fn as_symbol(&self) -> Option<&Symbol> {
+        let Dim::Poly(p) = self else { return None };
+        match p.0.first_key_value() {
+            Some((monomial, 1)) if p.0.len() == 1 => match &monomial[..] {
+                [(Atom::Symbol(symbol), 1)] => Some(symbol),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Its monomials with their coefficients; the empty monomial is the constant term.
+    pub fn monomials(&self) -> Vec<(Monomial, i64)> {
+        self.terms().into_iter().collect()
+    }
+
+    /// The sum of monomials with coefficients.
+    pub fn of_monomials(terms: impl IntoIterator<Item = (Monomial, i64)>) -> Dim {
+        Dim::of_terms(terms.into_iter().collect())
     }
 
     fn terms(&self) -> BTreeMap<Monomial, i64> {
@@ -194,19 +236,17 @@ impl Dim {
         if self == other {
             return Some(true);
         }
-        match self.sub(other).ok()? {
-            Dim::Fixed(d) => Some(d == 0),
-            // Every symbol and atom is at least 0: a polynomial of one sign with a constant is never 0.
-            Dim::Poly(p) => p.definite().map(|_| false),
+        match self.sub(other).ok()?.range() {
+            (0, 0) => Some(true),
+            (least, most) => (least > 0 || most < 0).then_some(false),
         }
     }
 
     /// Whether `self <= other` for every value of the symbols.
     pub fn le(&self, other: &Dim) -> Option<bool> {
-        match other.sub(self).ok()? {
-            Dim::Fixed(d) => Some(d >= 0),
-            Dim::Poly(p) if p.0.values().all(|c| *c > 0) => Some(true),
-            Dim::Poly(p) => p.definite().map(|sign| sign > 0),
+        match other.sub(self).ok()?.range() {
+            (least, _) if least >= 0 => Some(true),
+            (_, most) => (most < 0).then_some(false),
         }
     }
 
@@ -223,7 +263,7 @@ impl Dim {
         let Dim::Poly(p) = self else { return };
         for (atom, _) in p.0.keys().flatten() {
             match atom {
-                Atom::Symbol(name) => names.push(name.clone()),
+                Atom::Symbol(symbol) => names.push(symbol.name.clone()),
                 Atom::FloorDiv(a, b) | Atom::Min(a, b) | Atom::Max(a, b) => {
                     a.collect_symbols(names);
                     b.collect_symbols(names);
@@ -234,6 +274,16 @@ impl Dim {
 
     /// Its number when the symbols have the given values; `None` for a symbol that `value` does not know.
     pub fn eval(&self, value: &dyn Fn(&str) -> Option<i64>) -> Option<i64> {
+        self.eval_symbols(&|symbol| value(&symbol.name))
+    }
+
+    /// What it may well be: the number at the upper bounds of the symbols, where costs are weighed.
+    pub fn likely(&self) -> i64 {
+        let open = |s: &Symbol| if s.most == i64::MAX { s.least.max(LIKELY) } else { s.most };
+        self.eval_symbols(&|s| Some(open(s))).unwrap_or(LIKELY).max(0)
+    }
+
+    fn eval_symbols(&self, value: &dyn Fn(&Symbol) -> Option<i64>) -> Option<i64> {
         let p = match self {
             Dim::Fixed(n) => return Some(*n),
             Dim::Poly(p) => p,
@@ -243,24 +293,19 @@ impl Dim {
             let mut product = *c;
             for (atom, power) in monomial {
                 let x = match atom {
-                    Atom::Symbol(name) => value(name)?,
-                    Atom::FloorDiv(a, b) => a.eval(value)?.checked_div_euclid(b.eval(value)?)?,
-                    Atom::Min(a, b) => a.eval(value)?.min(b.eval(value)?),
-                    Atom::Max(a, b) => a.eval(value)?.max(b.eval(value)?),
+                    Atom::Symbol(symbol) => value(symbol)?,
+                    Atom::FloorDiv(a, b) => match b.eval_symbols(value)? {
+                        b if b > 0 => a.eval_symbols(value)?.div_euclid(b),
+                        _ => return None,
+                    },
+                    Atom::Min(a, b) => a.eval_symbols(value)?.min(b.eval_symbols(value)?),
+                    Atom::Max(a, b) => a.eval_symbols(value)?.max(b.eval_symbols(value)?),
                 };
                 product = product.checked_mul(x.checked_pow(*power)?)?;
             }
             sum = sum.checked_add(product)?;
         }
         Some(sum)
-    }
-}
-
-impl Poly {
-    /// 1 or -1 where every coefficient has that sign and the constant term is not zero.
-    fn definite(&self) -> Option<i64> {
-        let sign = self.0.get(&Vec::new())?.signum();
-        self.0.values().all(|c| c.signum() == sign).then_some(sign)
     }
 }
 
@@ -285,7 +330,7 @@ impl fmt::Display for Dim {
                     f.write_str("*")?;
                 }
                 match atom {
-                    Atom::Symbol(name) => f.write_str(name)?,
+                    Atom::Symbol(symbol) => f.write_str(&symbol.name)?,
                     Atom::FloorDiv(a, b) => write!(f, "floor(({a})/({b}))")?,
                     Atom::Min(a, b) => write!(f, "min({a}, {b})")?,
                     Atom::Max(a, b) => write!(f, "max({a}, {b})")?,

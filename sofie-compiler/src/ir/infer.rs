@@ -116,10 +116,21 @@ pub fn infer(op: &Op, x: &[(DType, &Shape)]) -> Result<Vec<Info>, Invalid> {
         Op::Recurrent(r) => recurrent(r, x),
         Op::Attention(a) => attention(a, x),
         Op::Plain(p) => {
-            if let Some((_, s)) = x.iter().find(|(_, s)| s.fixed().is_none()) {
-                return bad(format!("{} of {s}, whose extents are not fixed", p.kernel.name()));
+            let known = |(i, s): (usize, &Shape)| {
+                let rows = p.rows.as_ref().filter(|_| i == 0);
+                s.dims().iter().enumerate().all(|(a, d)| d.fixed().is_some() || a == 0 && rows == Some(d))
+            };
+            if let Some(i) = (0..x.len()).find(|&i| !known((i, x[i].1))) {
+                return bad(format!("{} of {}, whose extents are not fixed", p.kernel.name(), x[i].1));
             }
-            Ok(p.results.iter().map(|(t, dims)| (*t, Shape::of(dims))).collect())
+            let result = |(t, dims): &(DType, Vec<usize>)| {
+                let mut shape = Shape::of(dims);
+                if let (Some(rows), Some(first)) = (&p.rows, shape.dims_mut().first_mut()) {
+                    *first = rows.clone();
+                }
+                (*t, shape)
+            };
+            Ok(p.results.iter().map(result).collect())
         }
         Op::Custom(c) => Ok(c.results.clone()),
     }
@@ -494,7 +505,8 @@ fn attention(a: &super::Attention, x: &[(DType, &Shape)]) -> Result<Vec<Info>, I
     equal("heads of attention", &k[1], &v[1])?;
     equal("depth of attention", &q[3], &k[3])?;
     equal("keys of attention", &k[2], &v[2])?;
-    if q[1].exact_div(&k[1]).is_none() {
+    let none = q[1].is(0) && k[1].is(0);
+    if q[1].exact_div(&k[1]).is_none() && !none {
         return bad(format!("{} query heads over {} key heads", q[1], k[1]));
     }
     if a.mask.is_some() {

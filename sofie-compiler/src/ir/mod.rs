@@ -15,6 +15,7 @@
 //! Shapes come from [`infer`], which is the only place that knows them; [`Builder`] calls it and folds
 //! constants with the reference evaluator, [`verify`] calls it again after each pass.
 
+mod at;
 mod builder;
 mod dim;
 mod graph;
@@ -23,6 +24,7 @@ mod invalid;
 mod map;
 mod op;
 mod print;
+mod range;
 mod shape;
 mod tensor;
 mod verify;
@@ -32,8 +34,9 @@ pub mod integral;
 #[cfg(feature = "test-support")]
 pub mod random;
 
+pub use at::{Extents, dims_at, shown as shown_extents};
 pub use builder::Builder;
-pub use dim::Dim;
+pub use dim::{Atom, Dim, Monomial, Symbol};
 pub use graph::{CHECK, Graph, Node, NodeId, Port, Rewriter, ValueId, ValueInfo, extent_of, extent_port};
 pub use infer::infer;
 pub use invalid::Invalid;

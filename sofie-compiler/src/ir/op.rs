@@ -109,7 +109,7 @@ pub enum Op {
     /// `q [B, H, L, D], k [B, G, S, D], v [B, G, S, E], mask? [b, h, L, S] → y [B, H, L, E]`:
     /// `softmax(scale · q·kᵀ + mask) · v`, H a multiple of G; a mask may also replace scores.
     Attention(Attention),
-    /// One of the runtime's plain kernels, over dense operands of fixed shapes.
+    /// One of the runtime's plain kernels, over dense operands of fixed shapes but for a number of rows.
     Plain(Box<Plain>),
     /// A function of the user's own program: known there, not here.
     Custom(Box<Custom>),
@@ -150,6 +150,25 @@ pub struct Plain {
     pub kernel: plain::Plain,
     /// Types and extents of the results.
     pub results: Vec<(DType, Vec<usize>)>,
+    /// A symbolic number of rows: of the first operand and of each result the first extent, which the descriptor and
+    /// `results` say only once it is known.
+    pub rows: Option<Dim>,
+}
+
+impl Plain {
+    /// The same algorithm over a known number of rows.
+    pub fn over(&self, rows: usize) -> Plain {
+        let mut known = Plain { rows: None, ..self.clone() };
+        if let plain::Plain::Trees(trees) = &mut known.kernel {
+            trees.rows = rows;
+        }
+        for (_, dims) in &mut known.results {
+            if let Some(first) = dims.first_mut() {
+                *first = rows;
+            }
+        }
+        known
+    }
 }
 
 /// How a reduction combines elements.

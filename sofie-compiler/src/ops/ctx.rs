@@ -311,7 +311,23 @@ impl Ctx<'_, '_> {
         for (i, v) in inputs.iter().enumerate() {
             self.fixed(*v, &format!("operand {i}"))?;
         }
-        let op = crate::ir::Plain { kernel: kernel.into(), results };
+        let op = crate::ir::Plain { kernel: kernel.into(), results, rows: None };
+        Ok(self.b.push(crate::ir::Op::Plain(Box::new(op)), inputs)?)
+    }
+
+    /// As [`Ctx::plain`] over a number of rows that may be symbolic: the first extent of the first operand and of the
+    /// results.
+    pub fn plain_rows(
+        &mut self,
+        kernel: impl Into<sofie_infer_runtime::plain::Plain>,
+        inputs: &[ValueId],
+        results: Vec<(DType, Vec<usize>)>,
+    ) -> Result<Vec<ValueId>> {
+        let rows = self.b.shape(inputs[0]).dims().first().filter(|d| d.fixed().is_none()).cloned();
+        if rows.is_none() {
+            return self.plain(kernel, inputs, results);
+        }
+        let op = crate::ir::Plain { kernel: kernel.into(), results, rows };
         Ok(self.b.push(crate::ir::Op::Plain(Box::new(op)), inputs)?)
     }
 

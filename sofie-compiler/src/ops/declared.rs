@@ -11,6 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The extents that the user fixed, by the names of the symbols: `dims(batch = 1)`.
 pub type DimValues = BTreeMap<String, u64>;
 
+/// The extents that stay free, with the least and the largest that a run may have: `dims(batch = 0..=64)`.
+pub type DimBounds = BTreeMap<String, (u64, Option<u64>)>;
+
 /// `a = 1, b = 1` for a list of names.
 pub fn paste<S: AsRef<str>>(names: &[S]) -> String {
     let entries: Vec<_> = names.iter().map(|n| format!("{} = 1", quoted(n.as_ref()))).collect();
@@ -32,7 +35,16 @@ fn quoted(name: &str) -> String {
 /// # Errors
 /// The open extents, with the `dims(..)` that fixes them.
 pub fn free_symbols(graph: &Graph) -> Result<()> {
-    let names = graph.symbols();
+    open_symbols(graph, &DimBounds::new())
+}
+
+/// Checks that no extent of the inputs is left open but those that have bounds.
+///
+/// # Errors
+/// As [`free_symbols`].
+pub fn open_symbols(graph: &Graph, bounds: &DimBounds) -> Result<()> {
+    let mut names = graph.symbols();
+    names.retain(|name| !bounds.contains_key(&**name));
     if names.is_empty() {
         return Ok(());
     }
@@ -44,9 +56,11 @@ pub fn free_symbols(graph: &Graph) -> Result<()> {
     let places: Vec<_> = places.collect();
     let what = if names.len() == 1 { "an extent of the inputs is" } else { "extents of the inputs are" };
     Err(Error::new(format!("{what} not fixed: {} ({})", names.join(", "), places.join("; "))).help(format!(
-        "fix {}: dims({})",
+        "fix {}: dims({}), or leave {} free up to a bound: dims({} = ..=64)",
         if names.len() == 1 { "it" } else { "them" },
-        paste(&names)
+        paste(&names),
+        if names.len() == 1 { "it" } else { "one" },
+        quoted(&names[0]),
     )))
 }
 
@@ -76,6 +90,7 @@ fn anonymous(ty: &ValueType) -> ValueType {
 /// The symbols of a model's inputs and what they are fixed to.
 pub(super) struct Symbols<'d> {
     values: &'d DimValues,
+    bounds: &'d DimBounds,
     /// Names that the file uses.
     named: BTreeSet<String>,
     /// All symbols, those that were made up for nameless extents among them.
@@ -84,7 +99,7 @@ pub(super) struct Symbols<'d> {
 
 impl<'d> Symbols<'d> {
     /// The symbols of `graph`; none has a shape yet.
-    pub(super) fn new(graph: &onnx::Graph, values: &'d DimValues) -> Symbols<'d> {
+    pub(super) fn new(graph: &onnx::Graph, values: &'d DimValues, bounds: &'d DimBounds) -> Symbols<'d> {
         let mut named = BTreeSet::new();
         for info in &graph.inputs {
             if let ValueType::Tensor(t) = &info.ty {
@@ -95,16 +110,20 @@ impl<'d> Symbols<'d> {
                 }
             }
         }
-        Symbols { values, all: named.clone(), named }
+        Symbols { values, bounds, all: named.clone(), named }
     }
 
     fn dim(&mut self, name: String) -> Result<Dim> {
-        let dim = match self.values.get(&name) {
-            None => Dim::symbol(&name),
-            Some(&n) => Dim::Fixed(
-                i64::try_from(n)
-                    .map_err(|_| Error::new(format!("dims({name} = {n}) is larger than an extent can be")))?,
-            ),
+        let extent = |n: u64| {
+            i64::try_from(n)
+                .map_err(|_| Error::new(format!("dims({name} = {n}) is larger than an extent can be")))
+        };
+        let dim = match (self.values.get(&name), self.bounds.get(&name)) {
+            (Some(&n), _) => Dim::Fixed(extent(n)?),
+            (None, Some(&(least, most))) => {
+                Dim::bounded(&name, extent(least)?, most.map_or(Ok(i64::MAX), extent)?)
+            }
+            (None, None) => Dim::symbol(&name),
         };
         self.all.insert(name);
         Ok(dim)
@@ -182,7 +201,7 @@ impl<'d> Symbols<'d> {
     /// Each entry that names none.
     pub(super) fn unknown_entries(&self) -> Errors {
         let mut errors = Errors::new();
-        for name in self.values.keys().filter(|name| !self.all.contains(*name)) {
+        for name in self.values.keys().chain(self.bounds.keys()).filter(|name| !self.all.contains(*name)) {
             let known: Vec<_> = self.all.iter().map(|n| quoted(n)).collect();
             let help = match known.as_slice() {
                 [] => "all extents of the inputs are fixed in the file".to_owned(),

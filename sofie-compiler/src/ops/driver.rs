@@ -2,7 +2,7 @@
 //! every problem of a file is found at once, and none twice.
 
 use super::custom::{self, UserOperator};
-use super::declared::{DimValues, Parts, Symbols, check_output, free_symbols};
+use super::declared::{DimBounds, DimValues, Parts, Symbols, check_output, open_symbols};
 use super::operand::Operand;
 use super::solve::{self, Lists};
 use super::{Ctx, Lowering, Operator, stored, symbolic};
@@ -26,15 +26,34 @@ use std::collections::{BTreeSet, HashMap};
 /// # Ok::<(), Errors>(())
 /// ```
 pub fn lower(model: &Model, dims: &DimValues) -> Result<ir::Graph, Errors> {
-    lower_with(model, dims, &[])
+    lower_graph(&model.graph, dims)
 }
 
-/// [`lower`] with operators that the calling program computes.
+/// What the macro's call says of a model.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// Extents of symbolic dimensions, by name.
+    pub dims: &'a DimValues,
+    /// Symbolic dimensions that stay free, with their bounds.
+    pub bounds: &'a DimBounds,
+    /// Operators that the calling program computes.
+    pub operators: &'a [UserOperator],
+}
+
+/// [`lower`] with all that a call can say.
 ///
 /// # Errors
-/// As [`lower`]; and an operator that no node is.
-pub fn lower_with(model: &Model, dims: &DimValues, operators: &[UserOperator]) -> Result<ir::Graph, Errors> {
-    lower_graph(&model.graph, dims, operators)
+/// As [`lower_within`]; and an operator that no node is.
+pub fn lower_given(model: &Model, given: Given<'_>) -> Result<ir::Graph, Errors> {
+    lower_graph_given(&model.graph, given)
+}
+
+/// [`lower`] with some extents free within bounds.
+///
+/// # Errors
+/// As [`lower`], and what cannot be done at some of the extents.
+pub fn lower_within(model: &Model, dims: &DimValues, bounds: &DimBounds) -> Result<ir::Graph, Errors> {
+    lower_given(model, Given { dims, bounds, operators: &[] })
 }
 
 /// Names, element types and shapes of a model's inputs, with the symbols that `dims(..)` may fix.
@@ -43,7 +62,8 @@ pub fn lower_with(model: &Model, dims: &DimValues, operators: &[UserOperator]) -
 /// An input that is no tensor of a known rank and a type that is computed in, or an entry of `dims`
 /// that names no symbol.
 pub fn input_shapes(model: &Model, dims: &DimValues) -> Result<Vec<(String, DType, Shape)>, Errors> {
-    let mut symbols = Symbols::new(&model.graph, dims);
+    let bounds = DimBounds::new();
+    let mut symbols = Symbols::new(&model.graph, dims, &bounds);
     let mut errors = Errors::new();
     let mut shapes = Vec::new();
     for info in &model.graph.inputs {
@@ -63,34 +83,30 @@ pub fn input_shapes(model: &Model, dims: &DimValues) -> Result<Vec<(String, DTyp
 }
 
 /// [`lower`] for a graph alone.
-pub(super) fn lower_graph(
-    graph: &onnx::Graph,
-    dims: &DimValues,
-    operators: &[UserOperator],
-) -> Result<ir::Graph, Errors> {
-    let errors = match attempt(graph, dims, operators, &Lists::default()) {
+pub(super) fn lower_graph(graph: &onnx::Graph, dims: &DimValues) -> Result<ir::Graph, Errors> {
+    lower_graph_given(graph, Given { dims, bounds: &DimBounds::new(), operators: &[] })
+}
+
+fn lower_graph_given(graph: &onnx::Graph, given: Given<'_>) -> Result<ir::Graph, Errors> {
+    let errors = match attempt(graph, given, &Lists::default()) {
         Ok(lowered) => return Ok(lowered),
         Err(errors) => errors,
     };
-    let Some(lists) = solve::lists(graph, dims, operators) else { return Err(errors) };
-    attempt(graph, dims, operators, &lists).ok().filter(|lowered| !lists.stand_in(lowered)).ok_or(errors)
+    let Some(lists) = solve::lists(graph, given) else { return Err(errors) };
+    attempt(graph, given, &lists).ok().filter(|lowered| !lists.stand_in(lowered)).ok_or(errors)
 }
 
 /// The graph, with what `lists` says in its inputs.
-fn attempt(
-    graph: &onnx::Graph,
-    dims: &DimValues,
-    operators: &[UserOperator],
-    lists: &Lists,
-) -> Result<ir::Graph, Errors> {
-    let mut driver = Driver::walked(graph, dims, operators, lists);
+fn attempt(graph: &onnx::Graph, given: Given<'_>, lists: &Lists) -> Result<ir::Graph, Errors> {
+    let bounds = given.bounds;
+    let mut driver = Driver::walked(graph, given, lists);
     driver.uncalled();
     driver.outputs();
     let Driver { b, mut errors, .. } = driver;
     let lowered = b.finish();
     if !errors.is_empty() {
         // An open extent is often what the other problems come from.
-        let _ = errors.keep(free_symbols(&lowered));
+        let _ = errors.keep(open_symbols(&lowered, bounds));
     }
     errors.into_result(lowered)
 }
@@ -113,17 +129,12 @@ pub(super) struct Driver<'m> {
 
 impl<'m> Driver<'m> {
     /// All nodes lowered.
-    fn walked(
-        graph: &'m onnx::Graph,
-        dims: &DimValues,
-        operators: &'m [UserOperator],
-        lists: &'m Lists,
-    ) -> Driver<'m> {
+    fn walked(graph: &'m onnx::Graph, given: Given<'m>, lists: &'m Lists) -> Driver<'m> {
         let mut driver = Driver {
             graph,
-            operators,
+            operators: given.operators,
             called: BTreeSet::new(),
-            hints: super::hints::hints(graph, dims),
+            hints: super::hints::hints(graph, given.dims),
             constants: graph.initializers.iter().map(|i| (&*i.name, &i.tensor)).collect(),
             b: Builder::new(),
             values: HashMap::new(),
@@ -133,7 +144,7 @@ impl<'m> Driver<'m> {
             lists,
             equations: Vec::new(),
         };
-        driver.inputs(dims);
+        driver.inputs(given);
         for node in &graph.nodes {
             driver.node(node);
         }
@@ -143,11 +154,10 @@ impl<'m> Driver<'m> {
     /// The equations between the shapes that the graph has and those that the file declares.
     pub(super) fn explore(
         graph: &'m onnx::Graph,
-        dims: &DimValues,
-        operators: &'m [UserOperator],
+        given: Given<'m>,
         lists: &'m Lists,
     ) -> Vec<solve::Equation> {
-        Driver::walked(graph, dims, operators, lists).equations
+        Driver::walked(graph, given, lists).equations
     }
 
     /// A tensor that is an input.
@@ -171,8 +181,8 @@ impl<'m> Driver<'m> {
         Ok(list.clone().settle(&mut self.b))
     }
 
-    fn inputs(&mut self, dims: &DimValues) {
-        let mut symbols = Symbols::new(self.graph, dims);
+    fn inputs(&mut self, given: Given<'_>) {
+        let mut symbols = Symbols::new(self.graph, given.dims, given.bounds);
         for info in &self.graph.inputs {
             let operand = match self.errors.keep(symbols.parts(info)) {
                 Some(Parts::One(tensor)) => self.tensor(&tensor, &mut symbols),

@@ -67,8 +67,8 @@ mod window;
 pub use control::Control;
 pub use ctx::Ctx;
 pub use custom::{Extent, Rule, UserOperator};
-pub use declared::{DimValues, free_symbols};
-pub use driver::{input_shapes, lower, lower_with};
+pub use declared::{DimBounds, DimValues, free_symbols, open_symbols, paste};
+pub use driver::{Given, input_shapes, lower, lower_given, lower_within};
 pub use operand::Operand;
 pub use stored::bytes;
 
@@ -131,12 +131,26 @@ const fn op(name: &'static str, since: i64, lower: fn(&mut Ctx<'_, '_>) -> Resul
 
 /// An operator of `ai.onnx.ml`.
 const fn ml(name: &'static str, lower: fn(&mut Ctx<'_, '_>) -> Result<Vec<ValueId>>) -> Operator {
-    Operator { domain: "ai.onnx.ml", name, since: 1, until: i64::MAX, lower: Lowering::Values(lower), limit: "" }
+    Operator {
+        domain: "ai.onnx.ml",
+        name,
+        since: 1,
+        until: i64::MAX,
+        lower: Lowering::Values(lower),
+        limit: "",
+    }
 }
 
 /// An operator of `com.microsoft`.
 const fn ms(name: &'static str, lower: fn(&mut Ctx<'_, '_>) -> Result<Vec<ValueId>>) -> Operator {
-    Operator { domain: "com.microsoft", name, since: 1, until: i64::MAX, lower: Lowering::Values(lower), limit: "" }
+    Operator {
+        domain: "com.microsoft",
+        name,
+        since: 1,
+        until: i64::MAX,
+        lower: Lowering::Values(lower),
+        limit: "",
+    }
 }
 
 /// An operator of `ai.onnx` that gives operands which need not be values.

@@ -2,7 +2,7 @@
 //! of which are not known yet, or the result of a node that could not be lowered.
 
 use crate::error::Error;
-use crate::ir::{Builder, Dim, Shape, Tensor, ValueId};
+use crate::ir::{Builder, Dim, Invalid, Op, ReduceKind, Shape, Tensor, ValueId};
 use sofie_infer_runtime::Storage;
 
 /// A tensor that a node reads.
@@ -55,6 +55,29 @@ impl Extents {
             }
             None => Operand::Extents(self),
         }
+    }
+
+    /// A value of the graph that holds them; `None` where one may be negative. An extent is the sum of as many ones, which
+    /// no other operation need know of.
+    pub fn value(&self, b: &mut Builder) -> Result<Option<ValueId>, Invalid> {
+        let mut parts = Vec::new();
+        for d in &self.dims {
+            let (least, one) = (d.range().0, b.tensor(Tensor::of(&[1], &[1i64])));
+            parts.push(match d.fixed() {
+                Some(n) => b.tensor(Tensor::of(&[1], &[n])),
+                None if least < 0 => return Ok(None),
+                None => {
+                    let ones = b.broadcast(one, &Shape::new(vec![d.clone()]))?;
+                    b.one(Op::Reduce(ReduceKind::Sum, vec![0]), &[ones])?
+                }
+            });
+        }
+        let list = match parts[..] {
+            [] => b.tensor(Tensor::of::<i64>(&[0], &[])),
+            [one] => one,
+            _ => b.one(Op::Concat(0), &parts)?,
+        };
+        b.reshape(list, self.shape()).map(Some)
     }
 
     /// The error of a node that computes with them what only constants can be computed with.

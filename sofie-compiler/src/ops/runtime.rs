@@ -520,7 +520,7 @@ mod tests {
         let mut graph = model(op, version, attrs, &inputs, 1);
         let shape = Some(to.iter().map(|&n| DimSpec::Const(n)).collect());
         graph.outputs[0].ty = ValueType::Tensor(TensorType { element: Some(DType::F32.into()), shape });
-        let lowered = lower_graph(&graph, &Default::default(), &[]).unwrap();
+        let lowered = lower_graph(&graph, &Default::default()).unwrap();
         assert_eq!(lowered.outputs()[1].name, CHECK);
         let mut results = eval::run(&lowered, args).unwrap();
         (results[1].get(0).bits != 0).then(|| results.remove(0))

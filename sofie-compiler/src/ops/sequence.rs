@@ -188,7 +188,7 @@ mod tests {
                 ..first.clone()
             });
         }
-        let lowered = lower_graph(&graph, &Default::default(), &[]).map_err(|e| e.to_string())?;
+        let lowered = lower_graph(&graph, &Default::default()).map_err(|e| e.to_string())?;
         let inputs: Vec<_> =
             args.iter().filter_map(|a| if let Arg::In(t) = a { Some(t.clone()) } else { None }).collect();
         Ok(eval::run(&lowered, &inputs).map_err(|e| e.to_string())?.remove(0))

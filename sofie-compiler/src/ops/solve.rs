@@ -111,17 +111,13 @@ fn root(dim: &Dim, n: i64) -> Option<i64> {
 }
 
 /// What has to stand in the inputs for the results to have the shapes that the file declares.
-pub(super) fn lists(
-    graph: &onnx::Graph,
-    dims: &super::DimValues,
-    operators: &[super::UserOperator],
-) -> Option<Lists> {
+pub(super) fn lists(graph: &onnx::Graph, given: super::Given<'_>) -> Option<Lists> {
     let mut lists = Lists::open(graph);
     let all = lists.symbols().len();
     if all == 0 {
         return None;
     }
-    while lists.solve(&Driver::explore(graph, dims, operators, &lists))? > 0 {}
+    while lists.solve(&Driver::explore(graph, given, &lists))? > 0 {}
     lists.exploring = false;
     (lists.symbols().len() < all).then_some(lists)
 }
@@ -219,7 +215,7 @@ mod tests {
     #[test]
     fn what_the_declared_shape_needs() {
         for (declared, expected) in [(2, vec![1.0f32, 2.0]), (5, vec![1.0, 2.0, 3.0, 0.0, 0.0])] {
-            let lowered = lower_graph(&cropped(declared), &Default::default(), &[]).unwrap();
+            let lowered = lower_graph(&cropped(declared), &Default::default()).unwrap();
             assert_eq!(lowered.outputs()[1].name, CHECK);
             let run = |n: i64, other: i64| {
                 let x = [Tensor::of(&[3], &[1.0f32, 2.0, 3.0]), Tensor::of(&[2], &[n, other])];
@@ -237,7 +233,7 @@ mod tests {
     fn without_a_declaration_it_is_refused() {
         let mut graph = cropped(2);
         graph.outputs[0].ty = ValueType::Undeclared;
-        let error = lower_graph(&graph, &Default::default(), &[]).unwrap_err().to_string();
+        let error = lower_graph(&graph, &Default::default()).unwrap_err().to_string();
         assert!(error.contains("computed at run time"), "{error}");
     }
 }

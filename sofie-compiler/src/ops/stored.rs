@@ -145,7 +145,7 @@ mod tests {
         let mut graph = model(op, 21, &[], &args, 1);
         let shape = Some(x.dims().iter().map(|&n| DimSpec::Const(n as u64)).collect());
         graph.inputs[0].ty = ValueType::Tensor(TensorType { element: Some(element), shape });
-        let lowered = lower_graph(&graph, &Default::default(), &[]).map_err(|e| e.to_string())?;
+        let lowered = lower_graph(&graph, &Default::default()).map_err(|e| e.to_string())?;
         crate::ir::eval::run(&lowered, std::slice::from_ref(x)).map_err(|e| e.to_string())
     }
 

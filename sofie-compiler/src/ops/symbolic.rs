@@ -28,12 +28,50 @@ pub(super) fn lower(c: &mut Ctx<'_, '_>) -> Result<Option<Vec<Operand>>> {
         "Concat" => concat(c)?,
         "Squeeze" | "Unsqueeze" | "Reshape" => rank(c, op)?,
         "ReduceProd" => product(c)?,
-        "Equal" => return equal(c),
+        "Equal" => match equal(c)? {
+            Some(answers) => return Ok(Some(answers)),
+            None => None,
+        },
         "Where" => choose(c)?,
         _ => None,
     };
+    if extents.is_none() && ELEMENTWISE.contains(&op) {
+        // With other tensors they are computed as such.
+        for i in 0..c.operands.len() {
+            if let Some(Operand::Extents(e)) = c.operands[i].clone()
+                && let Some(v) = e.value(c.b)?
+            {
+                c.operands[i] = Some(Operand::Value(v));
+            }
+        }
+    }
     Ok(extents.map(|e| vec![e.settle(c.b)]))
 }
+
+/// Operators that compute with extents as with any other number.
+const ELEMENTWISE: &[&str] = &[
+    "Add",
+    "And",
+    "Cast",
+    "Div",
+    "Equal",
+    "Greater",
+    "GreaterOrEqual",
+    "Less",
+    "LessOrEqual",
+    "Max",
+    "Min",
+    "Mod",
+    "Mul",
+    "Neg",
+    "Not",
+    "Or",
+    "Pow",
+    "Reciprocal",
+    "Sqrt",
+    "Sub",
+    "Where",
+];
 
 /// Operand `i` as extents, where it is a list or a scalar of integers.
 fn operand(c: &Ctx<'_, '_>, i: usize) -> Result<Option<Extents>> {

@@ -89,7 +89,7 @@ pub fn lowered(
     args: &[Arg],
     outputs: usize,
 ) -> Result<ir::Graph, String> {
-    let graph = lower_graph(&model(op, version, attrs, args, outputs), &Default::default(), &[]);
+    let graph = lower_graph(&model(op, version, attrs, args, outputs), &Default::default());
     let graph = graph.map_err(|e| e.to_string())?;
     ir::verify(&graph).map_err(|e| format!("verifier: {e}"))?;
     Ok(graph)

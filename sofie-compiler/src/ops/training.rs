@@ -130,7 +130,7 @@ mod tests {
         let outputs = rest.len() - 1;
         let mut graph = model(op, 1, attrs, &args, outputs);
         graph.nodes[0].domain = "ai.onnx.preview.training".into();
-        let lowered = lower_graph(&graph, &Default::default(), &[]).unwrap();
+        let lowered = lower_graph(&graph, &Default::default()).unwrap();
         let inputs: Vec<_> =
             args.iter().filter_map(|a| if let Arg::In(t) = a { Some(t.clone()) } else { None }).collect();
         eval::run(&lowered, &inputs).unwrap().iter().map(|t| t.get(0).to_f64() as f32).collect()

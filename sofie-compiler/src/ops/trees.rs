@@ -4,7 +4,7 @@
 use super::Ctx;
 use super::expr::{Expr, num, x, y};
 use crate::error::{Error, Result};
-use crate::ir::{Dim, Op, ReduceKind, RowKind, Tensor, ValueId};
+use crate::ir::{Dim, Op, ReduceKind, RowKind, Shape, Tensor, ValueId};
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::{Scalar, Unary, cast};
 use sofie_infer_runtime::plain::{self, Aggregate, MISSING_HOLDS, Test};
@@ -91,11 +91,19 @@ fn scores(
     if !c.dtype(v).is_float() {
         v = c.b.cast(v, DType::F64)?;
     }
-    let dims = c.fixed(v, "an ensemble of trees")?;
-    let (rows, features) = match dims[..] {
-        [n] => (1, n),
-        [r, n] => (r, n),
-        _ => return Err(Error::new(format!("X has shape {dims:?}; [N, F] is needed"))),
+    // A number of rows that is not known yet does not matter here.
+    let shape = c.shape(v);
+    let known: Shape = match shape.dims() {
+        [_, n] if shape[0].fixed().is_none() => [Dim::ONE, n.clone()].into_iter().collect(),
+        _ => shape.clone(),
+    };
+    let (rows, features) = match known.fixed().as_deref() {
+        Some(&[n]) => (1, n),
+        Some(&[r, n]) => (r, n),
+        Some(dims) => return Err(Error::new(format!("X has shape {dims:?}; [N, F] is needed"))),
+        None => {
+            return Err(c.fixed(v, "an ensemble of trees").err().unwrap_or_else(|| Error::new("X is open")));
+        }
     };
     table.check(features, targets)?;
     let numbers = |values: &[f64]| -> Result<Tensor> {
@@ -124,7 +132,7 @@ fn scores(
             let mut operands = vec![v];
             operands.extend(tables.map(|t| c.b.tensor(t)));
             let kernel = plain::Forest { rows, features, targets, aggregate, test };
-            return Ok(c.plain(kernel, &operands, results)?.remove(0));
+            return Ok(c.plain_rows(kernel, &operands, results)?.remove(0));
         }
     }
     let flat: Vec<u32> = table.children.iter().flatten().copied().collect();
@@ -140,7 +148,7 @@ fn scores(
     let mut operands = vec![v];
     operands.extend(tables.map(|t| c.b.tensor(t)));
     let kernel = plain::Trees { rows, features, targets, aggregate };
-    Ok(c.plain(kernel, &operands, results)?.remove(0))
+    Ok(c.plain_rows(kernel, &operands, results)?.remove(0))
 }
 
 /// An attribute in one of its two forms: floats, or a tensor of doubles.

@@ -1,7 +1,7 @@
 //! Maps over maps become one map, as far as nothing expensive is computed more often than before.
 
 use super::map_algebra;
-use super::pattern::{Uses, len, until_stable};
+use super::pattern::{Uses, likely_len, until_stable};
 use crate::ir::{Graph, Inst, Invalid, MapExpr, Node, Op, Rewriter, ValueId};
 use sofie_infer_runtime::map::{Binary, Unary};
 
@@ -71,7 +71,7 @@ fn grows_little(g: &Graph, inner: ValueId, outer: ValueId, e: &MapExpr) -> bool 
     if e.insts().iter().any(|i| matches!(i, Inst::Iota(_))) {
         return false;
     }
-    match (len(g.shape(inner)), len(g.shape(outer))) {
+    match (likely_len(g.shape(inner)), likely_len(g.shape(outer))) {
         (Some(n), Some(m)) => m.saturating_sub(n).saturating_mul(cost(e)) <= WORTH_ONE_MAP,
         _ => false,
     }

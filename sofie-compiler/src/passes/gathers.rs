@@ -42,7 +42,7 @@ fn shaped(b: &mut Builder, made: &Node, shape: &Shape) -> Result<Option<ValueId>
         return Ok(None);
     }
     // An extent of 0 elsewhere would leave the index's own open.
-    if from.dims().iter().any(|d| d.fixed().is_none_or(|n| n < 1)) {
+    if from.dims().iter().any(|d| d.is(0)) {
         return Ok(None);
     }
     let middle = &shape.dims()[axis..shape.rank() - behind];

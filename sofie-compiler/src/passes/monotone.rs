@@ -3,7 +3,7 @@
 //! `f(max(x)) = max(f(x))` for every f that never falls, NaN included. ReLU behind max-pooling over particles, as
 //! maxout layers and point networks have it, is then done in the registers of the product.
 
-use super::pattern::{Product, Uses, len, until_stable};
+use super::pattern::{Product, Uses, until_stable};
 use crate::ir::{Graph, Inst, Invalid, MapExpr, Node, Op, ReduceKind, Rewriter, ValueId};
 use sofie_infer_runtime::map::{Binary, Unary};
 
@@ -19,7 +19,7 @@ pub fn monotone(graph: &Graph) -> Result<Graph, Invalid> {
                 return Ok(None);
             };
             let v = reduction.inputs[0];
-            if !uses.only_by(reduction, v) || !has_elements(g, v) || !comes_from_product(g, &uses, v) {
+            if !uses.only_by(reduction, v) || !has_elements(g, v, axes) || !comes_from_product(g, &uses, v) {
                 return Ok(None);
             }
             let inner = r.get(v)?;
@@ -44,8 +44,8 @@ fn rising(e: &MapExpr) -> Option<&MapExpr> {
 }
 
 /// The maximum of nothing is -∞, which an activation before it would not see.
-fn has_elements(g: &Graph, v: ValueId) -> bool {
-    len(g.shape(v)).is_some_and(|n| n > 0)
+fn has_elements(g: &Graph, v: ValueId, axes: &[usize]) -> bool {
+    axes.iter().all(|&a| g.shape(v)[a].range().0 > 0)
 }
 
 /// Whether a value is, seen through reshapes, the result of a product that nothing else reads.

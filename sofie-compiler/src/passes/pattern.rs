@@ -74,9 +74,9 @@ pub fn is_constant(g: &Graph, v: ValueId) -> bool {
     }
 }
 
-/// The number of elements, if it is known.
-pub fn len(shape: &Shape) -> Option<usize> {
-    shape.fixed()?.iter().try_fold(1usize, |n, &d| n.checked_mul(d))
+/// The likely number of elements.
+pub fn likely_len(shape: &Shape) -> Option<usize> {
+    shape.dims().iter().try_fold(1usize, |n, d| n.checked_mul(usize::try_from(d.likely()).ok()?))
 }
 
 /// Whether a shape has extents other than 1 along its last axis alone.

@@ -1,5 +1,6 @@
 //! The kernels that a plan can call: the runtime's own descriptors, nothing else.
 
+use super::family::{Kind, Numbers};
 use crate::ir::Attribute;
 use sofie_infer_runtime::attention::Attention;
 use sofie_infer_runtime::conv::{Conv, ConvTranspose};
@@ -28,6 +29,11 @@ pub struct Custom {
     pub reads: Vec<Vec<usize>>,
     /// The extents of the results.
     pub writes: Vec<Vec<usize>>,
+}
+
+/// Extents of a call are not changed: plans of a network with one differ, and it is refused where extents are free.
+impl Numbers for Custom {
+    fn numbers(&mut self, _: &mut dyn FnMut(Kind, i64) -> i64) {}
 }
 
 /// Declares [`Kernel`]: variant, descriptor, the method that runs it, operands as `writes <- reads`.
@@ -65,6 +71,13 @@ macro_rules! kernels {
                         | Kernel::Recurrent(_)
                         | Kernel::Attention(_)
                 )
+            }
+
+            /// Replaces each integer of the descriptor: see [`Numbers`].
+            pub fn numbers_of(&mut self, f: &mut dyn FnMut(Kind, i64) -> i64) {
+                match self {
+                    $(Kernel::$variant(k) => k.numbers(f),)*
+                }
             }
 
             /// The descriptor's method that runs it.

@@ -7,6 +7,8 @@
 pub mod check;
 mod cost;
 pub mod execute;
+pub mod family;
+pub(crate) mod fields;
 mod kernel;
 mod layout;
 mod memory;

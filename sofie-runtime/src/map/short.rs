@@ -92,6 +92,27 @@ impl Map {
     }
 }
 
+impl Map {
+    /// Lets the program work on other extents: the same operands, at other places. Nothing is allocated but where the map
+    /// is changed for the first time.
+    ///
+    /// # Panics
+    /// As [`Map::new`], or when there are more or fewer axes or operands than before.
+    pub fn place<const N: usize>(
+        &mut self,
+        dims: [usize; N],
+        out_strides: [isize; N],
+        out_offset: usize,
+        operands: &[Operand],
+    ) {
+        let spec = self.spec_mut();
+        assert!(spec.rank == N, "a map of another number of axes");
+        (spec.dims, spec.out_strides, spec.out_offset) = (pad(dims, 1), pad(out_strides, 0), out_offset);
+        spec.operands.to_mut().clone_from_slice(operands);
+        self.replan();
+    }
+}
+
 /// The expression that the program computes: operands are `x0`, `x1`, ….
 impl fmt::Display for MapProgram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -157,6 +157,16 @@ impl Map {
         Map { spec, plan }
     }
 
+    /// What the map does, to change before [`Map::replan`].
+    pub(super) fn spec_mut(&mut self) -> &mut MapSpec {
+        &mut self.spec
+    }
+
+    /// Plans the blocks of a map that was changed.
+    pub(super) fn replan(&mut self) {
+        self.plan = plan(&self.spec, items(&self.spec.operands));
+    }
+
     /// What the map does.
     pub const fn spec(&self) -> &MapSpec {
         &self.spec

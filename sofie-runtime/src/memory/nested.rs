@@ -79,6 +79,36 @@ pub fn nested_mut<T: Nested>(x: &mut [T::Scalar]) -> &mut T {
     unsafe { &mut *x.as_mut_ptr().cast() }
 }
 
+/// The elements of nested arrays one behind the other.
+#[inline]
+pub const fn flat_rows<T: Nested>(x: &[T]) -> &[T::Scalar] {
+    // SAFETY: `T` is `LEN` consecutive scalars (contract of `Nested`), so the slice is `LEN` times as many; they lie in
+    // memory, so the product does not overflow.
+    unsafe { core::slice::from_raw_parts(x.as_ptr().cast(), x.len() * T::LEN) }
+}
+
+/// A flat slice seen as `rows` nested arrays.
+///
+/// # Panics
+/// When the number of elements is another.
+#[inline]
+pub fn rows<T: Nested>(x: &[T::Scalar], rows: usize) -> &[T] {
+    assert!(rows.checked_mul(T::LEN) == Some(x.len()), "{} elements as {rows} arrays of {}", x.len(), T::LEN);
+    // SAFETY: `rows` times `LEN` scalars (checked) are so many `T` (contract of `Nested`).
+    unsafe { core::slice::from_raw_parts(x.as_ptr().cast(), rows) }
+}
+
+/// A flat slice seen as `rows` nested arrays, to change.
+///
+/// # Panics
+/// When the number of elements is another.
+#[inline]
+pub fn rows_mut<T: Nested>(x: &mut [T::Scalar], rows: usize) -> &mut [T] {
+    assert!(rows.checked_mul(T::LEN) == Some(x.len()), "{} elements as {rows} arrays of {}", x.len(), T::LEN);
+    // SAFETY: `rows` times `LEN` scalars (checked) are so many `T` (contract of `Nested`), borrowed mutably.
+    unsafe { core::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), rows) }
+}
+
 /// A slice that holds another number of elements than the tensor it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LengthError {
@@ -129,6 +159,23 @@ mod tests {
         type Tensor = [[[u8; 4]; 3]; 2];
         assert_eq!([0, 1, 2].map(Tensor::extent), [2, 3, 4]);
         assert_eq!((Tensor::LEN, Tensor::RANK), (24, 3));
+    }
+
+    #[test]
+    fn slices_of_arrays_are_flat_and_back() {
+        let mut x = [[1, 2], [3, 4], [5, 6u16]];
+        assert_eq!(flat_rows(&x[1..]), [3, 4, 5, 6]);
+        assert_eq!(rows::<[u16; 2]>(&[1, 2, 3, 4], 2), [[1, 2], [3, 4]]);
+        rows_mut::<[u16; 2]>(x.as_flattened_mut(), 3)[2][0] = 9;
+        assert_eq!(x[2], [9, 6]);
+        assert!(flat_rows::<[f32; 3]>(&[]).is_empty());
+        assert_eq!(rows::<[f32; 0]>(&[], 4).len(), 4);
+    }
+
+    #[test]
+    #[should_panic(expected = "5 elements as 2 arrays of 2")]
+    fn rows_of_another_length_are_refused() {
+        rows::<[u8; 2]>(&[0; 5], 2);
     }
 
     #[test]

@@ -137,7 +137,7 @@ fn module(ready: &Ready<'_>) -> String {
         root: ready.case.folder.clone(),
         path: "model.onnx".into(),
         span: Span::call_site(),
-        dims: ready.dims.clone().into_iter().collect(),
+        dims: ready.dims.clone().into_iter().map(|(symbol, n)| (symbol, n.into())).collect(),
         test: None,
         print: None,
         weights: sofie_infer_compiler::WeightsIn::Literal,

@@ -46,12 +46,16 @@ pub fn page(rows: &Rows<'_>) -> String {
     domains.dedup();
     for domain in domains {
         let title = if domain.is_empty() { "ai.onnx" } else { domain };
-        let _ = writeln!(text, "\n## {title}\n\n| operator | versions | types | limits |\n| --- | --- | --- | --- |");
+        let _ = writeln!(
+            text,
+            "\n## {title}\n\n| operator | versions | types | limits |\n| --- | --- | --- | --- |"
+        );
         let mut operators: Vec<_> = OPERATORS.iter().filter(|o| o.domain == domain).collect();
         operators.sort_by_key(|o| (o.name, o.since));
         for o in operators {
             let until = if o.until == i64::MAX { "on".to_owned() } else { o.until.to_string() };
-            let versions = if until == "on" { format!("{} on", o.since) } else { format!("{}–{until}", o.since) };
+            let versions =
+                if until == "on" { format!("{} on", o.since) } else { format!("{}–{until}", o.since) };
             let types = types.get(&(o.domain.to_owned(), o.name.to_owned()));
             let types = types.map(|t| t.iter().cloned().collect::<Vec<_>>().join(", ")).unwrap_or_default();
             let _ = writeln!(text, "| `{}` | {versions} | {types} | {} |", o.name, o.limit);

@@ -52,7 +52,7 @@ pub fn run(args: &Args) -> Result<Answer, Failure> {
         root: PathBuf::new(),
         path: model.shown(),
         span: Span::call_site(),
-        dims: model.dims.clone().into_iter().collect(),
+        dims: model.dims.iter().map(|(symbol, n)| (symbol.clone(), (*n).into())).collect(),
         test: None,
         print: None,
         weights: WeightsIn::File(file_name),

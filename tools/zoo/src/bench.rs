@@ -7,32 +7,30 @@ use std::path::PathBuf;
 
 use zoo_harness::{Built, Timing};
 
-use crate::dims::Dims;
-use crate::layout::Entry;
 use crate::report::{Status, Times, geometric_mean, print_times, write_json};
-use crate::scratch::{Profile, Program, Scratch, build_folder};
+use crate::scratch::{Model, Profile, Program, Scratch, build_folder};
 use crate::venv::{self, Libraries};
-use crate::{Bench, Peer, chart, check, compiler, run};
+use crate::{Bench, Peer, chart, check, compiler, dims, run};
 
 /// Runs the command; whether every model is ok.
 pub fn main(args: &Bench) -> Result<bool, String> {
-    let models = check::select(&args.selection)?;
+    let models = check::select(&args.selection, args.dynamic)?;
     let libraries = venv::libraries(args.venv.as_deref(), args.peer.contains(&Peer::Openvino))?;
     let scratch = Scratch::new(&args.selection.dir, &models, Profile::Release)?;
     scratch.build_shared()?;
     let mut built = Vec::new();
-    for (i, (entry, dims)) in models.iter().enumerate() {
+    for (i, Model { entry, dims, bounds }) in models.iter().enumerate() {
         eprintln!("building {} of {}: {}", i + 1, models.len(), entry.name);
-        let expanded = compiler::expansion(&entry.path, dims).unwrap_or_default();
+        let expanded = compiler::expansion(&entry.path, dims, bounds).unwrap_or_default();
         built.push((expanded, scratch.build_one(i)?));
     }
     let mut rows = Vec::new();
     for (i, (model, (expanded, program))) in models.iter().zip(&built).enumerate() {
-        eprintln!("timing {} of {}: {}", i + 1, models.len(), model.0.name);
+        eprintln!("timing {} of {}: {}", i + 1, models.len(), model.entry.name);
         let mut row = check::row(model, program, &scratch, i);
         if let Program::Built { path, seconds } = program {
             let mut times = Times { expand_s: expanded.as_secs_f64(), build_s: *seconds, ..Times::default() };
-            let remarks = match model.0.cases.first() {
+            let remarks = match model.entry.cases.first() {
                 None => vec!["no case to time".to_owned()],
                 Some(case) => {
                     let arguments = arguments(args, model, case.to_string_lossy().as_ref(), &libraries);
@@ -62,7 +60,8 @@ pub fn main(args: &Bench) -> Result<bool, String> {
     Ok(rows.iter().all(|r| r.status == Status::Ok))
 }
 
-fn arguments(args: &Bench, (entry, dims): &(Entry, Dims), case: &str, libraries: &Libraries) -> Vec<String> {
+fn arguments(args: &Bench, Model { entry, .. }: &Model, case: &str, libraries: &Libraries) -> Vec<String> {
+    let dims = dims::fix(entry, &args.selection.dims);
     let mut list = vec![
         "bench".to_owned(),
         format!("model={}", entry.path.display()),

@@ -4,13 +4,13 @@ use zoo_harness::{Case, Outcome};
 
 use crate::layout::{Entry, entries};
 use crate::report::{Row, Status, print_checks, write_json};
-use crate::scratch::{Profile, Program, Scratch};
+use crate::scratch::{Model, Profile, Program, Scratch};
 use crate::{Check, Selection, compiler, dims, run};
 use sofie_infer_runtime::npz::Tolerance;
 
 /// Runs the command; whether every model is ok.
 pub fn main(args: &Check) -> Result<bool, String> {
-    let models = select(&args.selection)?;
+    let models = select(&args.selection, args.dynamic)?;
     let profile = if args.release { Profile::Release } else { Profile::Dev };
     let scratch = Scratch::new(&args.selection.dir, &models, profile)?;
     eprintln!("building {} models", models.len());
@@ -25,18 +25,28 @@ pub fn main(args: &Check) -> Result<bool, String> {
     Ok(rows.iter().all(|r| r.status == Status::Ok))
 }
 
-/// The models asked for, each with the extents of its symbols.
-pub fn select(selection: &Selection) -> Result<Vec<(Entry, dims::Dims)>, String> {
+/// The models asked for, each with the extents of its symbols, or their bounds.
+pub fn select(selection: &Selection, dynamic: bool) -> Result<Vec<Model>, String> {
     let entries = entries(&selection.dir, &selection.models)?;
     let overrides = selection.dims.iter().map(dims::Override::model);
     if let Some(unknown) = overrides.into_iter().find(|m| entries.iter().all(|e| e.name != *m)) {
         return Err(format!("--dims names `{unknown}`, which is not among the models"));
     }
-    Ok(entries.into_iter().map(|e| (dims::fix(&e, &selection.dims), e)).map(|(d, e)| (e, d)).collect())
+    let model = |entry: Entry| match dynamic {
+        true => {
+            let (dims, bounds) = dims::bounds(&entry, &selection.dims);
+            Model { entry, dims, bounds }
+        }
+        false => Model { dims: dims::fix(&entry, &selection.dims), entry, bounds: dims::Bounds::new() },
+    };
+    // What is not named need not be dynamic.
+    let all = !selection.models.is_empty() || !dynamic;
+    Ok(entries.into_iter().map(model).filter(|m| all || !m.bounds.is_empty()).collect())
 }
 
 /// How one model did.
-pub fn row((entry, dims): &(Entry, dims::Dims), program: &Program, scratch: &Scratch, index: usize) -> Row {
+pub fn row(model: &Model, program: &Program, scratch: &Scratch, index: usize) -> Row {
+    let Model { entry, dims, bounds } = model;
     let mut row = Row {
         model: entry.name.clone(),
         status: Status::Ok,
@@ -47,7 +57,7 @@ pub fn row((entry, dims): &(Entry, dims::Dims), program: &Program, scratch: &Scr
     };
     match program {
         // The compiler's own words where it refuses; what rustc says where it does not, since then that is our fault.
-        Program::Failed(rustc) => match compiler::refusal(&entry.path, dims) {
+        Program::Failed(rustc) => match compiler::refusal(&entry.path, dims, bounds) {
             Some(compiler::Failure::Refused(message)) => {
                 (row.status, row.message) = (Status::Refused, message)
             }

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use proc_macro2::Span;
 use quote::{format_ident, quote};
 use sofie_infer_compiler::ir::Dim;
-use sofie_infer_compiler::{Options, Request, onnx, ops};
+use sofie_infer_compiler::{Extent, Options, Request, onnx, ops};
 
-use crate::dims::Dims;
+use crate::dims::{Bounds, Dims};
 
 /// An input's name, and the symbol of each axis that has one.
 pub type Axes = (String, Vec<Option<String>>);
@@ -33,9 +33,12 @@ pub enum Failure {
 }
 
 /// What the compiler has against the model; nothing where it compiles.
-pub fn refusal(model: &Path, dims: &Dims) -> Option<Failure> {
+pub fn refusal(model: &Path, dims: &Dims, bounds: &Bounds) -> Option<Failure> {
     let dims = dims.iter().map(|(symbol, &extent)| (symbol.clone(), extent as u64)).collect();
-    let options = Options { dims, ..Options::default() };
+    let within = |(symbol, &(least, most)): (&String, &(usize, usize))| {
+        (symbol.clone(), (least as u64, Some(most as u64)))
+    };
+    let options = Options { dims, bounds: bounds.iter().map(within).collect(), ..Options::default() };
     match catch_unwind(|| sofie_infer_compiler::compile(model, model, &options).err()) {
         Ok(failure) => failure.map(|f| Failure::Refused(f.errors.to_string())),
         Err(panic) => {
@@ -47,7 +50,11 @@ pub fn refusal(model: &Path, dims: &Dims) -> Option<Failure> {
 }
 
 /// How long the macro takes from the file to the tokens; nothing where it panics.
-pub fn expansion(model: &Path, dims: &Dims) -> Option<Duration> {
+pub fn expansion(model: &Path, dims: &Dims, bounds: &Bounds) -> Option<Duration> {
+    let fixed = dims.iter().map(|(symbol, &n)| (symbol.clone(), Extent::Fixed(n as u64)));
+    let free = bounds.iter().map(|(symbol, &(least, most))| {
+        (symbol.clone(), Extent::Free { least: least as u64, most: Some(most as u64) })
+    });
     let request = Request {
         krate: quote!(sofie_infer),
         attributes: quote!(),
@@ -56,7 +63,7 @@ pub fn expansion(model: &Path, dims: &Dims) -> Option<Duration> {
         root: PathBuf::new(),
         path: model.to_string_lossy().into_owned(),
         span: Span::call_site(),
-        dims: dims.iter().map(|(symbol, &extent)| (symbol.clone(), extent as u64)).collect(),
+        dims: fixed.chain(free).collect(),
         test: None,
         print: None,
         weights: sofie_infer_compiler::WeightsIn::Literal,

@@ -3,6 +3,7 @@
 //! Only symbols of the graph's inputs are fixed; those that first appear in an output follow from them.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use sofie_infer_runtime::npz::Npz;
 
@@ -11,6 +12,9 @@ use crate::layout::Entry;
 
 /// Extents by symbol.
 pub type Dims = BTreeMap<String, usize>;
+
+/// The least and the largest extents by symbol.
+pub type Bounds = BTreeMap<String, (usize, usize)>;
 
 /// `--dims NAME:SYMBOL=EXTENT,...`.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,8 +48,19 @@ pub fn fix(entry: &Entry, overrides: &[Override]) -> Dims {
     for given in overrides.iter().filter(|o| o.model == entry.name) {
         dims.extend(given.dims.clone());
     }
-    let stored = entry.cases.first().and_then(|case| Npz::open(case.join("inputs.npz")).ok());
-    let (Some(stored), Ok(inputs)) = (stored, compiler::inputs(&entry.path)) else { return dims };
+    if let Some(case) = entry.cases.first() {
+        for (symbol, extent) in stored(entry, case) {
+            dims.entry(symbol).or_insert(extent);
+        }
+    }
+    dims
+}
+
+/// The extents of a case's inputs.
+fn stored(entry: &Entry, case: &Path) -> Dims {
+    let mut dims = Dims::new();
+    let stored = Npz::open(case.join("inputs.npz"));
+    let (Ok(stored), Ok(inputs)) = (stored, compiler::inputs(&entry.path)) else { return dims };
     for (name, declared) in inputs {
         let Ok(array) = stored.array(&name) else { continue };
         if array.shape.len() != declared.len() {
@@ -60,11 +75,26 @@ pub fn fix(entry: &Entry, overrides: &[Override]) -> Dims {
     dims
 }
 
+/// Bounds that hold all cases of a model, for symbols that nothing else fixes.
+pub fn bounds(entry: &Entry, overrides: &[Override]) -> (Dims, Bounds) {
+    let mut fixed = Dims::new();
+    for given in overrides.iter().filter(|o| o.model == entry.name) {
+        fixed.extend(given.dims.clone());
+    }
+    let mut bounds = Bounds::new();
+    for case in &entry.cases {
+        for (symbol, n) in stored(entry, case).into_iter().filter(|(s, _)| !fixed.contains_key(s)) {
+            let (least, most) = bounds.entry(symbol).or_insert((n, n));
+            (*least, *most) = (n.min(*least), n.max(*most));
+        }
+    }
+    (fixed, bounds)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::layout::entries;
-    use std::path::Path;
 
     fn dims(pairs: &[(&str, usize)]) -> Dims {
         pairs.iter().map(|&(s, n)| (s.to_owned(), n)).collect()

@@ -58,6 +58,9 @@ struct Selection {
 struct Check {
     #[command(flatten)]
     selection: Selection,
+    /// Leave symbolic dimensions free, between the extents of the stored cases, all of which run in one session
+    #[arg(long)]
+    dynamic: bool,
     /// Build the programs with optimisation, as `bench` does; the kernels are optimised either way
     #[arg(long)]
     release: bool,
@@ -67,6 +70,9 @@ struct Check {
 struct Bench {
     #[command(flatten)]
     selection: Selection,
+    /// Leave symbolic dimensions free, between the extents of the stored cases
+    #[arg(long)]
+    dynamic: bool,
     /// What to measure against besides ONNX Runtime
     #[arg(long, value_name = "ENGINE")]
     peer: Vec<Peer>,

@@ -14,11 +14,12 @@ use crate::Profile;
 use crate::check::select;
 use crate::dims::Dims;
 use crate::layout::Entry;
+use crate::scratch::Model;
 
 /// Runs the command; whether every model could be run.
 pub fn main(args: &Profile) -> Result<bool, String> {
     let mut good = true;
-    for (entry, dims) in select(&args.selection)? {
+    for Model { entry, dims, .. } in select(&args.selection, false)? {
         match profile(&entry, &dims, args) {
             Ok(text) => println!("{text}"),
             Err(why) => {

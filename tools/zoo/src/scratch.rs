@@ -13,7 +13,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::compiler;
-use crate::dims::Dims;
+use crate::dims::{Bounds, Dims};
 use crate::layout::Entry;
 
 /// The repository's root, where the crates lie.
@@ -42,6 +42,16 @@ pub enum Program {
     Failed(String),
 }
 
+/// A model, and what is said of its symbols.
+pub struct Model {
+    /// Its files.
+    pub entry: Entry,
+    /// Symbols that are fixed.
+    pub dims: Dims,
+    /// Symbols that stay free.
+    pub bounds: Bounds,
+}
+
 /// The generated crate.
 pub struct Scratch {
     folder: PathBuf,
@@ -62,19 +72,19 @@ pub fn build_folder() -> Result<PathBuf, String> {
 
 impl Scratch {
     /// Writes the crate for the models of `dir`.
-    pub fn new(dir: &Path, models: &[(Entry, Dims)], profile: Profile) -> Result<Self, String> {
+    pub fn new(dir: &Path, models: &[Model], profile: Profile) -> Result<Self, String> {
         let root = Path::new(ROOT).canonicalize().map_err(|e| format!("{ROOT}: {e}"))?;
         let target = build_folder()?;
         let mut hash = DefaultHasher::new();
         dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf()).hash(&mut hash);
         let folder = target.join(format!("{:016x}", hash.finish()));
-        let programs = names(models.iter().map(|(entry, _)| entry.name.as_str()));
+        let programs = names(models.iter().map(|m| m.entry.name.as_str()));
         let mut manifest = manifest(&root, profile);
-        for ((entry, dims), program) in models.iter().zip(&programs) {
+        for (model, program) in models.iter().zip(&programs) {
             let _ = write!(manifest, "\n[[bin]]\nname = \"{program}\"\npath = \"src/{program}.rs\"\n");
             // A file that cannot be read has no inputs: its program fails with the macro's message.
-            let inputs = compiler::inputs(&entry.path).map_or(0, |i| i.len());
-            write(&folder.join(format!("src/{program}.rs")), &source(entry, dims, inputs, program))?;
+            let inputs = compiler::inputs(&model.entry.path).map_or(0, |i| i.len());
+            write(&folder.join(format!("src/{program}.rs")), &source(model, inputs, program))?;
         }
         write(&folder.join("Cargo.toml"), &manifest)?;
         write(&folder.join("src/lib.rs"), "//! Programs alone.\n")?;
@@ -197,15 +207,26 @@ fn manifest(root: &Path, profile: Profile) -> String {
 }
 
 /// One program: the macro, and the harness around the session it made.
-fn source(entry: &Entry, dims: &Dims, inputs: usize, program: &str) -> String {
+fn source(model: &Model, inputs: usize, program: &str) -> String {
+    let Model { entry, dims, bounds } = model;
     let mut options = String::new();
-    if !dims.is_empty() {
-        let pairs: Vec<_> = dims.iter().map(|(symbol, extent)| format!("{symbol:?} = {extent}")).collect();
+    let fixed = dims.iter().map(|(symbol, extent)| format!("{symbol:?} = {extent}"));
+    let free = bounds.iter().map(|(symbol, (least, most))| format!("{symbol:?} = {least}..={most}"));
+    let pairs: Vec<_> = fixed.chain(free).collect();
+    if !pairs.is_empty() {
         let _ = write!(options, ", dims({})", pairs.join(", "));
     }
     let arguments: Vec<_> = (0..inputs).map(|i| format!("inputs.get({i})")).collect();
     let names: Vec<_> = (0..inputs).map(|i| format!("x{i}")).collect();
     let (arguments, names) = (arguments.join(", "), names.join(", "));
+    // Slices and views are no arrays of known extents: such a session runs on inputs of its own.
+    let run = if bounds.is_empty() {
+        format!(
+            "let ({names}) = ({arguments});\n        time(&mut || drop(std::hint::black_box(session.infer({names}))));"
+        )
+    } else {
+        "let _ = inputs;\n        time(&mut || sofie_infer::rt::DynSession::run(session));".to_owned()
+    };
     format!(
         r#"//! The model `{}`.
 #![forbid(unsafe_code)]
@@ -220,8 +241,7 @@ fn main() -> std::process::ExitCode {{
         weights: {program}::WEIGHT_BYTES,
     }};
     zoo_harness::main(sizes, {program}::Session::new, |session, inputs, time| {{
-        let ({names}) = ({arguments});
-        time(&mut || drop(std::hint::black_box(session.infer({names}))));
+        {run}
     }})
 }}
 "#,
@@ -261,7 +281,8 @@ mod tests {
             tolerance: Tolerance::default(),
         };
         let dims = [("batch".to_owned(), 1), ("unk__12".to_owned(), 2)].into();
-        let text = source(&entry, &dims, 2, "m_x");
+        let model = |dims, bounds| Model { entry: entry.clone(), dims, bounds };
+        let text = source(&model(dims, Bounds::new()), 2, "m_x");
         assert!(
             text.contains(r#"pub mod m_x = "a \"b\"/x.onnx", dims("batch" = 1, "unk__12" = 2)"#),
             "{text}"
@@ -270,7 +291,9 @@ mod tests {
             text.contains("let (x0, x1) = (inputs.get(0), inputs.get(1));") && text.contains("infer(x0, x1)"),
             "{text}"
         );
-        assert!(source(&entry, &Dims::new(), 0, "m_x").contains(r#"x.onnx" }"#));
+        assert!(source(&model(Dims::new(), Bounds::new()), 0, "m_x").contains(r#"x.onnx" }"#));
+        let text = source(&model(Dims::new(), [("n".to_owned(), (1, 9))].into()), 1, "m_x");
+        assert!(text.contains(r#"dims("n" = 1..=9)"#) && text.contains("DynSession::run(session)"), "{text}");
     }
 
     #[test]

@@ -34,12 +34,10 @@ mod window;
 
 pub use model::{DISAGREES, run_model};
 
-use super::{Dim, Graph, Invalid, Op, Shape, Tensor, infer};
+use super::at::{dims_at, op_at};
+use super::{Extents, Graph, Invalid, Op, Tensor, infer};
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::{Scalar, Unary, unary};
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// Bytes of the largest tensor that is made: a wrong extent should be an error, not a process without memory.
 const LIMIT: usize = 1 << 33;
@@ -116,11 +114,11 @@ pub fn run(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, Invalid> {
     let mut uses = graph.use_counts();
     for (i, node) in graph.nodes().iter().enumerate() {
         let at = |e: Invalid| Invalid::new(format!("node {i} ({}): {e}", node.op.name()));
-        let results = node.outputs.iter().map(|v| Ok((graph.dtype(*v), symbols.dims(graph.shape(*v))?)));
+        let results = node.outputs.iter().map(|v| Ok((graph.dtype(*v), dims_at(graph.shape(*v), &symbols)?)));
         let results = results.collect::<Result<Vec<_>, _>>().map_err(at)?;
         let operands = node.inputs.iter().map(|v| values[v.index()].as_ref()).collect::<Option<Vec<_>>>();
         let operands = operands.ok_or_else(|| at(Invalid::new("an operand is read before it is written")))?;
-        let y = symbols.op(&node.op).and_then(|op| apply(&op, &operands, &results)).map_err(at)?;
+        let y = op_at(&node.op, &symbols).and_then(|op| apply(&op, &operands, &results)).map_err(at)?;
         for (v, y) in node.outputs.iter().zip(y) {
             values[v.index()] = Some(y);
         }
@@ -135,28 +133,23 @@ pub fn run(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, Invalid> {
     graph.outputs().iter().map(|o| output(&values[o.value.index()])).collect()
 }
 
-/// What the symbols stand for.
-struct Symbols(BTreeMap<Arc<str>, i64>);
-
 /// The symbols' values under which the graph's inputs have the shapes of `inputs`.
-fn bind(graph: &Graph, inputs: &[Tensor]) -> Result<Symbols, Invalid> {
+fn bind(graph: &Graph, inputs: &[Tensor]) -> Result<Extents, Invalid> {
     let ports = graph.inputs();
     if ports.len() != inputs.len() {
         return Err(Invalid::new(format!("{} inputs for {} ports", inputs.len(), ports.len())));
     }
-    let mut symbols = Symbols(BTreeMap::new());
+    let mut symbols = Extents::new();
     for (port, x) in ports.iter().zip(inputs) {
         for (dim, &n) in graph.shape(port.value).dims().iter().zip(x.dims()) {
-            if let [name] = &dim.symbols()[..]
-                && *dim == Dim::symbol(name)
-            {
-                symbols.0.entry(name.clone()).or_insert(n as i64);
+            if let Some(symbol) = dim.as_symbol() {
+                symbols.entry(symbol.name.clone()).or_insert(n as i64);
             }
         }
     }
     for (port, x) in ports.iter().zip(inputs) {
         let (dtype, shape) = (graph.dtype(port.value), graph.shape(port.value));
-        if x.dtype() != dtype || symbols.dims(shape)? != x.dims() {
+        if x.dtype() != dtype || dims_at(shape, &symbols)? != x.dims() {
             return Err(Invalid::new(format!(
                 "input {:?} is {}{}, {dtype}{shape} expected",
                 port.name,
@@ -166,40 +159,6 @@ fn bind(graph: &Graph, inputs: &[Tensor]) -> Result<Symbols, Invalid> {
         }
     }
     Ok(symbols)
-}
-
-impl Symbols {
-    fn dim(&self, dim: &Dim) -> Result<Dim, Invalid> {
-        let value = dim.eval(&|name| self.0.get(name).copied());
-        value.map(Dim::Fixed).ok_or_else(|| Invalid::new(format!("the inputs do not determine extent {dim}")))
-    }
-
-    fn shape(&self, shape: &Shape) -> Result<Shape, Invalid> {
-        shape.dims().iter().map(|d| self.dim(d)).collect()
-    }
-
-    fn dims(&self, shape: &Shape) -> Result<Vec<usize>, Invalid> {
-        let dims = self.shape(shape)?.fixed();
-        dims.ok_or_else(|| Invalid::new(format!("shape {shape} has a negative extent")))
-    }
-
-    /// The operation with its extents as numbers.
-    fn op<'a>(&self, op: &'a Op) -> Result<Cow<'a, Op>, Invalid> {
-        let list = |dims: &[Dim]| dims.iter().map(|d| self.dim(d)).collect::<Result<Vec<_>, _>>();
-        Ok(match op {
-            _ if self.0.is_empty() => Cow::Borrowed(op),
-            Op::Reshape(shape) => Cow::Owned(Op::Reshape(self.shape(shape)?)),
-            Op::Broadcast(shape) => Cow::Owned(Op::Broadcast(self.shape(shape)?)),
-            Op::Slice { start, step, shape } => {
-                Cow::Owned(Op::Slice { start: list(start)?, step: step.clone(), shape: self.shape(shape)? })
-            }
-            Op::Pad { before, after, value } => {
-                Cow::Owned(Op::Pad { before: list(before)?, after: list(after)?, value: *value })
-            }
-            Op::TopK { k, largest } => Cow::Owned(Op::TopK { k: self.dim(k)?, largest: *largest }),
-            _ => Cow::Borrowed(op),
-        })
-    }
 }
 
 /// A function of one `f64`, by the runtime's own mathematics and never the host's.

@@ -7,9 +7,6 @@ use super::mincut::{INFINITE, Network, SINK, SOURCE};
 use crate::ir::{Graph, Invalid, Node, NodeId, Op, Rewriter, Shape, ValueId};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-/// What a symbol counts for where elements are counted.
-const SYMBOL: i64 = 32;
-
 /// Nodes with the layouts that their values would have.
 pub struct Region {
     members: BTreeMap<usize, Carried>,
@@ -29,8 +26,7 @@ fn is_plain(perm: &[usize], shape: &Shape) -> bool {
 
 /// Elements of a value, in eighths: what reads or writes them in another order pays for all or a part.
 fn elements(g: &Graph, v: ValueId) -> i64 {
-    let known = |d: &crate::ir::Dim| d.eval(&|_| Some(SYMBOL)).unwrap_or(SYMBOL).max(0);
-    g.shape(v).dims().iter().fold(1i64, |n, d| n.saturating_mul(known(d))).min(1 << 40)
+    g.shape(v).dims().iter().fold(1i64, |n, d| n.saturating_mul(d.likely())).min(1 << 40)
 }
 
 /// What it costs in eighths of a copy that a node reads an operand in another order than its own. Products

@@ -78,11 +78,12 @@ pub struct Group {
     pub moves: bool,
 }
 
-/// The number of rows, and their length.
+/// The likely number of rows, and their length.
 pub fn rows(shape: &Shape) -> Option<(usize, usize)> {
-    let dims = shape.fixed()?;
-    let (&width, lead) = dims.split_last()?;
-    Some((lead.iter().try_fold(1usize, |n, &d| n.checked_mul(d))?, width))
+    let (width, lead) = shape.dims().split_last()?;
+    let width = usize::try_from(width.fixed()?).ok()?;
+    let likely = |d: &Dim| usize::try_from(d.likely()).ok();
+    Some((lead.iter().try_fold(1usize, |n, d| n.checked_mul(likely(d)?))?, width))
 }
 
 /// Finds terms in a graph.

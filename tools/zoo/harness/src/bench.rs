@@ -36,7 +36,9 @@ pub fn run<S: DynSession>(
     let mut session = new();
     println!("{}", Built { sizes, new_us: start.elapsed().as_secs_f64() * 1e6 });
     let arrays = inputs::read(session.input_info(), &options.case)?;
-    let arrays = arrays.ok_or("the case's shapes are not those the model was compiled for")?;
+    let shapes: Vec<&[usize]> = arrays.iter().map(|array| &array.shape[..]).collect();
+    session.fit(&shapes).map_err(|e| format!("the case does not fit the model: {e}"))?;
+    crate::fill(&mut session, &arrays);
     let typed = Inputs::new(&arrays)?;
     let mut peers = peers(&options, || Buffers::new(&session, &arrays));
     infer(&mut session, &typed, &mut |ours| {

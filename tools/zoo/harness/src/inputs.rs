@@ -6,8 +6,8 @@ use std::path::Path;
 use sofie_infer_runtime::npz::{Array, Npz, Scalar};
 use sofie_infer_runtime::{self as rt, DType, TensorInfo};
 
-/// The case's inputs in the model's order; `None` when they have other shapes than it was compiled for.
-pub fn read(model: &[TensorInfo], case: &Path) -> Result<Option<Vec<Array>>, String> {
+/// The case's inputs in the model's order.
+pub fn read(model: &[TensorInfo], case: &Path) -> Result<Vec<Array>, String> {
     let npz = Npz::open(case.join("inputs.npz")).map_err(|e| e.to_string())?;
     let mut arrays = Vec::with_capacity(model.len());
     for info in model {
@@ -19,12 +19,12 @@ pub fn read(model: &[TensorInfo], case: &Path) -> Result<Option<Vec<Array>>, Str
                 info.name, array.dtype, info.dtype
             ));
         }
-        if array.shape != info.shape {
-            return Ok(None);
+        if array.shape.len() != info.shape.len() {
+            return Err(format!("{}: input `{}` has another number of axes", case.display(), info.name));
         }
         arrays.push(array);
     }
-    Ok(Some(arrays))
+    Ok(arrays)
 }
 
 /// Values that `infer` can borrow.

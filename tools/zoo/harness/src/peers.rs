@@ -47,9 +47,13 @@ impl Buffers {
             memory: lines(data, shape.iter().product::<usize>() * dtype.size()),
         };
         let named = session.input_info().iter().zip(inputs);
+        let outputs = session.output_info().iter().enumerate().map(|(i, o)| {
+            let shape: Vec<usize> = (0..o.shape.len()).map(|axis| session.output_extent(i, axis)).collect();
+            buffer(o.name, o.dtype, &shape, &[])
+        });
         Buffers {
-            inputs: named.map(|(i, a)| buffer(i.name, i.dtype, i.shape, &a.bytes)).collect(),
-            outputs: session.output_info().iter().map(|o| buffer(o.name, o.dtype, o.shape, &[])).collect(),
+            inputs: named.map(|(i, a)| buffer(i.name, i.dtype, &a.shape, &a.bytes)).collect(),
+            outputs: outputs.collect(),
         }
     }
 }

@@ -1,0 +1,109 @@
+//! A dynamic session as tools see it: `DynSession`, whose shapes are those of the last `fit`.
+
+use super::Emitter;
+use crate::emit::module::input_offsets;
+use proc_macro2::{Ident, Literal, TokenStream};
+use quote::{format_ident, quote};
+
+impl Emitter<'_> {
+    /// The session as tools see it.
+    pub(super) fn seen(&self) -> TokenStream {
+        let w = self.writer();
+        let (offsets, _) = input_offsets(&self.plan);
+        let apart = self.take_apart(quote!(self.dims));
+        let inputs = self.inputs.iter().zip(&offsets).enumerate().map(|(i, (t, at))| {
+            let (i, at) = (Literal::usize_unsuffixed(i), Literal::usize_unsuffixed(*at));
+            let len = t.len().mul(&t.port.dtype.size().into()).map(|d| w.count(&d)).unwrap_or_default();
+            quote!(#i => self.inputs.get_mut(rt::span::<u8>(#at, #len)),)
+        });
+        let outputs = self.outputs.iter().zip(&self.plan.outputs).zip(&self.family.index.outputs);
+        let outputs = outputs.enumerate().map(|(i, ((t, (port, operand)), at))| {
+            let i = Literal::usize_unsuffixed(i);
+            let start = w.count(&self.place(operand, *at).0);
+            let len = t.len().mul(&port.dtype.size().into()).map(|d| w.count(&d)).unwrap_or_default();
+            quote!(#i => self.arena.get(rt::span::<u8>(#start, #len)),)
+        });
+        let computed = self.plan.extents.iter().zip(&self.family.index.extents);
+        let computed: Vec<_> = computed
+            .map(|((i, axis, operand), at)| {
+                let (i, axis) = (Literal::usize_unsuffixed(*i), Literal::usize_unsuffixed(*axis));
+                let span = self.span(operand, *at, None);
+                quote!((#i, #axis) => self.arena.get(#span)[0] as usize,)
+            })
+            .collect();
+        let free = self.outputs.iter().enumerate().flat_map(|(i, t)| {
+            let free = t.dims.iter().enumerate().filter(|(_, d)| d.fixed().is_none());
+            let w = &w;
+            free.map(move |(axis, d)| {
+                let (i, axis) = (Literal::usize_unsuffixed(i), Literal::usize_unsuffixed(axis));
+                let n = w.count(d);
+                quote!((#i, #axis) => #n,)
+            })
+        });
+        let extents: Vec<_> = computed.into_iter().chain(free).collect();
+        let shapes: Vec<Ident> = (0..self.inputs.len()).map(|i| format_ident!("shape_{i}")).collect();
+        let ranks = self.inputs.iter().zip(&shapes).map(|(t, shape)| {
+            let rank = Literal::usize_unsuffixed(t.dims.len());
+            let message = format!("another number of axes than `{}` has", t.port.name);
+            quote!(assert!(#shape.len() == #rank, #message);)
+        });
+        let find = self.find(
+            &|i, a| {
+                let (shape, axis) = (&shapes[i], Literal::usize_unsuffixed(a));
+                quote!(#shape[#axis])
+            },
+            true,
+        );
+        let together = self.put_together();
+        quote! {
+            impl rt::DynSession for Session {
+                fn input_info(&self) -> &'static [rt::TensorInfo] {
+                    INPUTS
+                }
+
+                fn output_info(&self) -> &'static [rt::TensorInfo] {
+                    OUTPUTS
+                }
+
+                fn fit(&mut self, shapes: &[&[usize]]) -> Result<(), rt::ExtentError> {
+                    let &[#(#shapes),*] = shapes else { panic!("shapes of other inputs than the model's") };
+                    #(#ranks)*
+                    #find
+                    self.resize(#together);
+                    Ok(())
+                }
+
+                fn input_bytes(&mut self, i: usize) -> &mut [u8] {
+                    #apart
+                    match i {
+                        #(#inputs)*
+                        _ => panic!("the model has no input {i}"),
+                    }
+                }
+
+                fn run(&mut self) {
+                    let dims = self.dims;
+                    if let Err(error) = self.inputs(dims).and_then(Inputs::run) {
+                        panic!("{error}");
+                    }
+                }
+
+                fn output_extent(&self, i: usize, axis: usize) -> usize {
+                    #apart
+                    match (i, axis) {
+                        #(#extents)*
+                        _ => OUTPUTS[i].shape[axis],
+                    }
+                }
+
+                fn output_bytes(&self, i: usize) -> &[u8] {
+                    #apart
+                    match i {
+                        #(#outputs)*
+                        _ => panic!("the model has no output {i}"),
+                    }
+                }
+            }
+        }
+    }
+}

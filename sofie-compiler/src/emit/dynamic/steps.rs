@@ -1,0 +1,170 @@
+//! The steps of a dynamic session: spans that depend on the extents, descriptors that are set when they change.
+
+use super::Emitter;
+use super::prepared_parts;
+use crate::emit::extents::Stands;
+use crate::emit::literal::map_places;
+use crate::emit::names::Names;
+use crate::emit::steps::{
+    self, RESERVED, Spans, assignments, constant, constant_name, descriptor, statement,
+};
+use crate::emit::types;
+use crate::ir::Dim;
+use crate::plan::family::{Numbers, scratch_of};
+use crate::plan::{Kernel, Operand, Root};
+use proc_macro2::{Ident, TokenStream};
+use quote::{ToTokens, quote};
+use sofie_infer_runtime::map::MapSpec;
+
+impl Emitter<'_> {
+    /// The first byte of an operand in its root, and its number of elements.
+    pub(super) fn place(&self, o: &Operand, at: usize) -> (Dim, Dim) {
+        let base = match o.root {
+            Root::Buffer(b) => self.plan.buffers.get(b).map_or(0, |b| b.offset),
+            _ => 0,
+        };
+        let bytes = self.family.numbers[at].mul(&o.dtype.size().into());
+        let start = bytes.and_then(|n| n.add(&base.into())).unwrap_or(Dim::Fixed(0));
+        (start, self.family.numbers[at + 1].clone())
+    }
+
+    /// The number of elements of an operand, none where it has an axis of none.
+    pub(super) fn len(&self, o: &Operand, at: usize, len: &Dim) -> TokenStream {
+        let w = self.writer();
+        let rank = o.holds.as_ref().map_or(0, |(_, layout)| layout.dims.len());
+        let mut empty: Vec<&Dim> = Vec::new();
+        for d in &self.family.numbers[at + 2..at + 2 + rank] {
+            // What is a multiple of the extent is 0 with it.
+            let vanishes = d.fixed().is_some() || d.range().0 > 0 || len.exact_div(d).is_some();
+            if !vanishes && !empty.contains(&d) {
+                empty.push(d);
+            }
+        }
+        let count = w.count(len);
+        if empty.is_empty() {
+            return count;
+        }
+        let empty = empty.iter().map(|d| w.count(d));
+        quote!(if #(#empty == 0)||* { 0 } else { #count })
+    }
+
+    /// The span of an operand in the arena or the weights; `len` where another number of elements is meant.
+    pub(super) fn span(&self, o: &Operand, at: usize, len: Option<&Dim>) -> TokenStream {
+        let w = self.writer();
+        let (start, own) = self.place(o, at);
+        let ty = types::stored(o.dtype);
+        let len = len.map_or_else(|| self.len(o, at, &own), |n| w.count(n));
+        let start = w.count(&start);
+        quote!(rt::span::<#ty>(#start, #len))
+    }
+
+    pub(super) fn steps(&self) -> TokenStream {
+        let (family, w) = (self.family, self.writer());
+        let mut names = Names::reserving(RESERVED);
+        let mut fields = Names::default();
+        let inputs: Vec<Ident> = self.inputs.iter().map(|t| t.name.clone()).collect();
+        let locals: Vec<String> = self.variables.values().map(Ident::to_string).collect();
+        let locals: Vec<String> = locals.into_iter().chain(["steps".into(), "dims".into()]).collect();
+        let place = self.cx.weights.place();
+        // Sessions of free extents take no times.
+        let for_steps = steps::Context { weights: &place, profile: false, functions: &self.cx.functions };
+        let (mut constants, mut body, mut sets) =
+            (TokenStream::new(), TokenStream::new(), TokenStream::new());
+        let (mut declared, mut made) = (TokenStream::new(), TokenStream::new());
+        for (i, (step, index)) in self.plan.steps.iter().zip(&family.index.steps).enumerate() {
+            let name = names.constant(&constant_name(step));
+            constants.extend(constant(step, &name));
+            let numbers = &family.numbers[index.kernel.clone()];
+            let mut kernel = name.to_token_stream();
+            if numbers.iter().any(|d| d.fixed().is_none()) {
+                let field = fields.snake(&name.to_string().to_lowercase());
+                let (ty, _) = descriptor(&step.kernel);
+                declared.extend(quote!(#field: #ty,));
+                made.extend(quote!(#field: #name.clone(),));
+                sets.extend(self.set(i, &field));
+                kernel = quote!(steps.#field);
+            }
+            let scratch = scratch_of(step);
+            let write = |(j, o): (usize, &Operand)| match scratch {
+                Some(b) if j + 1 == step.writes.len() => {
+                    let len = Dim::from(self.plan.buffers[b].bytes / o.dtype.size());
+                    self.span(o, index.writes[j], Some(&len))
+                }
+                _ => self.span(o, index.writes[j], None),
+            };
+            let read = |(o, at): (&Option<Operand>, &Option<usize>)| {
+                let (Some(o), Some(at)) = (o, at) else { return TokenStream::new() };
+                let Root::Input(i) = o.root else { return self.span(o, *at, None) };
+                let (input, start, len) = (&inputs[i], &family.numbers[*at], &family.numbers[at + 1]);
+                if start.is(0) && *len == self.inputs[i].len() {
+                    return quote!(#input);
+                }
+                let (start, len) = (w.count(start), self.len(o, *at, len));
+                quote!(rt::part(#input, #start, #len))
+            };
+            let spans = Spans {
+                writes: step.writes.iter().enumerate().map(write).collect(),
+                reads: step.reads.iter().zip(&index.reads).map(read).collect(),
+            };
+            body.extend(statement(&for_steps, step, &spans, &kernel, &inputs, &locals));
+        }
+        let params = self.inputs.iter().map(|t| {
+            let (name, ty) = (&t.name, types::stored(t.port.dtype));
+            quote!(#name: &[#ty])
+        });
+        let prepared_param = prepared_parts(&self.plan, quote!(prepared: &rt::Arena,));
+        let apart = self.take_apart(quote!(dims));
+        quote! {
+            #constants
+
+            /// The kernels that depend on the extents, at those of the last run. Above they stand at the largest.
+            #[derive(Clone, Debug)]
+            struct Steps {
+                #declared
+            }
+
+            impl Steps {
+                fn new() -> Steps {
+                    Steps { #made }
+                }
+
+                fn set(&mut self, dims: Dims) {
+                    #apart
+                    #sets
+                }
+            }
+
+            /// All steps of the network.
+            fn compute(arena: &mut rt::Arena, #prepared_param steps: &Steps, dims: Dims, #(#params),*) {
+                #apart
+                #body
+            }
+        }
+    }
+
+    /// The statements that give a step's descriptor the numbers that depend on the extents.
+    pub(super) fn set(&self, step: usize, field: &Ident) -> TokenStream {
+        let w = self.writer();
+        let mut stands = Stands::default();
+        let mut numbers = self.family.numbers[self.family.index.steps[step].kernel.clone()].iter();
+        let mut stand = |kind, n| numbers.next().map_or(n, |d| stands.for_extent(kind, d));
+        match &self.plan.steps[step].kernel {
+            Kernel::Map(map) => {
+                let mut spec: MapSpec = map.spec().clone();
+                spec.numbers(&mut stand);
+                let places = stands.put_in(map_places(&spec), &w).unwrap_or_default();
+                quote!(self.#field.place(#places);)
+            }
+            kernel => {
+                let mut kernel = kernel.clone();
+                kernel.numbers(&mut stand);
+                let all = assignments(&kernel, &quote!(self.#field));
+                let changed = all.into_iter().filter_map(|(place, value)| {
+                    let value = stands.put_in(value, &w)?;
+                    Some(quote!(#place = #value;))
+                });
+                changed.collect()
+            }
+        }
+    }
+}

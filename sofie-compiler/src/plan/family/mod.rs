@@ -1,0 +1,316 @@
+//! One plan for all extents: the graph is planned at a few, the plans differ in numbers alone, and each number is a
+//! polynomial in the extents, solved from those plans and checked on others.
+//!
+//! So the planner and the kernels' constructors know nothing of symbols, and what they decide is decided for extents
+//! near the bounds. That the family is a plan at any other extent, 0 and 1 among them, is proved where it is made
+//! (the checker, at the least extents and some others) and in the tests (the evaluator's bits, at all small ones).
+
+mod defined;
+mod fit;
+mod index;
+mod numbers;
+mod samples;
+mod scratch;
+
+pub use index::{Index, StepIndex};
+pub use numbers::{Kind, Numbers};
+pub use samples::{probes, symbols};
+
+use super::memory::{ALIGN, Live, lower_bound, place};
+use super::{Kernel, Plan, Root, Step, check, plan};
+use crate::ir::{Dim, Extents, Graph, Invalid, Symbol, shown_extents};
+use fit::{Independent, Solver};
+
+/// Plans beside those that are solved from, which the polynomials must agree with.
+const HELD_OUT: usize = 2;
+/// Extents that are tried until enough plans of one structure are found, for each that is needed.
+const TRIES: usize = 12;
+/// Bytes of arena up to which a family is proved while it is made; a tag is kept for each.
+const PROVED_BYTES: usize = 1 << 18;
+
+/// The plans of one graph at all extents within the bounds.
+#[derive(Clone, Debug)]
+pub struct Family {
+    /// The free extents, in order.
+    pub symbols: Vec<Symbol>,
+    /// The plan at extents near the bounds; buffers have the sizes and places of the bounds.
+    pub template: Plan,
+    /// Every number of the plan, in the order of [`Numbers`].
+    pub numbers: Vec<Dim>,
+    /// Where the numbers of each part stand.
+    pub index: Index,
+}
+
+impl Family {
+    /// Plans a graph with symbols in its inputs' shapes.
+    ///
+    /// # Errors
+    /// Where an extent has no upper bound, the graph is not defined for all extents within the bounds, no kernel
+    /// serves an operation, or a number of the plan is no polynomial.
+    pub fn new(graph: &Graph) -> Result<Family, Invalid> {
+        let symbols = symbols(graph);
+        if let Some(s) = symbols.iter().find(|s| s.most == i64::MAX) {
+            return Err(Invalid::new(format!("{} has no upper bound", s.name)));
+        }
+        defined::everywhere(graph, &symbols)?;
+        let (basis, plans) = plans(graph, &symbols)?;
+        let mut family = solve(&symbols, basis, plans)?;
+        family.lay_out()?;
+        family.prove(graph)?;
+        Ok(family)
+    }
+
+    /// The plan at given extents, in the arena of the bounds.
+    ///
+    /// # Errors
+    /// Where an extent is not known.
+    pub fn at(&self, extents: &Extents) -> Result<Plan, Invalid> {
+        let mut plan = self.template.clone();
+        set(&mut plan, &self.numbers, extents)?;
+        for step in &mut plan.steps {
+            let reads = step.reads.iter_mut().flatten();
+            for o in step.writes.iter_mut().chain(reads) {
+                if o.holds.as_ref().is_some_and(|(_, layout)| layout.is_empty()) {
+                    (o.start, o.len) = (0, 0);
+                }
+            }
+            if let Some(b) = scratch_of(step)
+                && let Some(o) = step.writes.last_mut()
+            {
+                o.len = plan.buffers[b].bytes / o.dtype.size();
+            }
+        }
+        Ok(plan)
+    }
+
+    /// The descriptor of a step with its numbers replaced by what `value` makes of them.
+    pub fn kernel_at(&self, step: usize, value: &mut dyn FnMut(&Dim) -> i64) -> Kernel {
+        let mut kernel = self.template.steps[step].kernel.clone();
+        let mut numbers = self.numbers[self.index.steps[step].kernel.clone()].iter();
+        kernel.numbers(&mut |_, n| numbers.next().map_or(n, &mut *value));
+        kernel
+    }
+
+    /// The least and the largest extents.
+    pub fn corner(&self, most: bool) -> Extents {
+        self.symbols.iter().map(|s| (s.name.clone(), if most { s.most } else { s.least })).collect()
+    }
+
+    /// Gives every buffer the size that it needs at the most, and places all.
+    fn lay_out(&mut self) -> Result<(), Invalid> {
+        let mut bytes = vec![0usize; self.template.buffers.len()];
+        let scratch: Vec<usize> = self.template.steps.iter().filter_map(scratch_of).collect();
+        for (o, at) in self.index.operands(&self.template) {
+            let Root::Buffer(b) = o.root else { continue };
+            if scratch.contains(&b) {
+                continue;
+            }
+            let end = self.numbers[at].add(&self.numbers[at + 1])?.mul(&o.dtype.size().into())?;
+            let most = usize::try_from(end.range().1).ok().filter(|n| *n < isize::MAX as usize);
+            let most =
+                most.ok_or_else(|| Invalid::new("the bounds of the extents are larger than memory"))?;
+            bytes[b] = bytes[b].max(most.next_multiple_of(ALIGN));
+        }
+        let limits = scratch::limits(self)?;
+        for (step, limit) in self.template.steps.iter().zip(limits) {
+            match (scratch_of(step), step.writes.last()) {
+                (Some(b), Some(o)) => bytes[b] = (limit * o.dtype.size()).next_multiple_of(ALIGN),
+                _ if limit > 0 => {
+                    let origin = step.origin.join(" + ");
+                    return Err(Invalid::new(format!(
+                        "{origin} needs scratch for some of the extents alone"
+                    )));
+                }
+                _ => {}
+            }
+        }
+        let plan = &mut self.template;
+        for (buffer, bytes) in plan.buffers.iter_mut().zip(bytes) {
+            buffer.bytes = bytes;
+        }
+        let lives = |scratch: bool| -> Vec<Live> {
+            let live = |b: &super::Buffer| Live {
+                bytes: if b.scratch && !scratch { 0 } else { b.bytes },
+                first: b.first,
+                last: b.last,
+            };
+            plan.buffers.iter().map(live).collect()
+        };
+        let (offsets, arena_bytes) = place(&lives(true));
+        let (_, without_scratch) = place(&lives(false));
+        plan.bound_bytes = lower_bound(&lives(false));
+        plan.arena_bytes = arena_bytes;
+        plan.scratch_bytes = arena_bytes - without_scratch.min(arena_bytes);
+        for (buffer, offset) in plan.buffers.iter_mut().zip(offsets) {
+            buffer.offset = offset;
+        }
+        Ok(())
+    }
+
+    /// Checks the plan at the least extents and at some others.
+    fn prove(&self, graph: &Graph) -> Result<(), Invalid> {
+        for extents in probes(&self.symbols, 3) {
+            let plan = self.at(&extents)?;
+            let graph = graph.at(&extents)?;
+            if plan.arena_bytes <= PROVED_BYTES {
+                let at = |e: Invalid| Invalid::new(format!("at {}: {e}", shown_extents(&extents)));
+                check::check(&graph, &plan).map_err(at)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The buffer of a step's scratch, which has the same size at all extents.
+pub fn scratch_of(step: &Step) -> Option<usize> {
+    match (step.kernel.takes_scratch(), step.writes.last()?.root) {
+        (true, Root::Buffer(b)) => Some(b),
+        _ => None,
+    }
+}
+
+/// A plan at known extents.
+struct Sample {
+    extents: Extents,
+    plan: Plan,
+}
+
+/// Plans of one structure.
+struct Alike {
+    structure: Plan,
+    independent: Independent,
+    /// At independent extents, as many as there are monomials in the end.
+    solved: Vec<Sample>,
+    held_out: Vec<Sample>,
+}
+
+impl Alike {
+    fn add(&mut self, sample: Sample, row: &[i64], monomials: usize) {
+        if self.solved.len() < monomials && self.independent.add(row) {
+            self.solved.push(sample);
+        } else if self.held_out.len() < HELD_OUT {
+            self.held_out.push(sample);
+        }
+    }
+
+    fn is_complete(&self, monomials: usize) -> bool {
+        self.solved.len() == monomials && self.held_out.len() == HELD_OUT
+    }
+}
+
+/// Plans of one structure: as many as there are monomials, at which those are independent, then those held out.
+fn plans(graph: &Graph, symbols: &[Symbol]) -> Result<(Vec<Dim>, Vec<Sample>), Invalid> {
+    let basis = fit::basis(graph)
+        .ok_or_else(|| Invalid::new("the shapes are made of too many different products of extents"))?;
+    let wanted = basis.len() + HELD_OUT;
+    let mut kinds: Vec<Alike> = Vec::new();
+    let mut failed = None;
+    for extents in samples::candidates(graph, symbols, TRIES * wanted) {
+        let Some(row) = fit::row(&basis, &extents) else { continue };
+        // Candidates beyond close bounds need not mean anything.
+        let plan = match graph.at(&extents).and_then(|graph| plan(&graph)) {
+            Ok(plan) => plan,
+            Err(e) => {
+                failed = Some(e);
+                continue;
+            }
+        };
+        let structure = skeleton(&plan);
+        let known = kinds.iter().position(|kind| kind.structure == structure);
+        let at = known.unwrap_or_else(|| {
+            let independent = Independent::default();
+            kinds.push(Alike { structure, independent, solved: Vec::new(), held_out: Vec::new() });
+            kinds.len() - 1
+        });
+        kinds[at].add(Sample { extents, plan }, &row, basis.len());
+        if kinds[at].is_complete(basis.len()) {
+            let Alike { mut solved, held_out, .. } = kinds.swap_remove(at);
+            solved.extend(held_out);
+            return Ok((basis, solved));
+        }
+    }
+    Err(match (kinds.len(), failed) {
+        (0, Some(e)) => e,
+        (0 | 1, _) => Invalid::new("too few different extents are within the bounds"),
+        _ => Invalid::new("other kernels are chosen for some of the extents than for others"),
+    })
+}
+
+/// What plans of one structure have in common: everything but the numbers, and where buffers are.
+fn skeleton(plan: &Plan) -> Plan {
+    let mut plan = plan.clone();
+    plan.numbers(&mut |_, _| 0);
+    for buffer in &mut plan.buffers {
+        (buffer.bytes, buffer.offset) = (0, 0);
+    }
+    (plan.arena_bytes, plan.bound_bytes, plan.scratch_bytes) = (0, 0, 0);
+    plan
+}
+
+fn solve(symbols: &[Symbol], basis: Vec<Dim>, samples: Vec<Sample>) -> Result<Family, Invalid> {
+    let list = |plan: &Plan| {
+        let mut all = Vec::new();
+        plan.clone().numbers(&mut |_, n| {
+            all.push(n);
+            n
+        });
+        all
+    };
+    let values: Vec<Vec<i64>> = samples.iter().map(|s| list(&s.plan)).collect();
+    let count = values.iter().map(Vec::len).min().unwrap_or(0);
+    if values.iter().any(|v| v.len() != count) {
+        return Err(Invalid::new("plans of one structure hold different numbers"));
+    }
+    let n = basis.len();
+    let rows: Option<Vec<Vec<i64>>> = samples[..n].iter().map(|s| fit::row(&basis, &s.extents)).collect();
+    let solver = rows.and_then(|rows| Solver::new(basis, &rows));
+    let solver =
+        solver.ok_or_else(|| Invalid::new("the extents that were planned at are not independent"))?;
+    let template = &samples[0].plan;
+    let index = Index::new(template);
+    let scratch: Vec<usize> = template
+        .steps
+        .iter()
+        .zip(&index.steps)
+        .filter(|(step, _)| scratch_of(step).is_some())
+        .filter_map(|(_, at)| at.writes.last().map(|first| first + 1))
+        .collect();
+    let mut numbers = Vec::with_capacity(count);
+    for i in 0..count {
+        let of: Vec<i64> = values.iter().map(|v| v[i]).collect();
+        if scratch.contains(&i) || of.iter().all(|x| *x == of[0]) {
+            numbers.push(Dim::Fixed(of[0]));
+            continue;
+        }
+        let agrees = |d: &Dim| {
+            samples.iter().zip(&of).all(|(s, n)| d.eval(&|name| s.extents.get(name).copied()) == Some(*n))
+        };
+        let number = solver.solve(&of[..n]).filter(agrees);
+        numbers.push(number.ok_or_else(|| unsolved(template, &index, i))?);
+    }
+    let template = samples.into_iter().next().map(|s| s.plan).unwrap_or_default();
+    Ok(Family { symbols: symbols.to_vec(), template, numbers, index })
+}
+
+/// Which step the number is of that is no polynomial.
+fn unsolved(plan: &Plan, index: &Index, number: usize) -> Invalid {
+    let step = index.steps.iter().rposition(|s| s.kernel.start <= number);
+    let origin = step.and_then(|i| plan.steps.get(i)).map(|s| s.origin.join(" + ")).unwrap_or_default();
+    Invalid::new(format!("how {origin} works on its operands is no polynomial of the extents"))
+}
+
+fn set(plan: &mut Plan, numbers: &[Dim], extents: &Extents) -> Result<(), Invalid> {
+    let mut next = numbers.iter();
+    let mut unknown = None;
+    plan.numbers(&mut |_, n| {
+        let Some(d) = next.next() else { return n };
+        d.eval(&|name| extents.get(name).copied()).unwrap_or_else(|| {
+            unknown = Some(d.clone());
+            n
+        })
+    });
+    match unknown {
+        Some(d) => Err(Invalid::new(format!("{d} has no value at {}", shown_extents(extents)))),
+        None => Ok(()),
+    }
+}

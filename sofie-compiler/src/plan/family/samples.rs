@@ -1,0 +1,86 @@
+//! Extents to plan at: near the upper bounds, since kernels are chosen for those, and generic, so that no number
+//! meets another by chance.
+
+use crate::ir::{Dim, Extents, Graph, Symbol};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Extents that are taken for those of a symbol without an upper bound.
+const LARGE: i64 = 128;
+/// The least number of values to choose from, beyond the bounds where they are close.
+const ROOM: i64 = 40;
+
+/// The symbols of the graph's inputs with their bounds, in order.
+pub fn symbols(graph: &Graph) -> Vec<Symbol> {
+    let dims = graph.inputs().iter().flat_map(|i| graph.shape(i.value).dims());
+    let mut symbols: Vec<Symbol> = dims.filter_map(|d| d.as_symbol().cloned()).collect();
+    symbols.sort();
+    symbols.dedup();
+    symbols
+}
+
+/// A generator of numbers that are the same at each run.
+pub struct Random(u64);
+
+impl Random {
+    /// From a seed.
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    /// A number from `least` to `most`.
+    pub fn within(&mut self, least: i64, most: i64) -> i64 {
+        // Xorshift, Marsaglia 2003.
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        let room = most.saturating_sub(least).max(0) as u64 + 1;
+        least + (self.0 % room) as i64
+    }
+}
+
+/// The extents that the graph's shapes hold as numbers.
+fn fixed(graph: &Graph) -> BTreeSet<i64> {
+    graph.values().iter().flat_map(|v| v.shape.dims()).filter_map(Dim::fixed).collect()
+}
+
+/// Candidates, best first: all symbols in the upper halves of their ranges, apart from each other and from the
+/// numbers in the graph.
+pub fn candidates(graph: &Graph, symbols: &[Symbol], count: usize) -> Vec<Extents> {
+    let mut random = Random::new(0x9e37_79b9_7f4a_7c15);
+    let taken = fixed(graph);
+    let range = |s: &Symbol| {
+        let most = if s.most == i64::MAX { s.least.saturating_add(LARGE).max(LARGE) } else { s.most };
+        let least = s.least.max(3).max(most / 2 + 1);
+        (least, if most - least < ROOM { least + ROOM } else { most })
+    };
+    let mut all = Vec::new();
+    for _ in 0..count {
+        let mut extents: BTreeMap<Arc<str>, i64> = BTreeMap::new();
+        for symbol in symbols {
+            let (least, most) = range(symbol);
+            let mut n = random.within(least, most);
+            for _ in 0..32 {
+                if !taken.contains(&n) && !extents.values().any(|m| *m == n) {
+                    break;
+                }
+                n = random.within(least, most);
+            }
+            extents.insert(symbol.name.clone(), n);
+        }
+        all.push(extents);
+    }
+    all
+}
+
+/// Extents inside the bounds to prove a family at: the least, small ones, and a few others.
+pub fn probes(symbols: &[Symbol], count: usize) -> Vec<Extents> {
+    let mut random = Random::new(0x2545_f491_4f6c_dd1d);
+    let at = |f: &mut dyn FnMut(&Symbol) -> i64| -> Extents {
+        symbols.iter().map(|s| (s.name.clone(), f(s).clamp(s.least, s.most))).collect()
+    };
+    let mut all = vec![at(&mut |_| 0), at(&mut |_| 1), at(&mut |_| 2)];
+    all.extend((0..count).map(|_| at(&mut |s| random.within(s.least, s.least.saturating_add(6)))));
+    all.dedup();
+    all
+}

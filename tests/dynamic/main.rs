@@ -1,0 +1,155 @@
+//! Models with free extents through the real macro: against stored results, and against the sessions of fixed extents,
+//! bit for bit.
+#![deny(warnings)]
+
+#[path = "../assets/counting.rs"]
+mod counting;
+
+use counting::allocations;
+use sofie_infer::npz::{Array, Npz, Tolerance, distance};
+use sofie_infer::rt::{DynSession, ExtentError, View};
+use sofie_infer::sofie_model;
+
+sofie_model! { mod jets = "assets/models/hls4ml_mlp_trained.onnx", dims(batch = ..=64) }
+sofie_model! { mod jet = "assets/models/hls4ml_mlp_trained.onnx", dims(batch = 1) }
+sofie_model! { mod sets = "assets/models/deepsets_eq_dyn.onnx", dims(batch = ..=6, particles = 1..=128) }
+sofie_model! { mod sets_4_31 = "assets/models/deepsets_eq_dyn.onnx", dims(batch = 4, particles = 31) }
+sofie_model! { mod sets_1_1 = "assets/models/deepsets_eq_dyn.onnx", dims(batch = 1, particles = 1) }
+sofie_model! { mod sets_3 = "assets/models/deepsets_eq_dyn.onnx", dims(batch = 3, particles = ..=40) }
+sofie_model! { mod graphs = "assets/models/graphnets_epd.onnx", dims(n = 1..=50, m = ..=211) }
+sofie_model! { mod lenet = "assets/models/lenet_mnist.onnx", dims(batch = ..=8) }
+sofie_model! { mod gru = "assets/models/keraslike_gru.onnx", dims(batch = ..=8) }
+sofie_model! { mod particlenet = "assets/models/particlenet_trained.onnx", dims(batch = ..=8) }
+
+/// Numbers between -1 and 1.
+fn noise(seed: usize, n: usize) -> Vec<f32> {
+    (0..n).map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.0 - 1.0).collect()
+}
+
+fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|x| x.to_bits()).collect()
+}
+
+#[test]
+fn a_batch_of_any_size_gives_what_its_rows_give_alone() {
+    let (mut all, mut one) = (jets::Session::new(), jet::Session::new());
+    for batch in (0..=64).chain([3, 1, 0, 64]) {
+        let x: Vec<[f32; 16]> = (0..batch).map(|i| noise(i, 16).try_into().unwrap()).collect();
+        let rows: Vec<_> = x.iter().map(|row| bits(&one.infer(&[*row]).y[0])).collect();
+        let got = all.infer(&x).unwrap().y;
+        assert_eq!(got.len(), batch);
+        assert_eq!(got.iter().map(|row| bits(row)).collect::<Vec<_>>(), rows, "at {batch}");
+    }
+}
+
+#[test]
+fn extents_outside_the_bounds_are_errors_and_leave_the_session_usable() {
+    let mut session = jets::Session::new();
+    let error = session.infer(&[[0.0; 16]; 65]).unwrap_err();
+    let out = ExtentError::OutOfBounds { tensor: "x", axis: 0, least: 0, most: 64, found: 65 };
+    assert_eq!(error, out);
+    assert_eq!(session.infer(&[[0.0; 16]; 2]).unwrap().y.len(), 2);
+    assert!(session.inputs(jets::Dims { batch: 65 }).is_err());
+    assert_eq!(jets::Dims::MOST, jets::Dims { batch: 64 });
+}
+
+#[test]
+fn several_extents_give_the_bits_of_fixed_sessions() {
+    let mut free = sets::Session::new();
+    let info = free.input_info()[0];
+    let width = info.shape[2];
+    let mut run = |batch: usize, particles: usize| {
+        let x = noise(batch + particles, batch * particles * width);
+        free.fit(&[&[batch, particles, width]]).unwrap();
+        let bytes: Vec<u8> = x.iter().flat_map(|x| x.to_le_bytes()).collect();
+        free.input_bytes(0).copy_from_slice(&bytes);
+        free.run();
+        (bytes, free.output_bytes(0).to_vec())
+    };
+    let same = |session: &mut dyn DynSession, (x, y): (Vec<u8>, Vec<u8>)| {
+        session.input_bytes(0).copy_from_slice(&x);
+        session.run();
+        assert_eq!(session.output_bytes(0), y);
+    };
+    same(&mut sets_4_31::Session::new(), run(4, 31));
+    same(&mut sets_1_1::Session::new(), run(1, 1));
+    same(&mut sets_4_31::Session::new(), run(4, 31));
+    let mut some = sets_3::Session::new();
+    for particles in [0, 1, 2, 17, 40] {
+        some.fit(&[&[3, particles, width]]).unwrap();
+        if particles > 0 {
+            same(&mut some, run(3, particles));
+        } else {
+            some.run();
+        }
+    }
+}
+
+#[test]
+fn inner_extents_are_views_that_must_agree() {
+    let mut session = sets::Session::new();
+    let width = session.input_info()[0].shape[2];
+    let x = noise(1, 2 * 5 * width);
+    assert!(session.infer(View::new(&x, [2, 5, width]).unwrap()).is_ok());
+    let turned = View::new(&x, [2, width, 5]).unwrap();
+    assert!(matches!(session.infer(turned), Err(ExtentError::Differs { axis: 2, found: 5, .. })));
+}
+
+/// All stored cases of a model in one session.
+fn cases(name: &str, mut session: impl DynSession) {
+    let mut compared = 0;
+    for k in 0..3 {
+        let folder = format!("assets/io/{name}/case{k}");
+        let Ok(inputs) = Npz::open(format!("{folder}/inputs.npz")) else { continue };
+        let outputs = Npz::open(format!("{folder}/outputs.npz")).unwrap();
+        let arrays: Vec<Array> = session.input_info().iter().map(|i| inputs.array(i.name).unwrap()).collect();
+        let shapes: Vec<&[usize]> = arrays.iter().map(|a| &a.shape[..]).collect();
+        session.fit(&shapes).unwrap_or_else(|e| panic!("{folder}: {e}"));
+        for (i, array) in arrays.iter().enumerate() {
+            session.input_bytes(i).copy_from_slice(&array.bytes);
+        }
+        let before = allocations();
+        session.run();
+        assert_eq!(allocations(), before, "{name} allocates");
+        for (i, info) in session.output_info().iter().enumerate() {
+            let want = outputs.array(info.name).unwrap();
+            let shape = (0..info.shape.len()).map(|a| session.output_extent(i, a)).collect();
+            let got = Array { dtype: info.dtype, shape, bytes: session.output_bytes(i).to_vec() };
+            let d = distance(&got, &want, Tolerance::default()).unwrap();
+            assert!(d.agrees(), "{folder}: {} differs by {:.1e}", info.name, d.max_normalised);
+            compared += 1;
+        }
+    }
+    assert!(compared > 0, "{name} has no cases");
+}
+
+#[test]
+fn stored_cases_agree() {
+    cases("hls4ml_mlp_trained", jets::Session::new());
+    cases("deepsets_eq_dyn", sets::Session::new());
+    cases("graphnets_epd", graphs::Session::new());
+    cases("lenet_mnist", lenet::Session::new());
+    cases("keraslike_gru", gru::Session::new());
+    cases("particlenet_trained", particlenet::Session::new());
+}
+
+#[test]
+fn changing_extents_allocates_nothing() {
+    let mut session = sets::Session::new();
+    let width = session.input_info()[0].shape[2];
+    let before = allocations();
+    for (batch, particles) in [(6, 64), (1, 1), (0, 3), (5, 60)] {
+        session.fit(&[&[batch, particles, width]]).unwrap();
+        session.run();
+    }
+    assert_eq!(allocations(), before);
+}
+
+#[test]
+fn inputs_are_filled_in_place() {
+    let mut session = jets::Session::new();
+    let inputs = session.inputs(jets::Dims { batch: 3 }).unwrap();
+    inputs.x.copy_from_slice(&[[0.5; 16]; 3]);
+    let got = bits(&inputs.run().unwrap().y[2]);
+    assert_eq!(got, bits(&jet::Session::new().infer(&[[0.5; 16]]).y[0]));
+}

@@ -1,0 +1,3 @@
+sofie_infer::sofie_model!("models/free.onnx", dims(batch = 8..=4));
+
+fn main() {}
