@@ -1,7 +1,7 @@
 //! Graphs and operations at given extents: every symbol replaced by a number, nothing else changed, so that nodes,
 //! values and constants are the same at all extents.
 
-use super::{Dim, Graph, Invalid, Op, Shape};
+use super::{Atom, Dim, Graph, Invalid, Op, Shape};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,27 +9,80 @@ use std::sync::Arc;
 /// A number for each symbol.
 pub type Extents = BTreeMap<Arc<str>, i64>;
 
+/// A number for each atom, whatever it is made of: with numbers that are independent of each other, two extents are equal
+/// only where they are so for all values of the symbols.
+pub type Valuation = BTreeMap<Atom, i64>;
+
 /// `n = 3, m = 4`.
 pub fn shown(extents: &Extents) -> String {
     extents.iter().map(|(name, n)| format!("{name} = {n}")).collect::<Vec<_>>().join(", ")
 }
 
-fn number(d: &Dim, extents: &Extents) -> Result<Dim, Invalid> {
-    d.eval(&|name| extents.get(name).copied())
-        .map(Dim::Fixed)
-        .ok_or_else(|| Invalid::new(format!("the extent {d} has no value at {}", shown(extents))))
+/// What gives an extent its number.
+struct Values<'a> {
+    of: &'a dyn Fn(&Dim) -> Option<i64>,
+    /// How messages name it.
+    shown: &'a dyn Fn() -> String,
 }
 
-fn numbers(dims: &[Dim], extents: &Extents) -> Result<Vec<Dim>, Invalid> {
-    dims.iter().map(|d| number(d, extents)).collect()
-}
-
-fn shape(s: &Shape, extents: &Extents) -> Result<Shape, Invalid> {
-    let dims = numbers(s.dims(), extents)?;
-    match dims.iter().zip(s.dims()).find(|(n, _)| n.fixed() < Some(0)) {
-        Some((n, d)) => Err(Invalid::new(format!("the extent {d} is {n} at {}", shown(extents)))),
-        None => Ok(Shape::new(dims)),
+impl Values<'_> {
+    fn number(&self, d: &Dim) -> Result<Dim, Invalid> {
+        let n = (self.of)(d).map(Dim::Fixed);
+        n.ok_or_else(|| Invalid::new(format!("the extent {d} has no value at {}", (self.shown)())))
     }
+
+    fn numbers(&self, dims: &[Dim]) -> Result<Vec<Dim>, Invalid> {
+        dims.iter().map(|d| self.number(d)).collect()
+    }
+
+    fn shape(&self, s: &Shape) -> Result<Shape, Invalid> {
+        let dims = self.numbers(s.dims())?;
+        match dims.iter().zip(s.dims()).find(|(n, _)| n.fixed() < Some(0)) {
+            Some((n, d)) => Err(Invalid::new(format!("the extent {d} is {n} at {}", (self.shown)()))),
+            None => Ok(Shape::new(dims)),
+        }
+    }
+
+    fn op<'o>(&self, op: &'o Op) -> Result<Cow<'o, Op>, Invalid> {
+        Ok(Cow::Owned(match op {
+            Op::Reshape(to) => Op::Reshape(self.shape(to)?),
+            Op::Broadcast(to) => Op::Broadcast(self.shape(to)?),
+            Op::Slice { start, step, shape } => {
+                Op::Slice { start: self.numbers(start)?, step: step.clone(), shape: self.shape(shape)? }
+            }
+            Op::Pad { before, after, value } => {
+                Op::Pad { before: self.numbers(before)?, after: self.numbers(after)?, value: *value }
+            }
+            Op::Plain(p) => match &p.rows {
+                None => return Ok(Cow::Borrowed(op)),
+                Some(rows) => {
+                    let known = self.number(rows)?.fixed().and_then(|n| usize::try_from(n).ok());
+                    Op::Plain(Box::new(p.over(known.unwrap_or(0))))
+                }
+            },
+            Op::TopK { k, largest } => Op::TopK { k: self.number(k)?, largest: *largest },
+            _ => return Ok(Cow::Borrowed(op)),
+        }))
+    }
+
+    fn graph(&self, graph: &Graph) -> Result<Graph, Invalid> {
+        let mut graph = graph.clone();
+        for value in &mut graph.values {
+            value.shape = self.shape(&value.shape)?;
+        }
+        for node in &mut graph.nodes {
+            if let Cow::Owned(op) = self.op(&node.op)? {
+                node.op = op;
+            }
+        }
+        Ok(graph)
+    }
+}
+
+/// Calls `f` with the values that extents give.
+fn at<T>(extents: &Extents, f: impl FnOnce(&Values<'_>) -> T) -> T {
+    let of = |d: &Dim| d.eval(&|name| extents.get(name).copied());
+    f(&Values { of: &of, shown: &|| shown(extents) })
 }
 
 /// A shape's extents.
@@ -37,7 +90,7 @@ fn shape(s: &Shape, extents: &Extents) -> Result<Shape, Invalid> {
 /// # Errors
 /// A symbol that is not known, or an extent that would be negative.
 pub fn dims_at(s: &Shape, extents: &Extents) -> Result<Vec<usize>, Invalid> {
-    let dims = shape(s, extents)?.fixed();
+    let dims = at(extents, |values| values.shape(s))?.fixed();
     dims.ok_or_else(|| Invalid::new(format!("the shape {s} has no value at {}", shown(extents))))
 }
 
@@ -45,27 +98,8 @@ pub fn dims_at(s: &Shape, extents: &Extents) -> Result<Vec<usize>, Invalid> {
 ///
 /// # Errors
 /// As [`dims_at`].
-pub fn op_at<'a>(op: &'a Op, extents: &Extents) -> Result<Cow<'a, Op>, Invalid> {
-    Ok(Cow::Owned(match op {
-        _ if extents.is_empty() => return Ok(Cow::Borrowed(op)),
-        Op::Reshape(to) => Op::Reshape(shape(to, extents)?),
-        Op::Broadcast(to) => Op::Broadcast(shape(to, extents)?),
-        Op::Slice { start, step, shape: to } => {
-            Op::Slice { start: numbers(start, extents)?, step: step.clone(), shape: shape(to, extents)? }
-        }
-        Op::Pad { before, after, value } => {
-            Op::Pad { before: numbers(before, extents)?, after: numbers(after, extents)?, value: *value }
-        }
-        Op::Plain(p) => match &p.rows {
-            None => return Ok(Cow::Borrowed(op)),
-            Some(rows) => {
-                let known = number(rows, extents)?.fixed().and_then(|n| usize::try_from(n).ok());
-                Op::Plain(Box::new(p.over(known.unwrap_or(0))))
-            }
-        },
-        Op::TopK { k, largest } => Op::TopK { k: number(k, extents)?, largest: *largest },
-        _ => return Ok(Cow::Borrowed(op)),
-    }))
+pub fn op_at<'o>(op: &'o Op, extents: &Extents) -> Result<Cow<'o, Op>, Invalid> {
+    if extents.is_empty() { Ok(Cow::Borrowed(op)) } else { at(extents, |values| values.op(op)) }
 }
 
 impl Graph {
@@ -74,15 +108,17 @@ impl Graph {
     /// # Errors
     /// As [`dims_at`].
     pub fn at(&self, extents: &Extents) -> Result<Graph, Invalid> {
-        let mut graph = self.clone();
-        for value in &mut graph.values {
-            value.shape = shape(&value.shape, extents)?;
-        }
-        for node in &mut graph.nodes {
-            if let Cow::Owned(op) = op_at(&node.op, extents)? {
-                node.op = op;
-            }
-        }
-        Ok(graph)
+        at(extents, |values| values.graph(self))
+    }
+
+    /// The same graph with a number for each atom. It need not mean anything: `n` rows and `floor(n / 2)` rows are any two
+    /// numbers of rows.
+    ///
+    /// # Errors
+    /// An atom that is not known.
+    pub fn valued(&self, valuation: &Valuation) -> Result<Graph, Invalid> {
+        let of = |d: &Dim| d.eval_atoms(&|atom| valuation.get(atom).copied());
+        let shown = || valuation.values().map(i64::to_string).collect::<Vec<_>>().join(", ");
+        Values { of: &of, shown: &shown }.graph(self)
     }
 }

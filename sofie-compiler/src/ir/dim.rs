@@ -284,6 +284,11 @@ impl Dim {
     }
 
     fn eval_symbols(&self, value: &dyn Fn(&Symbol) -> Option<i64>) -> Option<i64> {
+        self.eval_atoms(&|atom| atom.eval(value))
+    }
+
+    /// Its number when the atoms have the given values, whatever they are made of.
+    pub fn eval_atoms(&self, value: &dyn Fn(&Atom) -> Option<i64>) -> Option<i64> {
         let p = match self {
             Dim::Fixed(n) => return Some(*n),
             Dim::Poly(p) => p,
@@ -292,20 +297,25 @@ impl Dim {
         for (monomial, c) in &p.0 {
             let mut product = *c;
             for (atom, power) in monomial {
-                let x = match atom {
-                    Atom::Symbol(symbol) => value(symbol)?,
-                    Atom::FloorDiv(a, b) => match b.eval_symbols(value)? {
-                        b if b > 0 => a.eval_symbols(value)?.div_euclid(b),
-                        _ => return None,
-                    },
-                    Atom::Min(a, b) => a.eval_symbols(value)?.min(b.eval_symbols(value)?),
-                    Atom::Max(a, b) => a.eval_symbols(value)?.max(b.eval_symbols(value)?),
-                };
-                product = product.checked_mul(x.checked_pow(*power)?)?;
+                product = product.checked_mul(value(atom)?.checked_pow(*power)?)?;
             }
             sum = sum.checked_add(product)?;
         }
         Some(sum)
+    }
+}
+
+impl Atom {
+    fn eval(&self, value: &dyn Fn(&Symbol) -> Option<i64>) -> Option<i64> {
+        Some(match self {
+            Atom::Symbol(symbol) => value(symbol)?,
+            Atom::FloorDiv(a, b) => match b.eval_symbols(value)? {
+                b if b > 0 => a.eval_symbols(value)?.div_euclid(b),
+                _ => return None,
+            },
+            Atom::Min(a, b) => a.eval_symbols(value)?.min(b.eval_symbols(value)?),
+            Atom::Max(a, b) => a.eval_symbols(value)?.max(b.eval_symbols(value)?),
+        })
     }
 }
 

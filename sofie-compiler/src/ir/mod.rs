@@ -34,7 +34,7 @@ pub mod integral;
 #[cfg(feature = "test-support")]
 pub mod random;
 
-pub use at::{Extents, dims_at, shown as shown_extents};
+pub use at::{Extents, Valuation, dims_at, shown as shown_extents};
 pub use builder::Builder;
 pub use dim::{Atom, Dim, Monomial, Symbol};
 pub use graph::{CHECK, Graph, Node, NodeId, Port, Rewriter, ValueId, ValueInfo, extent_of, extent_port};

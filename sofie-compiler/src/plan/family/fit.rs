@@ -1,7 +1,7 @@
 //! Numbers that are seen at several extents as polynomials: over the monomials that the shapes of the graph are made
 //! of, solved exactly, and believed only where further samples agree.
 
-use crate::ir::{Dim, Extents, Graph, Monomial};
+use crate::ir::{Dim, Graph, Monomial, Op, Valuation};
 use std::collections::BTreeSet;
 
 /// A prime: the coefficients are small, so that arithmetic modulo it is exact where there is a solution in integers.
@@ -36,8 +36,18 @@ fn inverse(n: i128) -> i128 {
 pub fn basis(graph: &Graph) -> Option<Vec<Dim>> {
     let mut monomials: BTreeSet<Monomial> = BTreeSet::from([Monomial::new()]);
     let mut seen = BTreeSet::new();
-    for value in graph.values() {
-        let free: Vec<&Dim> = value.shape.dims().iter().filter(|d| d.fixed().is_none()).collect();
+    let values = graph.values().iter().map(|v| v.shape.dims().iter().collect::<Vec<&Dim>>());
+    // Where a slice or a border begins counts in elements of the whole.
+    let begins = graph.nodes().iter().filter_map(|node| {
+        let dims: &Vec<Dim> = match &node.op {
+            Op::Slice { start, .. } => start,
+            Op::Pad { before, .. } => before,
+            _ => return None,
+        };
+        Some(graph.shape(node.inputs[0]).dims().iter().chain(dims).collect::<Vec<&Dim>>())
+    });
+    for dims in values.chain(begins) {
+        let free: Vec<&Dim> = dims.into_iter().filter(|d| d.fixed().is_none()).collect();
         if free.len() > 8 || !seen.insert(free.clone()) {
             continue;
         }
@@ -64,9 +74,14 @@ pub fn basis(graph: &Graph) -> Option<Vec<Dim>> {
     Some(monomials.into_iter().map(|m| Dim::of_monomials([(m, 1)])).collect())
 }
 
-/// The value of each monomial at given extents.
-pub fn row(basis: &[Dim], extents: &Extents) -> Option<Vec<i64>> {
-    basis.iter().map(|d| d.eval(&|name| extents.get(name).copied())).collect()
+/// The value of each monomial.
+pub fn row(basis: &[Dim], values: &Valuation) -> Option<Vec<i64>> {
+    basis.iter().map(|d| value(d, values)).collect()
+}
+
+/// The value of a polynomial.
+pub fn value(d: &Dim, values: &Valuation) -> Option<i64> {
+    d.eval_atoms(&|atom| values.get(atom).copied())
 }
 
 /// Rows that are linearly independent, one added at a time.
@@ -143,25 +158,22 @@ impl Solver {
 mod tests {
     use super::*;
 
-    fn at(n: i64, m: i64) -> Extents {
-        Extents::from([("n".into(), n), ("m".into(), m)])
-    }
-
     #[test]
     fn polynomials_are_found_and_others_are_not() {
         let (n, m) = (Dim::symbol("n"), Dim::symbol("m"));
         let half = n.floor_div(&2.into()).unwrap();
         let basis = vec![Dim::ONE, n.clone(), m.clone(), n.mul(&m).unwrap(), half.clone()];
-        let samples = [at(7, 3), at(8, 5), at(13, 4), at(11, 9), at(10, 2)];
+        let atom = |d: &Dim| d.monomials()[0].0[0].0.clone();
+        let at =
+            |values: [i64; 3]| -> Valuation { [&n, &m, &half].map(atom).into_iter().zip(values).collect() };
+        let samples = [[7, 3, 4], [8, 5, 1], [13, 4, 9], [11, 9, 2], [10, 2, 6]].map(at);
         let rows: Vec<_> = samples.iter().map(|e| row(&basis, e).unwrap()).collect();
         let mut independent = Independent::default();
         assert!(rows.iter().all(|r| independent.add(r)));
         assert!(!independent.add(&rows[0]));
         let solver = Solver::new(basis, &rows).unwrap();
         let want = n.mul(&m).unwrap().mul(&16.into()).unwrap().sub(&half).unwrap().add(&5.into()).unwrap();
-        let values = |d: &Dim| -> Vec<i64> {
-            samples.iter().map(|e| d.eval(&|s| e.get(s).copied()).unwrap()).collect()
-        };
+        let values = |d: &Dim| -> Vec<i64> { samples.iter().map(|e| value(d, e).unwrap()).collect() };
         assert_eq!(solver.solve(&values(&want)), Some(want));
         assert_eq!(solver.solve(&[1, 0, 0, 0, 7]), None);
     }

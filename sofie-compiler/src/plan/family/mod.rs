@@ -2,8 +2,9 @@
 //! polynomial in the extents, solved from those plans and checked on others.
 //!
 //! So the planner and the kernels' constructors know nothing of symbols, and what they decide is decided for extents
-//! near the bounds. That the family is a plan at any other extent, 0 and 1 among them, is proved where it is made
-//! (the checker, at the least extents and some others) and in the tests (the evaluator's bits, at all small ones).
+//! near the bounds, and generically: two numbers are equal there only where they are so at all extents. That the
+//! family is a plan at any other extent, 0 and 1 among them, is proved where it is made (the checker, at the least
+//! extents and some others) and in the tests (the evaluator's bits, at all small ones).
 
 mod defined;
 mod fit;
@@ -18,7 +19,7 @@ pub use samples::{probes, symbols};
 
 use super::memory::{ALIGN, Live, lower_bound, place};
 use super::{Kernel, Plan, Root, Step, check, plan};
-use crate::ir::{Dim, Extents, Graph, Invalid, Symbol, shown_extents};
+use crate::ir::{Dim, Extents, Graph, Invalid, Symbol, Valuation, shown_extents};
 use fit::{Independent, Solver};
 
 /// Plans beside those that are solved from, which the polynomials must agree with.
@@ -169,9 +170,9 @@ pub fn scratch_of(step: &Step) -> Option<usize> {
     }
 }
 
-/// A plan at known extents.
+/// A plan at known values of the extents' atoms.
 struct Sample {
-    extents: Extents,
+    values: Valuation,
     plan: Plan,
 }
 
@@ -205,10 +206,10 @@ fn plans(graph: &Graph, symbols: &[Symbol]) -> Result<(Vec<Dim>, Vec<Sample>), I
     let wanted = basis.len() + HELD_OUT;
     let mut kinds: Vec<Alike> = Vec::new();
     let mut failed = None;
-    for extents in samples::candidates(graph, symbols, TRIES * wanted) {
-        let Some(row) = fit::row(&basis, &extents) else { continue };
+    for values in samples::candidates(graph, symbols, &basis, TRIES * wanted) {
+        let Some(row) = fit::row(&basis, &values) else { continue };
         // Candidates beyond close bounds need not mean anything.
-        let plan = match graph.at(&extents).and_then(|graph| plan(&graph)) {
+        let plan = match graph.valued(&values).and_then(|graph| plan(&graph)) {
             Ok(plan) => plan,
             Err(e) => {
                 failed = Some(e);
@@ -222,7 +223,7 @@ fn plans(graph: &Graph, symbols: &[Symbol]) -> Result<(Vec<Dim>, Vec<Sample>), I
             kinds.push(Alike { structure, independent, solved: Vec::new(), held_out: Vec::new() });
             kinds.len() - 1
         });
-        kinds[at].add(Sample { extents, plan }, &row, basis.len());
+        kinds[at].add(Sample { values, plan }, &row, basis.len());
         if kinds[at].is_complete(basis.len()) {
             let Alike { mut solved, held_out, .. } = kinds.swap_remove(at);
             solved.extend(held_out);
@@ -262,7 +263,7 @@ fn solve(symbols: &[Symbol], basis: Vec<Dim>, samples: Vec<Sample>) -> Result<Fa
         return Err(Invalid::new("plans of one structure hold different numbers"));
     }
     let n = basis.len();
-    let rows: Option<Vec<Vec<i64>>> = samples[..n].iter().map(|s| fit::row(&basis, &s.extents)).collect();
+    let rows: Option<Vec<Vec<i64>>> = samples[..n].iter().map(|s| fit::row(&basis, &s.values)).collect();
     let solver = rows.and_then(|rows| Solver::new(basis, &rows));
     let solver =
         solver.ok_or_else(|| Invalid::new("the extents that were planned at are not independent"))?;
@@ -282,9 +283,7 @@ fn solve(symbols: &[Symbol], basis: Vec<Dim>, samples: Vec<Sample>) -> Result<Fa
             numbers.push(Dim::Fixed(of[0]));
             continue;
         }
-        let agrees = |d: &Dim| {
-            samples.iter().zip(&of).all(|(s, n)| d.eval(&|name| s.extents.get(name).copied()) == Some(*n))
-        };
+        let agrees = |d: &Dim| samples.iter().zip(&of).all(|(s, n)| fit::value(d, &s.values) == Some(*n));
         let number = solver.solve(&of[..n]).filter(agrees);
         numbers.push(number.ok_or_else(|| unsolved(template, &index, i))?);
     }

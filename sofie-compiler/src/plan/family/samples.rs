@@ -1,9 +1,9 @@
 //! Extents to plan at: near the upper bounds, since kernels are chosen for those, and generic, so that no number
-//! meets another by chance.
+//! meets another by chance. What follows from a symbol otherwise than as a polynomial, such as `floor(n / 2)`, counts as
+//! independent: for even `n` its rows would meet others that they do not meet for odd ones.
 
-use crate::ir::{Dim, Extents, Graph, Symbol};
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use crate::ir::{Atom, Dim, Extents, Graph, Symbol, Valuation};
+use std::collections::BTreeSet;
 
 /// Extents that are taken for those of a symbol without an upper bound.
 const LARGE: i64 = 128;
@@ -44,9 +44,9 @@ fn fixed(graph: &Graph) -> BTreeSet<i64> {
     graph.values().iter().flat_map(|v| v.shape.dims()).filter_map(Dim::fixed).collect()
 }
 
-/// Candidates, best first: all symbols in the upper halves of their ranges, apart from each other and from the
-/// numbers in the graph.
-pub fn candidates(graph: &Graph, symbols: &[Symbol], count: usize) -> Vec<Extents> {
+/// Candidates: all symbols in the upper halves of their ranges, apart from each other and from the numbers in the graph,
+/// and the other atoms of `basis` not far from what they are then.
+pub fn candidates(graph: &Graph, symbols: &[Symbol], basis: &[Dim], count: usize) -> Vec<Valuation> {
     let mut random = Random::new(0x9e37_79b9_7f4a_7c15);
     let taken = fixed(graph);
     let range = |s: &Symbol| {
@@ -54,9 +54,13 @@ pub fn candidates(graph: &Graph, symbols: &[Symbol], count: usize) -> Vec<Extent
         let least = s.least.max(3).max(most / 2 + 1);
         (least, if most - least < ROOM { least + ROOM } else { most })
     };
+    let monomials = basis.iter().flat_map(Dim::monomials).flat_map(|(m, _)| m);
+    let mut atoms: Vec<Atom> = monomials.map(|(atom, _)| atom).collect();
+    atoms.sort();
+    atoms.dedup();
     let mut all = Vec::new();
     for _ in 0..count {
-        let mut extents: BTreeMap<Arc<str>, i64> = BTreeMap::new();
+        let (mut extents, mut values) = (Extents::new(), Valuation::new());
         for symbol in symbols {
             let (least, most) = range(symbol);
             let mut n = random.within(least, most);
@@ -68,7 +72,13 @@ pub fn candidates(graph: &Graph, symbols: &[Symbol], count: usize) -> Vec<Extent
             }
             extents.insert(symbol.name.clone(), n);
         }
-        all.push(extents);
+        for atom in &atoms {
+            let d = Dim::of_monomials([(vec![(atom.clone(), 1)], 1)]);
+            let Some(n) = d.eval(&|name| extents.get(name).copied()) else { continue };
+            let away = if matches!(atom, Atom::Symbol(_)) { 0 } else { random.within(1, 6) };
+            values.insert(atom.clone(), n.max(1) + away);
+        }
+        all.push(values);
     }
     all
 }
