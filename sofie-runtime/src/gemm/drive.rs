@@ -278,12 +278,12 @@ pub(super) unsafe fn drive_strided<S: Simd>(s: S, problem: &Problem, mut a: Stri
     }
 }
 
-/// One row: B is read once, so there is nothing to block.
+/// One row: B is read once, so there is nothing to block. `TURNS` says whether chains take turns.
 ///
 /// # Safety
 /// Everything that `problem` and `a` describe exists and `c` overlaps nothing else.
 #[inline(always)]
-pub(super) unsafe fn drive_row<S: Simd>(s: S, p: &Problem, a: &Strided) {
+pub(super) unsafe fn drive_row<S: Simd, const TURNS: bool>(s: S, p: &Problem, a: &Strided) {
     let block = Block {
         k: p.k,
         a_row: 0,
@@ -296,17 +296,17 @@ pub(super) unsafe fn drive_row<S: Simd>(s: S, p: &Problem, a: &Strided) {
         from_c: p.from_c,
         act: p.in_tile(),
     };
-    let (later, turns) = (p.later(), tile::takes_turns(p.k, p.n));
+    let later = p.later();
     let a = A { strided: a.a };
     let mut place = Place { a, w: p.w, ahead: p.w, bias: p.bias, residual: p.residual, c: p.c, columns: p.n };
     let mut left = p.n.div_ceil(NR);
     while left != 0 {
         let panels = share_of(
             left,
-            if turns { tile::turning_panels(S::LEVEL) } else { tile::max_panels(S::LEVEL, 1) },
+            if TURNS { tile::turning_panels(S::LEVEL) } else { tile::max_panels(S::LEVEL, 1) },
         );
         // SAFETY: the caller's promise.
-        unsafe { tile::run_row(s, panels, &block, place, turns) };
+        unsafe { tile::run_row::<S, TURNS>(s, panels, &block, place) };
         if let Some(later) = later {
             finish(s, 1, panels, &block, &place, later);
         }

@@ -78,7 +78,13 @@ impl Gemm {
     pub fn run(&self, c: &mut [f32], a: &[f32], w: &[f32], bias: &[f32], residual: &[f32]) {
         assert!(a.len() >= extent(self.m, self.lda, self.k), "A is too short for {self:?}");
         let problem = Problem::new(self, Lines::ONE, c, w, bias, residual);
-        dispatch(StridedProduct { problem: &problem, a: Strided { a: a.as_ptr(), row: self.lda, step: 1 } });
+        let product =
+            StridedProduct { problem: &problem, a: Strided { a: a.as_ptr(), row: self.lda, step: 1 } };
+        if self.m == 1 && tile::takes_turns(self.k, self.n) {
+            dispatch(TurningRow(product));
+        } else {
+            dispatch(product);
+        }
     }
 
     /// The product alone, inside a kernel whose instruction set is known.
@@ -143,10 +149,24 @@ impl Op for StridedProduct<'_> {
         // SAFETY: `Gemm::run` checked A, `Problem::new` the rest; C is borrowed mutably, so nothing overlaps it.
         unsafe {
             match self.problem.m {
-                1 => drive::drive_row(s, self.problem, &self.a),
+                1 => drive::drive_row::<S, false>(s, self.problem, &self.a),
                 _ => drive::drive_strided(s, self.problem, self.a),
             }
         }
+    }
+}
+
+/// One row whose chains take turns. (Products inside recurrent cells are bound by their activations, and a little
+/// slower for the choice.)
+struct TurningRow<'a>(StridedProduct<'a>);
+
+impl Op for TurningRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // SAFETY: as for any product.
+        unsafe { drive::drive_row::<S, true>(s, self.0.problem, &self.0.a) }
     }
 }
 

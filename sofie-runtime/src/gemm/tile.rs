@@ -362,8 +362,8 @@ const fn is(level: Level, other: Level) -> bool {
 /// # Safety
 /// Everything that `place` and `block` describe exists.
 #[inline(always)]
-pub(super) unsafe fn run_row<S: Simd>(s: S, panels: usize, block: &Block, place: Place, turns: bool) {
-    if turns {
+pub(super) unsafe fn run_row<S: Simd, const TURNS: bool>(s: S, panels: usize, block: &Block, place: Place) {
+    if TURNS {
         return match panels {
             1 => Row::<1> { block, place }.run(s),
             _ => Row::<2> { block, place }.run(s),
