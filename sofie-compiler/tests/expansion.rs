@@ -72,7 +72,7 @@ fn small_mlp() {
 fn small_mlp_with_a_free_batch() {
     let mut request = request("assets/models/hls4ml_mlp_trained.onnx", "jets", &[]);
     request.dims = vec![("batch".to_owned(), Extent::Free { least: 0, most: Some(64) })];
-    insta::assert_snapshot!(shortened(&request));
+    insta::assert_snapshot!(shown(&request));
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn deep_sets_with_free_extents() {
     let mut request = request("assets/models/deepsets_eq_dyn.onnx", "sets", &[]);
     let free = |least, most| Extent::Free { least, most: Some(most) };
     request.dims = vec![("batch".to_owned(), free(0, 8)), ("particles".to_owned(), free(1, 128))];
-    insta::assert_snapshot!(shortened(&request));
+    insta::assert_snapshot!(shown(&request));
 }
 
 #[test]
