@@ -159,8 +159,11 @@ impl Plain {
     /// The same algorithm over a known number of rows.
     pub fn over(&self, rows: usize) -> Plain {
         let mut known = Plain { rows: None, ..self.clone() };
-        if let plain::Plain::Trees(trees) = &mut known.kernel {
-            trees.rows = rows;
+        match &mut known.kernel {
+            plain::Plain::Trees(trees) => trees.rows = rows,
+            plain::Plain::Forest(forest) => forest.rows = rows,
+            // No other algorithm is lowered over a symbolic number of rows (`Ctx::plain_rows`).
+            _ => {}
         }
         for (_, dims) in &mut known.results {
             if let Some(first) = dims.first_mut() {

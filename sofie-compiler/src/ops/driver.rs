@@ -255,6 +255,7 @@ impl<'m> Driver<'m> {
     /// The node's results; fewer where an operand was refused before.
     fn lowered(&mut self, node: &'m Node) -> Result<Vec<Operand>> {
         let own = self.operators.iter().find(|o| o.name == custom::name_of(node));
+        self.called.extend(own.map(|o| o.name.as_str()));
         // Asked for before its operands: what is not supported is reported even where they were refused.
         let known = if own.is_none() { Some(find(node)?) } else { None };
         let operands = node.inputs.iter().map(|n| n.as_ref().map(|n| self.operand(n)).transpose());
@@ -314,7 +315,6 @@ impl<'m> Driver<'m> {
         node: &'m Node,
         operands: Vec<Option<Operand>>,
     ) -> Result<Vec<Operand>> {
-        self.called.insert(&operator.name);
         let results: Vec<_> = node.outputs.iter().map(|n| self.declared_type(n.as_ref()?)).collect();
         let (b, checks, open) = (&mut self.b, &mut self.checks, &mut self.open);
         let (declared, exploring) = (Vec::new(), self.lists.exploring);

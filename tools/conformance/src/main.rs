@@ -35,6 +35,9 @@ struct Cli {
     /// Cases whose name matches alone
     #[arg(long, value_name = "REGEX")]
     filter: Option<Regex>,
+    /// Every Nth of the wanted cases alone, from the Kth on
+    #[arg(long, value_name = "K/N", value_parser = part)]
+    part: Option<(usize, usize)>,
     /// What runs them
     #[arg(long, value_enum, default_value = "evaluator")]
     engine: Engine,
@@ -80,6 +83,12 @@ fn main() -> ExitCode {
     }
 }
 
+/// `2/4` as numbers.
+fn part(text: &str) -> Result<(usize, usize), String> {
+    let numbers = text.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
+    numbers.filter(|&(k, n): &(usize, usize)| 0 < k && k <= n).ok_or("expected K/N with K from 1 to N".into())
+}
+
 /// Whether all went as it should.
 fn run(cli: &Cli) -> Result<bool, String> {
     let table = match &cli.tests {
@@ -91,7 +100,9 @@ fn run(cli: &Cli) -> Result<bool, String> {
             && (cli.kind.is_empty() || cli.kind.contains(&c.kind))
             && cli.filter.as_ref().is_none_or(|f| f.is_match(&c.name))
     };
-    let cases: Vec<_> = case::cases(&cli.suite, &table)?.into_iter().filter(wanted).collect();
+    let (k, n) = cli.part.unwrap_or((1, 1));
+    let cases = case::cases(&cli.suite, &table)?.into_iter().filter(wanted);
+    let cases: Vec<_> = cases.skip(k - 1).step_by(n).collect();
     if cases.is_empty() {
         return Err(format!("no case in {} is wanted", cli.suite.display()));
     }
