@@ -187,6 +187,8 @@ impl Model {
             operators: Vec::new(),
         };
         let compiled = self.compiled()?;
+        let compiled =
+            compiled.with_weights(&request.weights, &self.path).map_err(|failure| failure.errors)?;
         let file = syn::parse2(module(&request, &compiled))
             .map_err(|e| Error::new(format!("what was emitted is no Rust: {e}")))?;
         let mut output = Output {

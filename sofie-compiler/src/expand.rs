@@ -1,9 +1,9 @@
 //! The macro's call → tokens: resolves the path, compiles the model, and places errors so that a user sees
 //! one message for one mistake.
 
-use crate::compile::{Compiled, Options, compile};
+use crate::compile::{Compiled, Failure, Options, compile};
 use crate::emit::{self, WeightsIn};
-use crate::error::Errors;
+use crate::error::{Error, Errors};
 use crate::ops::UserOperator;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -83,7 +83,8 @@ pub fn expand(request: &Request) -> TokenStream {
     let path = request.root.join(shown);
     let operators = request.operators.iter().map(|(operator, _)| operator.clone()).collect();
     let options = Options { operators, ..Options::default() }.with_extents(&request.dims);
-    let (tokens, outcome) = match compile(&path, shown, &options) {
+    let compiled = compile(&path, shown, &options).and_then(|c| c.with_weights(&request.weights, shown));
+    let (tokens, outcome) = match compiled {
         Ok(compiled) => (emitted(request, &compiled, &tracked(&path, &compiled)), "compiled"),
         Err(failure) => {
             let message = message(&failure.errors);
@@ -103,6 +104,21 @@ pub fn expand(request: &Request) -> TokenStream {
         }
     }
     tokens
+}
+
+impl Compiled {
+    /// The model, if its weights can be where they are wanted.
+    ///
+    /// # Errors
+    /// Weights apart from a program whose extents are free.
+    pub fn with_weights(self, weights: &WeightsIn, shown: &Path) -> Result<Compiled, Failure> {
+        if self.family.is_none() || *weights != WeightsIn::External {
+            return Ok(self);
+        }
+        let error = Error::new("`weights = external` needs a model of fixed extents")
+            .help("fix its dimensions in dims(..), or leave the weights in the program");
+        Err(Errors::from(error).in_file(shown).into())
+    }
 }
 
 /// What the compiler shows: errors after the word "error" that rustc prints itself.

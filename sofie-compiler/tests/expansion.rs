@@ -112,3 +112,14 @@ fn compiling_twice_gives_equal_tokens() {
         assert!(one == two, "{model} expands in two ways");
     }
 }
+
+#[test]
+fn weights_apart_want_fixed_extents() {
+    let free = Extent::Free { least: 0, most: Some(4) };
+    let request = Request {
+        weights: WeightsIn::External,
+        dims: vec![("batch".into(), free)],
+        ..request("ui-tests/models/free.onnx", "free", &[])
+    };
+    assert!(shown(&request).contains("`weights = external` needs a model of fixed extents"));
+}
