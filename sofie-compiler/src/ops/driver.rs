@@ -13,7 +13,7 @@ use sofie_infer_runtime::DType;
 use std::collections::{BTreeSet, HashMap};
 
 /// The graph of core operations that a model is, with the extents in `dims` fixed and the others left
-/// as symbols (see [`free_symbols`]).
+/// as symbols (see [`free_symbols`](super::free_symbols)).
 ///
 /// # Errors
 /// Every operator, attribute and shape that is not supported, each with its node.
