@@ -6,22 +6,6 @@ use crate::simd::for_each_level;
 use crate::{DType, bf16, f16};
 use proptest::prelude::*;
 
-const TYPES: [DType; 13] = [
-    DType::F32,
-    DType::F64,
-    DType::F16,
-    DType::BF16,
-    DType::I8,
-    DType::I16,
-    DType::I32,
-    DType::I64,
-    DType::U8,
-    DType::U16,
-    DType::U32,
-    DType::U64,
-    DType::Bool,
-];
-
 /// Runs `$body` with `$T` standing for the Rust type of `$dtype`.
 macro_rules! with_type {
     ($dtype:expr, $T:ident => $body:expr) => {
@@ -272,7 +256,7 @@ fn expression(inputs: &[DType], seed: u64, steps: usize) -> Vec<Value> {
             3 if t.is_float() => (Value::MulAdd(a, b, c), t),
             4 if !masks.is_empty() => (Value::Select(masks[next(masks.len())], a, b), t),
             5 => {
-                let to = TYPES[next(13)];
+                let to = DType::ALL[next(13)];
                 (Value::Cast(to, a), to)
             }
             _ => (Value::Const(number(t, seed ^ next(1 << 20) as u64)), t),
@@ -326,7 +310,7 @@ proptest! {
 
     #[test]
     fn any_expression_over_any_views(dims in dims(), seeds: [u64; 5], steps in 0usize..7, n in 1usize..4) {
-        let mut inputs: Vec<DType> = seeds[..n].iter().map(|s| TYPES[(*s % 13) as usize]).collect();
+        let mut inputs: Vec<DType> = seeds[..n].iter().map(|s| DType::ALL[(*s % 13) as usize]).collect();
         let operands: Vec<_> = inputs.iter().zip(seeds).map(|(&t, s)| view(t, &dims, s)).collect();
         let slices: Vec<Buffer> = operands.iter().map(|o| o.1.clone()).collect();
         let mut views: Vec<View> = operands.iter().enumerate().map(|(i, o)| View::Slice(i as u8, &o.0)).collect();
@@ -348,10 +332,10 @@ proptest! {
 
     #[test]
     fn in_place(dims in dims(), seed: u64, t in 0usize..13, steps in 1usize..6) {
-        let inputs = [TYPES[t], TYPES[t]];
-        let (other, buffer) = view(TYPES[t], &dims, seed);
+        let inputs = [DType::ALL[t], DType::ALL[t]];
+        let (other, buffer) = view(DType::ALL[t], &dims, seed);
         let mut values = expression(&inputs, seed, steps);
-        values.push(Value::Cast(TYPES[t], values.len() - 1));
+        values.push(Value::Cast(DType::ALL[t], values.len() - 1));
         let out = Strided::dense(&dims).unwrap();
         check(&values, &inputs, &out, &[View::Out, View::Slice(0, &other)], &[buffer]);
     }
@@ -369,12 +353,12 @@ proptest! {
         let index_type = if seed & 2 == 0 { DType::I64 } else { DType::I32 };
         let indices = (0..rows * k).map(|i| Scalar::from_f64(index_type, ((seed >> 3) as usize + i * i) as f64 % 14.0 - 7.0));
         let slices = [
-            Buffer::new(TYPES[t], (0..points * cols).map(|i| number(TYPES[t], seed ^ i as u64))),
+            Buffer::new(DType::ALL[t], (0..points * cols).map(|i| number(DType::ALL[t], seed ^ i as u64))),
             Buffer::new(index_type, indices),
         ];
         let views = [View::Indexed { slice: (0, &x), index: (1, &index), index_type, extent: points, step: cols as isize }];
-        let values = expression(&[TYPES[t]], seed, 2);
-        check(&values, &[TYPES[t]], &Strided::dense(&dims).unwrap(), &views, &slices);
+        let values = expression(&[DType::ALL[t]], seed, 2);
+        check(&values, &[DType::ALL[t]], &Strided::dense(&dims).unwrap(), &views, &slices);
     }
 }
 
@@ -416,7 +400,7 @@ fn many_strided_operands_fit_the_interpreters_memory() {
 fn every_operation_on_every_type() {
     let n = 37;
     let dims = Strided::dense(&[n]).unwrap();
-    for t in TYPES {
+    for t in DType::ALL {
         let slices = [0, 1].map(|s| Buffer::new(t, (0..n).map(|i| number(t, s * 1000 + 7 * i as u64))));
         let views = [View::Slice(0, &dims), View::Slice(1, &dims)];
         use Unary::*;
@@ -445,7 +429,7 @@ fn every_operation_on_every_type() {
                 }
             }
         }
-        for to in TYPES {
+        for to in DType::ALL {
             check(&[Value::Input(0), Value::Cast(to, 0)], &[t], &dims, &views[..1], &slices);
         }
     }
