@@ -73,10 +73,13 @@ impl From<Error> for Failure {
 }
 
 /// The compiler's error as one of the command line: it speaks of the macro's `dims(batch = 1)`, and here that is
-/// `--dims batch=1`.
+/// `--dims batch=1`; extents that the macro could leave free are fixed here.
 pub fn spoken(mut error: Error) -> Error {
     error.problem = as_option(&error.problem);
-    error.help = error.help.as_deref().map(as_option);
+    error.help = error.help.as_deref().map(|help| match help.split_once(", or leave ") {
+        Some((fix, free)) if free.contains("free up to a bound") => as_option(fix),
+        _ => as_option(help),
+    });
     error
 }
 
