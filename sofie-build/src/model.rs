@@ -167,24 +167,19 @@ impl Model {
                 .help("call this in a build script, or say where the files go: out_dir(..)")
         })?;
         let weights_file = format!("{}.weights", plain(&name));
+        let krate = parsed::<syn::Path>(&self.krate, "a path")?.into_token_stream();
         let request = Request {
-            krate: parsed::<syn::Path>(&self.krate, "a path")?.into_token_stream(),
             attributes: self.doc.as_ref().map(|text| doc(text)).unwrap_or_default(),
             visibility: parsed::<syn::Visibility>(&self.visibility, "a visibility")?.into_token_stream(),
-            name: name.clone(),
-            root: self.root.clone(),
-            path: shown,
-            span: Span::call_site(),
             dims: self.dims.clone(),
             test: self.test.clone(),
-            print: None,
             weights: match self.weights {
                 Weights::Beside => WeightsIn::File(weights_file.clone()),
                 Weights::InCode => WeightsIn::Literal,
                 Weights::External => WeightsIn::External,
             },
             profile: self.profile,
-            operators: Vec::new(),
+            ..Request::new(krate, name.clone(), self.root.clone(), shown)
         };
         let compiled = self.compiled()?;
         let compiled =

@@ -2,7 +2,7 @@
 
 use quote::{format_ident, quote};
 use sofie_infer_build::Model;
-use sofie_infer_compiler::{Request, WeightsIn, expand};
+use sofie_infer_compiler::{Request, expand};
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -18,19 +18,11 @@ fn folder(name: &str) -> PathBuf {
 /// What the macro expands to, less the lines by which rustc tracks files, in the same format.
 fn expansion(path: &str, name: &str, dims: &[(&str, u64)]) -> String {
     let request = Request {
-        krate: quote!(::sofie_infer),
         attributes: quote!(#[doc = " Jets."]),
         visibility: quote!(pub(crate)),
-        name: format_ident!("{name}"),
-        root: root(),
-        path: path.to_owned(),
-        span: proc_macro2::Span::call_site(),
         dims: dims.iter().map(|(s, n)| (s.to_string(), (*n).into())).collect(),
         test: Some("assets/reference.npz".into()),
-        print: None,
-        weights: WeightsIn::Literal,
-        operators: Vec::new(),
-        profile: false,
+        ..Request::new(quote!(::sofie_infer), format_ident!("{name}"), root(), path.to_owned())
     };
     let mut file: syn::File = syn::parse2(expand(&request)).unwrap();
     for item in &mut file.items {

@@ -75,6 +75,28 @@ pub struct Request {
     pub profile: bool,
 }
 
+impl Request {
+    /// The call of a program that knows the facade as `krate` and says nothing but the module's name and the path, which is
+    /// relative to `root`.
+    pub fn new(krate: TokenStream, name: Ident, root: PathBuf, path: String) -> Request {
+        Request {
+            krate,
+            attributes: TokenStream::new(),
+            visibility: quote!(pub),
+            name,
+            root,
+            path,
+            span: Span::call_site(),
+            dims: Vec::new(),
+            test: None,
+            print: None,
+            weights: WeightsIn::default(),
+            operators: Vec::new(),
+            profile: false,
+        }
+    }
+}
+
 /// The module that a call expands to; on errors a `compile_error!` and a module whose `Session` has the
 /// right signature as far as it is known, so that nothing else is reported.
 pub fn expand(request: &Request) -> TokenStream {

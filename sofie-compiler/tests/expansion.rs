@@ -7,20 +7,10 @@ use std::path::{Path, PathBuf};
 use syn::visit_mut::{self, VisitMut};
 
 fn request(path: &str, name: &str, dims: &[(&str, u64)]) -> Request {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     Request {
-        krate: quote!(::sofie_infer),
-        attributes: quote!(),
-        visibility: quote!(pub),
-        name: format_ident!("{name}"),
-        root: Path::new(env!("CARGO_MANIFEST_DIR")).join(".."),
-        path: path.to_owned(),
-        span: proc_macro2::Span::call_site(),
         dims: dims.iter().map(|(symbol, extent)| (symbol.to_string(), Extent::Fixed(*extent))).collect(),
-        test: None,
-        print: None,
-        weights: WeightsIn::Literal,
-        operators: Vec::new(),
-        profile: false,
+        ..Request::new(quote!(::sofie_infer), format_ident!("{name}"), root, path.to_owned())
     }
 }
 

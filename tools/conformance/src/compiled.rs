@@ -9,7 +9,6 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use proc_macro2::Span;
 use quote::{format_ident, quote};
 use sofie_infer_compiler::{Compiled, Options, Request, compile, expand};
 use sofie_infer_compiler::{ir, onnx};
@@ -130,19 +129,8 @@ fn module_path(folder: &Path, number: usize) -> PathBuf {
 
 fn module(ready: &Ready<'_>) -> String {
     let request = Request {
-        krate: quote!(crate),
-        attributes: quote!(),
-        visibility: quote!(pub),
-        name: format_ident!("net"),
-        root: ready.case.folder.clone(),
-        path: "model.onnx".into(),
-        span: Span::call_site(),
         dims: ready.dims.clone().into_iter().map(|(symbol, n)| (symbol, n.into())).collect(),
-        test: None,
-        print: None,
-        weights: sofie_infer_compiler::WeightsIn::Literal,
-        operators: Vec::new(),
-        profile: false,
+        ..Request::new(quote!(crate), format_ident!("net"), ready.case.folder.clone(), "model.onnx".into())
     };
     expand(&request).to_string()
 }

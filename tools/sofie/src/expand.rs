@@ -45,19 +45,9 @@ pub fn run(args: &Args) -> Result<Answer, Failure> {
     };
     let file_name = weights_file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let request = Request {
-        krate: quote!(::sofie_infer),
-        attributes: quote!(),
-        visibility: quote!(pub),
-        name: name.clone(),
-        root: PathBuf::new(),
-        path: model.shown(),
-        span: Span::call_site(),
         dims: model.dims.iter().map(|(symbol, n)| (symbol.clone(), (*n).into())).collect(),
-        test: None,
-        print: None,
         weights: WeightsIn::File(file_name),
-        operators: Vec::new(),
-        profile: false,
+        ..Request::new(quote!(::sofie_infer), name.clone(), PathBuf::new(), model.shown())
     };
     let tokens = module(&request, &compiled);
     let file =

@@ -5,7 +5,6 @@ use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use proc_macro2::Span;
 use quote::{format_ident, quote};
 use sofie_infer_compiler::ir::Dim;
 use sofie_infer_compiler::{Extent, Options, Request, onnx, ops};
@@ -55,20 +54,10 @@ pub fn expansion(model: &Path, dims: &Dims, bounds: &Bounds) -> Option<Duration>
     let free = bounds.iter().map(|(symbol, &(least, most))| {
         (symbol.clone(), Extent::Free { least: least as u64, most: Some(most as u64) })
     });
+    let path = model.to_string_lossy().into_owned();
     let request = Request {
-        krate: quote!(sofie_infer),
-        attributes: quote!(),
-        visibility: quote!(pub),
-        name: format_ident!("model"),
-        root: PathBuf::new(),
-        path: model.to_string_lossy().into_owned(),
-        span: Span::call_site(),
         dims: fixed.chain(free).collect(),
-        test: None,
-        print: None,
-        weights: sofie_infer_compiler::WeightsIn::Literal,
-        operators: Vec::new(),
-        profile: false,
+        ..Request::new(quote!(sofie_infer), format_ident!("model"), PathBuf::new(), path)
     };
     let start = Instant::now();
     catch_unwind(|| drop(sofie_infer_compiler::expand(&request))).ok()?;
