@@ -77,7 +77,7 @@ pub fn constructors(cx: &Context<'_>, plan: &Plan, extras: &Extras) -> TokenStre
 }
 
 /// The function that transforms weights, where any are.
-fn prepare(cx: &Context<'_>, plan: &Plan) -> TokenStream {
+pub fn prepare(cx: &Context<'_>, plan: &Plan) -> TokenStream {
     if plan.preparations.is_empty() {
         return TokenStream::new();
     }

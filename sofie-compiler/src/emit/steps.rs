@@ -162,12 +162,12 @@ fn borrow(cx: &Context<'_>, step: &Step, spans: &Spans, inputs: &[Ident], locals
         let mut arrays: Vec<(String, Vec<&Ident>, Vec<&TokenStream>)> = Vec::new();
         for (name, (operand, span)) in names.iter().zip(operands) {
             let ty = types::stored(operand.dtype).to_string();
-            if arrays.iter().all(|(t, ..)| *t != ty) {
-                arrays.push((ty.clone(), Vec::new(), Vec::new()));
-            }
-            for (_, names, spans) in arrays.iter_mut().filter(|(t, ..)| *t == ty) {
-                names.push(name);
-                spans.push(*span);
+            match arrays.iter_mut().find(|(t, ..)| *t == ty) {
+                Some((_, names, spans)) => {
+                    names.push(name);
+                    spans.push(*span);
+                }
+                None => arrays.push((ty, vec![name], vec![*span])),
             }
         }
         let patterns = arrays.iter().map(|(_, names, _)| quote!([#(#names),*]));

@@ -5,23 +5,19 @@ mod seen;
 mod steps;
 mod tensor;
 
+use super::construct::prepare;
 use super::extents::{Variables, Writer};
+use super::extras::Extras;
 use super::module::{Context, constants, extent_field, header, input_offsets, module_of};
 use super::names::Names;
-use super::steps::preparations;
 use super::types;
-use super::weights::packed;
+use super::weights::{WeightsIn, packed};
 use crate::ir::Symbol;
 use crate::plan::family::Family;
 use crate::plan::{Plan, Port};
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{ToTokens, quote};
 use tensor::{Form, Tensor};
-
-/// Tokens that are there only where weights are transformed when a session is made.
-fn prepared_parts(plan: &Plan, tokens: TokenStream) -> TokenStream {
-    if plan.preparations.is_empty() { TokenStream::new() } else { tokens }
-}
 
 /// A free extent.
 struct Free {
@@ -40,6 +36,8 @@ struct Emitter<'a> {
     family: &'a Family,
     /// The plan at the bounds.
     plan: Plan,
+    /// What a session lends to the steps: weights are in the program, and no times are taken.
+    extras: Extras,
     inputs: Vec<Tensor>,
     outputs: Vec<Tensor>,
     free: Vec<Free>,
@@ -102,7 +100,8 @@ impl<'a> Emitter<'a> {
             }
         }
         let variables = free.iter().map(|f| (f.symbol.name.to_string(), f.local.clone())).collect();
-        Emitter { cx, family, plan, inputs, outputs, free, variables }
+        let extras = Extras::new(&plan, &WeightsIn::Literal, false);
+        Emitter { cx, family, plan, extras, inputs, outputs, free, variables }
     }
 
     fn writer(&self) -> Writer<'_> {
@@ -215,8 +214,7 @@ impl<'a> Emitter<'a> {
             let name = &t.name;
             t.flat(&quote!(self.#name))
         });
-        let prepared_field = prepared_parts(&self.plan, quote!(session_prepared: &'s rt::Arena,));
-        let prepared_argument = prepared_parts(&self.plan, quote!(self.session_prepared,));
+        let (borrows, borrowed) = (self.extras.borrows(), self.extras.borrowed_arguments());
         let clone = if self.outputs.is_empty() { quote!() } else { quote!(Clone, Copy,) };
         quote! {
             /// The network's outputs, borrowed from the session until its next run.
@@ -231,7 +229,7 @@ impl<'a> Emitter<'a> {
             pub struct Inputs<'s> {
                 #(#input_fields)*
                 session_arena: &'s mut rt::Arena,
-                #prepared_field
+                #borrows
                 session_steps: &'s Steps,
                 session_dims: Dims,
             }
@@ -243,7 +241,7 @@ impl<'a> Emitter<'a> {
                 /// When an input's values decide a shape otherwise than the model declares it.
                 pub fn run(self) -> Result<Outputs<'s>, rt::ExtentError> {
                     compute(
-                        self.session_arena, #prepared_argument self.session_steps, self.session_dims, #(#flat),*
+                        self.session_arena, #borrowed self.session_steps, self.session_dims, #(#flat),*
                     );
                     outputs(self.session_arena, self.session_dims)
                 }
@@ -279,17 +277,12 @@ impl<'a> Emitter<'a> {
                 let #name = #over;
             }
         });
-        let prepared_bytes = Literal::usize_unsuffixed(self.plan.prepared_bytes());
-        let transforms = preparations(&self.plan, &quote!(WEIGHTS));
-        let part = |tokens| prepared_parts(&self.plan, tokens);
-        let prepare = part(quote! {
-            let mut prepared = rt::Arena::new(#prepared_bytes);
-            #transforms
-        });
-        let prepared_field = part(quote!(prepared: rt::Arc<rt::Arena>,));
-        let prepared_init = part(quote!(prepared: rt::Arc::new(prepared),));
-        let prepared_argument = part(quote!(&self.prepared,));
-        let prepared_borrow = part(quote!(session_prepared: &self.prepared,));
+        let Emitter { extras, plan, .. } = self;
+        let (fields_of_extras, values) = (extras.fields(), extras.values());
+        let (arguments, lend) = (extras.arguments(), extras.lend());
+        let prepare = prepare(self.cx, plan);
+        let prepared =
+            (!plan.preparations.is_empty()).then(|| quote!(let prepared = rt::Arc::new(prepare());));
         let find = self.find(&|i, a| self.inputs[i].extent(a), false);
         let (together, apart) = (self.put_together(), self.take_apart(quote!(dims)));
         let outputs = self.make_outputs();
@@ -301,7 +294,7 @@ impl<'a> Emitter<'a> {
             pub struct Session {
                 arena: rt::Arena,
                 inputs: rt::Arena,
-                #prepared_field
+                #fields_of_extras
                 steps: Steps,
                 dims: Dims,
             }
@@ -309,13 +302,13 @@ impl<'a> Emitter<'a> {
             impl Session {
                 #[doc = #new_doc]
                 pub fn new() -> Session {
-                    #prepare
+                    #prepared
                     let mut steps = Steps::new();
                     steps.set(Dims::MOST);
                     Session {
                         arena: rt::Arena::new(ARENA_BYTES),
                         inputs: rt::Arena::new(#input_bytes),
-                        #prepared_init
+                        #values
                         steps,
                         dims: Dims::MOST,
                     }
@@ -325,7 +318,7 @@ impl<'a> Emitter<'a> {
                 pub fn infer(&mut self, #(#params),*) -> Result<Outputs<'_>, rt::ExtentError> {
                     #find
                     self.resize(#together);
-                    compute(&mut self.arena, #prepared_argument &self.steps, self.dims, #(#flat),*);
+                    compute(&mut self.arena, #arguments &self.steps, self.dims, #(#flat),*);
                     outputs(&self.arena, self.dims)
                 }
 
@@ -342,7 +335,7 @@ impl<'a> Emitter<'a> {
                     Ok(Inputs {
                         #(#fields,)*
                         session_arena: &mut self.arena,
-                        #prepared_borrow
+                        #lend
                         session_steps: &self.steps,
                         session_dims: self.dims,
                     })
@@ -362,6 +355,7 @@ impl<'a> Emitter<'a> {
                 }
             }
 
+            #prepare
             #outputs
         }
     }

@@ -1,7 +1,6 @@
 //! The steps of a dynamic session: spans that depend on the extents, descriptors that are set when they change.
 
 use super::Emitter;
-use super::prepared_parts;
 use crate::emit::extents::Stands;
 use crate::emit::literal::map_places;
 use crate::emit::names::Names;
@@ -112,7 +111,7 @@ impl Emitter<'_> {
             let (name, ty) = (&t.name, types::stored(t.port.dtype));
             quote!(#name: &[#ty])
         });
-        let prepared_param = prepared_parts(&self.plan, quote!(prepared: &rt::Arena,));
+        let extra_params = self.extras.parameters();
         let apart = self.take_apart(quote!(dims));
         quote! {
             #constants
@@ -135,7 +134,7 @@ impl Emitter<'_> {
             }
 
             /// All steps of the network.
-            fn compute(arena: &mut rt::Arena, #prepared_param steps: &Steps, dims: Dims, #(#params),*) {
+            fn compute(arena: &mut rt::Arena, #extra_params steps: &Steps, dims: Dims, #(#params),*) {
                 #apart
                 #body
             }
