@@ -98,7 +98,6 @@ fn lower_graph_given(graph: &onnx::Graph, given: Given<'_>) -> Result<ir::Graph,
 
 /// The graph, with what `lists` says in its inputs.
 fn attempt(graph: &onnx::Graph, given: Given<'_>, lists: &Lists) -> Result<ir::Graph, Errors> {
-    let bounds = given.bounds;
     let mut driver = Driver::walked(graph, given, lists);
     driver.uncalled();
     driver.outputs();
@@ -106,7 +105,7 @@ fn attempt(graph: &onnx::Graph, given: Given<'_>, lists: &Lists) -> Result<ir::G
     let lowered = b.finish();
     if !errors.is_empty() {
         // An open extent is often what the other problems come from.
-        let _ = errors.keep(open_symbols(&lowered, bounds));
+        let _ = errors.keep(open_symbols(&lowered, given.bounds));
     }
     errors.into_result(lowered)
 }
@@ -281,10 +280,7 @@ impl<'m> Driver<'m> {
         if let Lowering::Control(control) = operator.lower {
             return super::control::lower(self, control, node, operands);
         }
-        let declared = node.outputs.iter().map(|n| n.as_ref().and_then(|n| self.declared(n))).collect();
-        let (b, checks, open) = (&mut self.b, &mut self.checks, &mut self.open);
-        let exploring = self.lists.exploring;
-        let mut ctx = Ctx { b, node, attrs: node.attrs(), operands, checks, open, declared, exploring };
+        let mut ctx = self.ctx(node, operands);
         if ctx.version() < 6 {
             // A hint to the memory planners of 2017.
             ctx.attrs.ignore(&["consumed_inputs"]);
@@ -308,6 +304,14 @@ impl<'m> Driver<'m> {
         Ok(results)
     }
 
+    /// What the lowering of a node sees.
+    fn ctx(&mut self, node: &'m Node, operands: Vec<Option<Operand>>) -> Ctx<'m, '_> {
+        let declared = node.outputs.iter().map(|n| n.as_ref().and_then(|n| self.declared(n))).collect();
+        let (b, checks, open) = (&mut self.b, &mut self.checks, &mut self.open);
+        let exploring = self.lists.exploring;
+        Ctx { b, node, attrs: node.attrs(), operands, checks, open, declared, exploring }
+    }
+
     /// A node that the calling program computes.
     fn call(
         &mut self,
@@ -316,10 +320,10 @@ impl<'m> Driver<'m> {
         operands: Vec<Option<Operand>>,
     ) -> Result<Vec<Operand>> {
         let results: Vec<_> = node.outputs.iter().map(|n| self.declared_type(n.as_ref()?)).collect();
-        let (b, checks, open) = (&mut self.b, &mut self.checks, &mut self.open);
-        let (declared, exploring) = (Vec::new(), self.lists.exploring);
-        let mut ctx = Ctx { b, node, attrs: node.attrs(), operands, checks, open, declared, exploring };
-        Ok(custom::lower(&mut ctx, operator, &results)?.into_iter().map(Operand::Value).collect())
+        Ok(custom::lower(&mut self.ctx(node, operands), operator, &results)?
+            .into_iter()
+            .map(Operand::Value)
+            .collect())
     }
 
     /// Reports operators of the program that no node is.
