@@ -12,16 +12,9 @@ use crate::answer::{Answer, DIM, Failure, GOOD, NAME, TITLE, coloured, error_jso
 use crate::model::{self, Model};
 use crate::units::{bytes, count, plural};
 
-/// The command's arguments.
-#[derive(clap::Args)]
-pub struct Args {
-    #[command(flatten)]
-    model: model::Args,
-}
-
 /// Runs the command. A model that cannot be compiled is looked into all the same.
-pub fn run(args: &Args) -> Result<Answer, Failure> {
-    let model = args.model.read()?;
+pub fn run(args: &model::Args) -> Result<Answer, Failure> {
+    let model = args.read()?;
     let about = About::of(&model);
     Ok(Answer { text: about.text(), json: about.json(), good: about.problems.is_empty() })
 }

@@ -36,13 +36,13 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Inputs, outputs, symbols and operators of a model, what is unsupported, what a run costs
-    Inspect(inspect::Args),
+    Inspect(model::Args),
     /// Compare the reference evaluator's results with stored ones
     Check(check::Args),
     /// Print the Rust module that a model expands to
     Expand(expand::Args),
     /// List the steps of a run with bytes and FLOP
-    Plan(plan::Args),
+    Plan(model::Args),
     /// Write a page with the graph before and after, the memory plan and the steps
     Report(report::Args),
     /// Write the weights of a program that was compiled with `weights = external`

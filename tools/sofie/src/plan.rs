@@ -8,16 +8,9 @@ use crate::model::{self, Model, port_json};
 use crate::table::{Column, table};
 use crate::units::{bytes, count};
 
-/// The command's arguments.
-#[derive(clap::Args)]
-pub struct Args {
-    #[command(flatten)]
-    model: model::Args,
-}
-
 /// Runs the command.
-pub fn run(args: &Args) -> Result<Answer, Failure> {
-    let model = args.model.read()?;
+pub fn run(args: &model::Args) -> Result<Answer, Failure> {
+    let model = args.read()?;
     let compiled = model.compile()?;
     let plan = &compiled.plan;
     Ok(Answer { text: text(plan), json: to_json(&model, plan), good: true })
