@@ -21,6 +21,7 @@ mod pointwise;
 mod simplify;
 mod term;
 mod views;
+mod widen;
 
 use crate::ir::{Graph, Invalid, verify};
 
@@ -39,6 +40,7 @@ const fn pass(name: &'static str, run: fn(&Graph) -> Result<Graph, Invalid>) -> 
 
 /// All passes, in the order in which they run.
 pub const PASSES: &[Pass] = &[
+    pass("widen", widen::widen),
     pass("simplify", simplify::simplify),
     pass("cse", cse::cse),
     pass("exact", exact::exact),

@@ -88,7 +88,7 @@ fn run(zoo: &Path, name: &str) -> Result<Outcome, String> {
     for level in Level::available().filter(|l| *l != Level::Scalar || short) {
         let others = with_level(level, || execute::execute(&plan, &tensors)).map_err(|e| e.to_string())?;
         for ((port, _), (one, other)) in plan.outputs.iter().zip(results.iter().zip(&others)) {
-            if one.bytes() != other.bytes() {
+            if !same_bits(one, other) {
                 return Err(format!("{}: other bits at {}", port.name, level.name()));
             }
         }
@@ -108,6 +108,17 @@ fn run(zoo: &Path, name: &str) -> Result<Outcome, String> {
         "error {worst:.1e}, {nodes} -> {} nodes, {steps} steps, arena {arena} (bound {bound}, scratch {scratch})",
         graph.nodes().len()
     )))
+}
+
+/// Equal bits, but for what a NaN carries: Rust does not say which of two NaNs an addition gives.
+fn same_bits(one: &ir::Tensor, other: &ir::Tensor) -> bool {
+    let nans = |t: &ir::Tensor| t.to_f64s().into_iter().map(f64::is_nan).collect::<Vec<_>>();
+    one.bytes() == other.bytes()
+        || one.dtype().is_float() && nans(one) == nans(other) && {
+            let size = one.dtype().size();
+            let parts = one.bytes().chunks(size).zip(other.bytes().chunks(size));
+            parts.zip(nans(one)).all(|((a, b), nan)| nan || a == b)
+        }
 }
 
 /// The model's `rtol` and `atol`, where `zoo.json` has them: half precision is coarser than the rest.
