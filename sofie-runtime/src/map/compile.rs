@@ -2,6 +2,7 @@
 //! liveness, in order (the linear scan of Poletto & Sarkar, 1999, where every interval starts at its own
 //! instruction).
 
+use super::combine::combine;
 use super::program::{Arg, CONSTS, Code, INPUTS, Inst, MapProgram, REGISTERS, in_f32};
 use super::{Binary, Scalar, Unary};
 use crate::DType;
@@ -26,6 +27,26 @@ pub enum Value {
     Select(usize, usize, usize),
     /// A conversion, as by [`cast`](super::cast).
     Cast(DType, usize),
+    /// [`Code::Saturate`]; compiling finds it in the others.
+    Saturate(DType, usize, usize),
+    /// [`Code::FakeQuantize`]; compiling finds it in the others.
+    FakeQuantize(DType, usize, usize, usize),
+}
+
+impl Value {
+    /// The same with `f` of each value that it names.
+    pub(super) fn renumbered(self, f: impl Fn(usize) -> usize) -> Value {
+        match self {
+            Value::Input(_) | Value::Const(_) => self,
+            Value::Unary(op, a) => Value::Unary(op, f(a)),
+            Value::Cast(to, a) => Value::Cast(to, f(a)),
+            Value::Binary(op, a, b) => Value::Binary(op, f(a), f(b)),
+            Value::Saturate(to, a, b) => Value::Saturate(to, f(a), f(b)),
+            Value::MulAdd(a, b, c) => Value::MulAdd(f(a), f(b), f(c)),
+            Value::Select(a, b, c) => Value::Select(f(a), f(b), f(c)),
+            Value::FakeQuantize(to, a, b, c) => Value::FakeQuantize(to, f(a), f(b), f(c)),
+        }
+    }
 }
 
 /// Why an expression is no program. All but [`CompileError::Malformed`] go away when it is split.
@@ -64,6 +85,7 @@ impl MapProgram {
         if inputs.len() > INPUTS {
             return Err(CompileError::Inputs);
         }
+        let values = &combine(values, inputs)[..];
         let mut c = Compiler { values, inputs, insts: Vec::new(), consts: Vec::new(), places: Vec::new() };
         let result = values.len().checked_sub(1).ok_or(CompileError::Malformed(0))?;
         // Backwards from the result; what it does not need has no last use.
@@ -92,8 +114,10 @@ fn operands(value: &Value) -> impl Iterator<Item = usize> + use<> {
     let (a, b, c) = match *value {
         Value::Input(_) | Value::Const(_) => (None, None, None),
         Value::Unary(_, a) | Value::Cast(_, a) => (Some(a), None, None),
-        Value::Binary(_, a, b) => (Some(a), Some(b), None),
-        Value::MulAdd(a, b, c) | Value::Select(a, b, c) => (Some(a), Some(b), Some(c)),
+        Value::Binary(_, a, b) | Value::Saturate(_, a, b) => (Some(a), Some(b), None),
+        Value::MulAdd(a, b, c) | Value::Select(a, b, c) | Value::FakeQuantize(_, a, b, c) => {
+            (Some(a), Some(b), Some(c))
+        }
     };
     [a, b, c].into_iter().flatten()
 }
@@ -117,6 +141,8 @@ impl Compiler<'_> {
             Value::Cast(to, a) => (Code::Cast(to), a),
             Value::Binary(op, a, _) => (Code::Binary(op), a),
             Value::MulAdd(a, _, _) => (Code::MulAdd, a),
+            Value::Saturate(to, a, _) => (Code::Saturate(to), a),
+            Value::FakeQuantize(to, a, _, _) => (Code::FakeQuantize(to), a),
             Value::Select(_, b, _) => (Code::Select, b),
             Value::Input(_) | Value::Const(_) => return Err(malformed),
         };

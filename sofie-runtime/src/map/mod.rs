@@ -22,6 +22,7 @@
 
 mod build;
 mod cast;
+mod combine;
 mod compile;
 mod exec;
 mod half;

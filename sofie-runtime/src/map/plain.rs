@@ -103,8 +103,8 @@ fn cast<T: CastTo<R>, R: Register>(io: Io) {
     each!(io, |a: T::Raw| -> R::Raw { T::of_raw(a).cast_to().raw() });
 }
 
-/// Between `f32` and a small integer, as quantised models have it in every layer: the loop of [`cast`], compiled for
-/// each instruction set.
+/// Between `f32`, `i32` and small integers, as quantised models have it in every layer: the loop of [`cast`], compiled
+/// for each instruction set.
 struct Narrow {
     from: DType,
     to: DType,
@@ -114,7 +114,10 @@ struct Narrow {
 impl Narrow {
     fn fits(from: DType, to: DType) -> bool {
         let small = |t: DType| matches!(t, DType::I8 | DType::U8 | DType::I16 | DType::U16);
-        from == DType::F32 && small(to) || small(from) && to == DType::F32
+        let wide = |t: DType| matches!(t, DType::F32 | DType::I32);
+        from == DType::F32 && (small(to) || to == DType::I32)
+            || small(from) && wide(to)
+            || from == DType::I32 && to == DType::F32
     }
 }
 
@@ -124,6 +127,12 @@ impl Op for Narrow {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         match (self.from, self.to) {
+            (DType::F32, DType::I32) => cast::<f32, i32>(self.io),
+            (DType::I32, _) => cast::<i32, f32>(self.io),
+            (DType::I8, DType::I32) => cast::<i8, i32>(self.io),
+            (DType::U8, DType::I32) => cast::<u8, i32>(self.io),
+            (DType::I16, DType::I32) => cast::<i16, i32>(self.io),
+            (DType::U16, DType::I32) => cast::<u16, i32>(self.io),
             (_, DType::I8) => cast::<f32, i8>(self.io),
             (_, DType::U8) => cast::<f32, u8>(self.io),
             (_, DType::I16) => cast::<f32, i16>(self.io),
@@ -208,6 +217,7 @@ pub(super) unsafe fn run(code: Code, dtype: DType, io: Io) {
             with_register!(dtype, T => cast_from::<T>(to, io), floats => cast_from::<f32>(to, io))
         }
         Code::MulAdd => mul_add(io),
+        Code::Saturate(_) | Code::FakeQuantize(_) => unreachable!("{code:?} of {dtype:?}"),
         Code::Select if dtype == DType::Bool => select_bool(io),
         Code::Select => match width(dtype) {
             1 => select::<u8>(io),

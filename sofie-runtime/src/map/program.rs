@@ -28,6 +28,10 @@ pub enum Code {
     Select,
     /// `a` converted as by [`cast`](super::cast).
     Cast(DType),
+    /// `round(a) + b`, converted to this integer type of at most 16 bits and back. `f32`.
+    Saturate(DType),
+    /// `(saturate(a / b, c) - c) * b`: quantised by the scale `b` and the zero point `c`, and back. `f32`.
+    FakeQuantize(DType),
 }
 
 /// Where an argument comes from.
@@ -84,8 +88,8 @@ impl Code {
     pub const fn arity(self) -> usize {
         match self {
             Code::Copy | Code::Unary(_) | Code::Cast(_) => 1,
-            Code::Binary(_) => 2,
-            Code::MulAdd | Code::Select => 3,
+            Code::Binary(_) | Code::Saturate(_) => 2,
+            Code::MulAdd | Code::Select | Code::FakeQuantize(_) => 3,
         }
     }
 
@@ -95,7 +99,7 @@ impl Code {
             Code::Unary(op) => op.result(dtype),
             Code::Binary(op) => op.result(dtype),
             Code::Cast(to) => to,
-            Code::Copy | Code::MulAdd | Code::Select => dtype,
+            Code::Copy | Code::MulAdd | Code::Select | Code::Saturate(_) | Code::FakeQuantize(_) => dtype,
         }
     }
 
@@ -105,6 +109,9 @@ impl Code {
             Code::Unary(op) => supports_unary(op, dtype),
             Code::Binary(op) => supports_binary(op, dtype),
             Code::MulAdd => dtype.is_float(),
+            Code::Saturate(to) | Code::FakeQuantize(to) => {
+                same(dtype, DType::F32) && !to.is_float() && to.size() <= 2 && !same(to, DType::Bool)
+            }
             Code::Copy | Code::Select | Code::Cast(_) => true,
         }
     }

@@ -168,6 +168,8 @@ fn expression(code: Code, [a, b, c]: &[String; 3]) -> String {
         Code::Binary(op) => format!("{}({a}, {b})", format!("{op:?}").to_lowercase()),
         Code::MulAdd => format!("({a} * {b} + {c})"),
         Code::Select => format!("if {a} {{ {b} }} else {{ {c} }}"),
+        Code::Saturate(to) => format!("saturate_{}({a}, {b})", to.name()),
+        Code::FakeQuantize(to) => format!("fake_quantize_{}({a}, {b}, {c})", to.name()),
         Code::Cast(to) => format!("{}({a})", to.name()),
     }
 }

@@ -163,6 +163,7 @@ fn scalar_value(values: &[Value], inputs: &[Scalar]) -> Scalar {
                 }
             }
             Value::Cast(to, a) => cast(v[a], to),
+            Value::Saturate(..) | Value::FakeQuantize(..) => unreachable!("only compiling makes them"),
         };
         v.push(x);
     }
@@ -431,6 +432,34 @@ fn every_operation_on_every_type() {
         }
         for to in DType::ALL {
             check(&[Value::Input(0), Value::Cast(to, 0)], &[t], &dims, &views[..1], &slices);
+        }
+    }
+}
+
+/// In one instruction and in seven; by a scale of 0 as well, and to where numbers no longer fit.
+#[test]
+fn quantisation_is_that_of_its_steps() {
+    let n = 77;
+    let dims = Strided::dense(&[n]).unwrap();
+    let x = Buffer::new(DType::F32, (0..n).map(|i| number(DType::F32, i as u64)));
+    for to in [DType::I8, DType::U8, DType::I16, DType::U16] {
+        for (scale, zero) in [(0.25, 3.0), (1e-4, -128.0), (0.0, 0.0), (1.5, f32::NAN)] {
+            let mut values = vec![
+                Value::Input(0),
+                Value::Const(Scalar::f32(scale)),
+                Value::Const(Scalar::f32(zero)),
+                Value::Binary(Binary::Div, 0, 1),
+                Value::Unary(Unary::Round, 3),
+                Value::Binary(Binary::Add, 4, 2),
+                Value::Cast(to, 5),
+                Value::Cast(DType::F32, 6),
+                Value::Binary(Binary::Sub, 7, 2),
+                Value::Binary(Binary::Mul, 8, 1),
+            ];
+            for _ in 0..3 {
+                check(&values, &[DType::F32], &dims, &[View::Slice(0, &dims)], std::slice::from_ref(&x));
+                values.pop();
+            }
         }
     }
 }
