@@ -1,6 +1,7 @@
 //! Blocks of 16-bit floats in and out of `f32`, without branches, so that plain loops vectorise.
 
 use crate::DType;
+use crate::simd::{Op, Simd, dispatch};
 
 #[inline(always)]
 fn widen_f16(h: u16) -> f32 {
@@ -37,17 +38,41 @@ fn narrow_bf16(x: f32) -> u16 {
     ((if bits & 0x7fff_ffff > 0x7f80_0000 { quiet } else { rounded }) >> 16) as u16
 }
 
+/// A loop of conversions, compiled for each instruction set.
+enum Convert<'a> {
+    Widen(&'a [u16], &'a mut [f32]),
+    Narrow(&'a [f32], &'a mut [u16]),
+    Round(&'a mut [f32]),
+}
+
+struct Loop<'a> {
+    dtype: DType,
+    convert: Convert<'a>,
+}
+
+impl Op for Loop<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        match (self.dtype, self.convert) {
+            (DType::F16, Convert::Widen(x, y)) => y.iter_mut().zip(x).for_each(|(y, &x)| *y = widen_f16(x)),
+            (_, Convert::Widen(x, y)) => y.iter_mut().zip(x).for_each(|(y, &x)| *y = widen_bf16(x)),
+            (DType::F16, Convert::Narrow(x, y)) => y.iter_mut().zip(x).for_each(|(y, &x)| *y = narrow_f16(x)),
+            (_, Convert::Narrow(x, y)) => y.iter_mut().zip(x).for_each(|(y, &x)| *y = narrow_bf16(x)),
+            (DType::F16, Convert::Round(x)) => x.iter_mut().for_each(|x| *x = widen_f16(narrow_f16(*x))),
+            (_, Convert::Round(x)) => x.iter_mut().for_each(|x| *x = widen_bf16(narrow_bf16(*x))),
+        }
+    }
+}
+
 /// Widens `n` elements of `dtype`, which is `f16` or `bf16`.
 /// # Safety
 /// `x` must be valid for reading and `y` for writing `n` elements, without overlap.
 pub(super) unsafe fn widen(dtype: DType, n: usize, x: *const u16, y: *mut f32) {
     // SAFETY: the caller's promise.
     let (x, y) = unsafe { (core::slice::from_raw_parts(x, n), core::slice::from_raw_parts_mut(y, n)) };
-    if dtype == DType::F16 {
-        y.iter_mut().zip(x).for_each(|(y, &x)| *y = widen_f16(x));
-    } else {
-        y.iter_mut().zip(x).for_each(|(y, &x)| *y = widen_bf16(x));
-    }
+    dispatch(Loop { dtype, convert: Convert::Widen(x, y) });
 }
 
 /// Rounds `n` elements to `dtype`, which is `f16` or `bf16`.
@@ -56,26 +81,18 @@ pub(super) unsafe fn widen(dtype: DType, n: usize, x: *const u16, y: *mut f32) {
 pub(super) unsafe fn narrow(dtype: DType, n: usize, x: *const f32, y: *mut u16) {
     // SAFETY: the caller's promise.
     let (x, y) = unsafe { (core::slice::from_raw_parts(x, n), core::slice::from_raw_parts_mut(y, n)) };
-    if dtype == DType::F16 {
-        y.iter_mut().zip(x).for_each(|(y, &x)| *y = narrow_f16(x));
-    } else {
-        y.iter_mut().zip(x).for_each(|(y, &x)| *y = narrow_bf16(x));
-    }
+    dispatch(Loop { dtype, convert: Convert::Narrow(x, y) });
 }
 
 /// If `dtype` is `f16` or `bf16`, rounds each of `n` floats to its nearest value, in place.
 /// # Safety
 /// Then `x` must be valid for reading and writing `n` floats.
+#[inline(always)]
 pub(super) unsafe fn round(dtype: DType, n: usize, x: *mut f32) {
-    if !matches!(dtype, DType::F16 | DType::BF16) {
-        return;
-    }
-    // SAFETY: the caller's promise.
-    let x = unsafe { core::slice::from_raw_parts_mut(x, n) };
-    if dtype == DType::F16 {
-        x.iter_mut().for_each(|x| *x = widen_f16(narrow_f16(*x)));
-    } else {
-        x.iter_mut().for_each(|x| *x = widen_bf16(narrow_bf16(*x)));
+    if matches!(dtype, DType::F16 | DType::BF16) {
+        // SAFETY: the caller's promise.
+        let x = unsafe { core::slice::from_raw_parts_mut(x, n) };
+        dispatch(Loop { dtype, convert: Convert::Round(x) });
     }
 }
 
