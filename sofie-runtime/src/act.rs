@@ -47,6 +47,13 @@ pub enum Act {
         /// Value at 0.
         beta: f32,
     },
+    /// `x * min(max(alpha * x + beta, 0), 1)`.
+    HardSwish {
+        /// Slope.
+        alpha: f32,
+        /// Value at 0.
+        beta: f32,
+    },
     /// `ln(1 + e^x)`.
     Softplus,
     /// `x / (1 + |x|)`.
@@ -94,6 +101,7 @@ impl Act {
             Act::HardSigmoid { alpha, beta } => {
                 Act::Clip { lo: 0.0, hi: 1.0 }.apply(Act::Affine { alpha, beta }.apply(x))
             }
+            Act::HardSwish { alpha, beta } => x * Act::HardSigmoid { alpha, beta }.apply(x),
             Act::Softplus => unary_of(Unary::Softplus, x),
             Act::Softsign => x / (1.0 + x.abs()),
             Act::ThresholdedRelu { alpha } if x > alpha => x,
@@ -104,7 +112,7 @@ impl Act {
     }
 }
 
-/// The function of each lane.
+/// The function of each lane. Not in terms of itself: what is recursive is not inlined.
 #[inline(always)]
 pub fn apply<S: Simd>(s: S, act: Act, x: S::F32) -> S::F32 {
     match act {
@@ -121,16 +129,20 @@ pub fn apply<S: Simd>(s: S, act: Act, x: S::F32) -> S::F32 {
         Act::Silu => math::silu(s, x),
         Act::GeluErf => math::gelu_erf(s, x),
         Act::GeluTanh => math::gelu_tanh(s, x),
-        Act::HardSigmoid { alpha, beta } => {
-            let y = s.mul_add(x, s.splat(alpha), s.splat(beta));
-            s.min_raw(s.splat(1.0), s.max_raw(s.zero(), y))
-        }
+        Act::HardSigmoid { alpha, beta } => hard_sigmoid(s, alpha, beta, x),
+        Act::HardSwish { alpha, beta } => s.mul(x, hard_sigmoid(s, alpha, beta, x)),
         Act::Softplus => math::softplus(s, x),
         Act::Softsign => s.div(x, s.add(s.splat(1.0), s.abs(x))),
         Act::ThresholdedRelu { alpha } => s.select(s.gt(x, s.splat(alpha)), x, s.zero()),
         Act::ScaledTanh { alpha, beta } => s.mul(math::tanh(s, s.mul(x, s.splat(beta))), s.splat(alpha)),
         Act::Affine { alpha, beta } => s.mul_add(x, s.splat(alpha), s.splat(beta)),
     }
+}
+
+#[inline(always)]
+fn hard_sigmoid<S: Simd>(s: S, alpha: f32, beta: f32, x: S::F32) -> S::F32 {
+    let y = s.mul_add(x, s.splat(alpha), s.splat(beta));
+    s.min_raw(s.splat(1.0), s.max_raw(s.zero(), y))
 }
 
 #[cfg(test)]
@@ -184,6 +196,7 @@ mod tests {
             Act::GeluErf,
             Act::GeluTanh,
             Act::HardSigmoid { alpha: 0.2, beta: 0.5 },
+            Act::HardSwish { alpha: 0.2, beta: 0.5 },
             Act::Softplus,
             Act::Softsign,
             Act::ThresholdedRelu { alpha: 0.3 },

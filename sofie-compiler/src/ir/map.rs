@@ -217,6 +217,10 @@ impl MapExpr {
                 let y = self.activation(Act::Affine { alpha, beta }, x, t)?;
                 self.activation(Act::Clip { lo: 0.0, hi: 1.0 }, y, t)
             }
+            Act::HardSwish { alpha, beta } => {
+                let y = self.activation(Act::HardSigmoid { alpha, beta }, x, t)?;
+                self.push(Inst::Binary(Binary::Mul, x, y))
+            }
             Act::LeakyRelu { alpha } | Act::Elu { alpha } => {
                 let zero = constant(self, 0.0)?;
                 let negative = self.push(Inst::Binary(Binary::Lt, x, zero))?;

@@ -225,10 +225,38 @@ pub fn activation(e: &MapExpr, r: Reg) -> Option<(Act, Reg)> {
                     _ => Some((act, y)),
                 }
             }
-            _ => None,
+            _ => hard_sigmoid(e, r, y),
         },
-        _ => two_sided(e, r, &found),
+        _ => hard_swish(e, r, &found).or_else(|| two_sided(e, r, &found)),
     }
+}
+
+/// `min(relu(alpha * x + beta), 1)`, whose line is register `line`.
+fn hard_sigmoid(e: &MapExpr, r: Reg, line: Reg) -> Option<(Act, Reg)> {
+    let number = |r: Reg| match e.insts()[r] {
+        Inst::Const(c) => Some(c.to_f64() as f32),
+        _ => None,
+    };
+    let only = |r: Reg| {
+        let mut readers = readers(e, r);
+        readers.next().filter(|_| readers.next().is_none())
+    };
+    let Inst::MulAdd(x, alpha, beta) = e.insts()[line] else { return None };
+    let (alpha, beta) = (number(alpha)?, number(beta)?);
+    let above = only(line).filter(|y| x == r && e.insts()[*y] == Inst::Unary(Unary::Relu, line))?;
+    let within = only(above)?;
+    let Inst::Binary(Binary::Min, a, one) = e.insts()[within] else { return None };
+    (a == above && number(one) == Some(1.0)).then_some((Act::HardSigmoid { alpha, beta }, within))
+}
+
+/// `x * min(relu(alpha * x + beta), 1)`.
+fn hard_swish(e: &MapExpr, r: Reg, readers_of_r: &[Reg]) -> Option<(Act, Reg)> {
+    let &[line, product] = readers_of_r else { return None };
+    let (Act::HardSigmoid { alpha, beta }, gate) = hard_sigmoid(e, r, line)? else { return None };
+    let alone = readers(e, gate).eq([product]);
+    let is_product =
+        [(r, gate), (gate, r)].iter().any(|&(a, b)| e.insts()[product] == Inst::Binary(Binary::Mul, a, b));
+    (alone && is_product).then_some((Act::HardSwish { alpha, beta }, product))
 }
 
 /// `x >= 0 ? x : f(x)` with the f of LeakyRelu and Elu, and `max(x, alpha * x)`.
@@ -284,4 +312,35 @@ fn two_sided(e: &MapExpr, r: Reg, readers_of_r: &[Reg]) -> Option<(Act, Reg)> {
     }
     let (alpha, inner) = exponential(other)?;
     inside(&[other, inner]).then_some((Act::Elu { alpha }, y))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::Epilogue;
+
+    /// The printed graph of a product and an activation as exporters spell it.
+    fn after_product(act: Act) -> String {
+        let mut b = Builder::new();
+        let x = b.input("x", DType::F32, Shape::of(&[2, 3]));
+        let w = b.tensor(Tensor::of(&[3, 4], &[0.5f32; 12]));
+        let y = b.one(Op::MatMul(Epilogue::NONE), &[x, w]).unwrap();
+        let mut e = MapExpr::over(&[DType::F32]);
+        let x = e.push(Inst::Input(0)).unwrap();
+        let result = e.activation(act, x, DType::F32).unwrap();
+        let y = b.one(Op::Map(e.finish(result)), &[y]).unwrap();
+        b.output("y", y);
+        crate::passes::optimize(b.finish(), None).unwrap().to_string()
+    }
+
+    #[test]
+    fn hard_activations_are_applied_in_registers() {
+        for (act, name) in [
+            (Act::HardSwish { alpha: 1.0 / 6.0, beta: 0.5 }, "HardSwish"),
+            (Act::HardSigmoid { alpha: 0.2, beta: 0.5 }, "HardSigmoid"),
+        ] {
+            let text = after_product(act);
+            assert!(text.contains(name) && !text.contains("map"), "{text}");
+        }
+    }
 }

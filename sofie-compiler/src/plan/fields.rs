@@ -77,7 +77,7 @@ macro_rules! choices {
         $each! {
             rt::Act {
                 None, Relu, LeakyRelu { alpha }, Clip { lo, hi }, Elu { alpha }, Sigmoid, Tanh, Silu, GeluErf, GeluTanh,
-                HardSigmoid { alpha, beta }, Softplus, Softsign, ThresholdedRelu { alpha }, ScaledTanh { alpha, beta },
+                HardSigmoid { alpha, beta }, HardSwish { alpha, beta }, Softplus, Softsign, ThresholdedRelu { alpha }, ScaledTanh { alpha, beta },
                 Affine { alpha, beta },
             }
             rt::gemm::Init { Bias, C }
@@ -88,7 +88,7 @@ macro_rules! choices {
                 Indexed { slice, index, index_type, index_strides, index_offset, extent, step },
                 }
             rt::map::Arg { Reg(i), Input(i), Const(i) }
-            rt::map::Code { Copy, Unary(op), Binary(op), MulAdd, Select, Cast(to) }
+            rt::map::Code { Copy, Unary(op), Binary(op), MulAdd, Select, Cast(to), Saturate(to), FakeQuantize(to) }
             rt::conv::Algo { Pointwise, Implicit, Depthwise, Planar, Winograd(tile) }
             rt::pool::PoolKind { Max, Average, AverageWithPads }
             rt::reduce::ReduceKind { Sum, Mean, Prod, Max, Min, L1, L2, SumSquare, LogSum, LogSumExp }

@@ -48,6 +48,7 @@ pub(crate) fn activate64(act: Act, x: f64) -> f64 {
         Act::HardSigmoid { alpha, beta } => {
             activate64(Act::Clip { lo: 0.0, hi: 1.0 }, activate64(Act::Affine { alpha, beta }, x))
         }
+        Act::HardSwish { alpha, beta } => x * activate64(Act::HardSigmoid { alpha, beta }, x),
         Act::Softplus => scalar64::unary(Unary::Softplus, x),
         Act::Softsign => x / (1.0 + x.abs()),
         Act::ThresholdedRelu { alpha } if x > f64::from(alpha) => x,

@@ -68,6 +68,9 @@ impl Op for Finish {
             Act::HardSigmoid { alpha, beta } => {
                 each!(self, s, x => act::apply(s, Act::HardSigmoid { alpha, beta }, x));
             }
+            Act::HardSwish { alpha, beta } => {
+                each!(self, s, x => act::apply(s, Act::HardSwish { alpha, beta }, x));
+            }
             // None of these is met often enough for a loop of its own.
             rare @ (Act::Softplus
             | Act::Softsign

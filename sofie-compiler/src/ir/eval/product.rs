@@ -256,6 +256,7 @@ pub(super) fn activation(act: Act, x: f64) -> f64 {
         Act::HardSigmoid { alpha, beta } => {
             activation(Act::Clip { lo: 0.0, hi: 1.0 }, activation(Act::Affine { alpha, beta }, x))
         }
+        Act::HardSwish { alpha, beta } => x * activation(Act::HardSigmoid { alpha, beta }, x),
         Act::Softplus => scalar(Unary::Softplus, x),
         Act::Softsign => x / (1.0 + x.abs()),
         Act::ThresholdedRelu { alpha } if x > f64::from(alpha) => x,

@@ -35,6 +35,7 @@ fn act(g: &mut Gen) -> Act {
         Act::GeluErf,
         Act::GeluTanh,
         Act::HardSigmoid { alpha: 0.2, beta: 0.5 },
+        Act::HardSwish { alpha: 0.2, beta: 0.5 },
         Act::Softplus,
         Act::Softsign,
         Act::ScaledTanh { alpha: 1.5, beta: 0.5 },
