@@ -218,10 +218,14 @@ fn sized(c: &Ctx<'_, '_>, v: ValueId, axes: &[usize], sizes: &[Dim], policy: &st
     Ok(targets)
 }
 
-/// Every axis in turn, those that shrink first, so that the others have less to do.
+/// Every axis in turn, those that shrink first, so that the others have less to do; of two that grow alike the inner one,
+/// whose elements lie too close for vectors.
 fn resized(c: &mut Ctx<'_, '_>, mut v: ValueId, targets: &[Axis], settings: &Settings) -> Result<ValueId> {
     let mut order = targets.to_vec();
-    order.sort_by(|a, b| a.scale.total_cmp(&b.scale));
+    order.sort_by(|a, b| {
+        let inner_first = if a.scale > 1.0 { b.axis.cmp(&a.axis) } else { a.axis.cmp(&b.axis) };
+        a.scale.total_cmp(&b.scale).then(inner_first)
+    });
     let mut outside: Vec<(usize, Vec<bool>)> = Vec::new();
     for t in order {
         let from = extent(c, v, t.axis)?;
