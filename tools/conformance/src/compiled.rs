@@ -1,5 +1,5 @@
-//! Runs cases as users run networks: generates crates of about a hundred modules through the compiler's library, builds
-//! them (the runtime optimised, generated code not), and runs what was built.
+//! Runs cases as users run networks: generates crates of about a hundred modules, through the compiler's library or as calls
+//! of the macro, builds them (the runtime optimised, generated code not), and runs what was built.
 //!
 //! A model that is refused is known before anything is built. A crate that does not build is built again without the
 //! modules that rustc names, so that one bad expansion hides no other.
@@ -20,6 +20,15 @@ use crate::engine::Verdict;
 /// Modules of a crate.
 const BATCH: usize = 100;
 
+/// How a module comes into a crate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The library expands it, here; of the crate only the runtime is a dependency.
+    Library,
+    /// The crate calls the macro.
+    Macro,
+}
+
 /// A case that compiles: its number, and what it was compiled to.
 struct Ready<'a> {
     case: &'a Case,
@@ -30,7 +39,7 @@ struct Ready<'a> {
 }
 
 /// Runs all cases; crates and what they read and write go into `scratch`.
-pub fn run(cases: &[Case], scratch: &Path) -> Result<Vec<Verdict>, String> {
+pub fn run(cases: &[Case], way: Way, scratch: &Path) -> Result<Vec<Verdict>, String> {
     // cargo is run elsewhere.
     let scratch = &std::path::absolute(scratch).map_err(|e| format!("{}: {e}", scratch.display()))?;
     let mut verdicts: Vec<Verdict> = Vec::new();
@@ -48,7 +57,7 @@ pub fn run(cases: &[Case], scratch: &Path) -> Result<Vec<Verdict>, String> {
     }
     for (k, batch) in ready.chunks(BATCH).enumerate() {
         let folder = scratch.join(format!("batch{k}"));
-        for (number, verdict) in run_batch(batch, &folder, scratch)? {
+        for (number, verdict) in run_batch(batch, way, &folder, scratch)? {
             verdicts[number] = verdict;
         }
     }
@@ -68,25 +77,40 @@ fn prepare(case: &Case) -> Result<(Compiled, BTreeMap<String, u64>, onnx::Model)
 }
 
 /// The numbers and verdicts of a batch.
-fn run_batch(batch: &[Ready<'_>], folder: &Path, scratch: &Path) -> Result<Vec<(usize, Verdict)>, String> {
+fn run_batch(
+    batch: &[Ready<'_>],
+    way: Way,
+    folder: &Path,
+    scratch: &Path,
+) -> Result<Vec<(usize, Verdict)>, String> {
     let io = |e: std::io::Error| format!("{}: {e}", folder.display());
     std::fs::create_dir_all(folder.join("src")).map_err(io)?;
-    let runtime = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sofie-runtime");
+    let (dependency, path) = match way {
+        // The features that the facade asks for, so that both ways share what is built.
+        Way::Library => ("sofie-infer-runtime", "../../sofie-runtime"),
+        Way::Macro => ("sofie-infer", "../.."),
+    };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     let manifest = format!(
         "[package]\nname = \"batch\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[dependencies]\n\
-         sofie-infer-runtime = {{ path = {:?} }}\n\n[profile.dev]\ndebug = false\nincremental = false\n\n\
-         [profile.dev.package.sofie-infer-runtime]\nopt-level = 3\n\n[workspace]\n",
-        runtime.canonicalize().map_err(io)?
+         {dependency} = {{ path = {:?}, default-features = false, features = [\"std\"] }}\n\n[profile.dev]\ndebug = false\nincremental = false\n\n\
+         [profile.dev.build-override]\nopt-level = 3\n\n[profile.dev.package.\"*\"]\nopt-level = 3\n\n\
+         [workspace]\n",
+        path.canonicalize().map_err(io)?
     );
     std::fs::write(folder.join("Cargo.toml"), manifest).map_err(io)?;
     let mut left: Vec<&Ready<'_>> = batch.iter().collect();
     let mut verdicts = Vec::new();
     for ready in &left {
-        std::fs::write(module_path(folder, ready.number), module(ready)).map_err(io)?;
+        let module = match way {
+            Way::Library => module(ready),
+            Way::Macro => call(ready),
+        };
+        std::fs::write(module_path(folder, ready.number), module).map_err(io)?;
     }
     // Each round builds without what was named in the one before.
     loop {
-        std::fs::write(folder.join("src/main.rs"), main_file(&left)).map_err(io)?;
+        std::fs::write(folder.join("src/main.rs"), main_file(&left, way)).map_err(io)?;
         let output = Command::new("cargo")
             .args(["build", "--quiet", "--message-format", "short"])
             .current_dir(folder)
@@ -135,8 +159,20 @@ fn module(ready: &Ready<'_>) -> String {
     expand(&request).to_string()
 }
 
-fn main_file(batch: &[&Ready<'_>]) -> String {
-    let mut text = String::from("pub use sofie_infer_runtime as rt;\nuse rt::DynSession;\nuse std::fs;\n\n");
+/// The call of the macro; a path that is absolute is relative to no manifest.
+fn call(ready: &Ready<'_>) -> String {
+    let path = std::path::absolute(ready.case.folder.join("model.onnx")).unwrap_or_default();
+    let dims: String = ready.dims.iter().map(|(symbol, n)| format!("{symbol:?} = {n}, ")).collect();
+    let dims = if dims.is_empty() { dims } else { format!(", dims({dims})") };
+    format!("sofie_infer::sofie_model! {{ pub mod net = {path:?}{dims} }}")
+}
+
+fn main_file(batch: &[&Ready<'_>], way: Way) -> String {
+    let runtime = match way {
+        Way::Library => "sofie_infer_runtime as rt",
+        Way::Macro => "sofie_infer::rt",
+    };
+    let mut text = format!("pub use {runtime};\nuse rt::DynSession;\nuse std::fs;\n\n");
     for r in batch {
         let _ = writeln!(text, "mod c{};", r.number);
     }

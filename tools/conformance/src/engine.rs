@@ -125,7 +125,7 @@ fn with_inputs(case: &Case, model: &onnx::Model, files: &[usize], engine: Engine
         let count = graph.outputs().iter().filter(own).count();
         let results = match engine {
             Engine::Evaluator => evaluate(&graph, &inputs),
-            Engine::Planned | Engine::Compiled => planned(graph, &inputs),
+            Engine::Planned | Engine::Compiled | Engine::Macro => planned(graph, &inputs),
         };
         let verdict = match results {
             Ok(results) => outputs(case, model, &set, &results[..count]),

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
+use compiled::Way;
 use regex::Regex;
 
 mod case;
@@ -44,7 +45,7 @@ struct Cli {
     /// Do not try again, with its small integer inputs made constants, a case that is refused because they decide shapes
     #[arg(long)]
     strict: bool,
-    /// Where the engine `compiled` generates and builds its crates
+    /// Where the engines `compiled` and `macro` generate and build their crates
     #[arg(long, value_name = "DIR", default_value = "target/conformance")]
     scratch: PathBuf,
     /// A row a case
@@ -68,8 +69,10 @@ pub enum Engine {
     Evaluator,
     /// The optimised graph's plan, with the runtime's kernels, in this process
     Planned,
-    /// The expansion, built by rustc and run
+    /// The expansion, as the library gives it, built by rustc and run
     Compiled,
+    /// The macro, as users call it, built by rustc and run
+    Macro,
 }
 
 fn main() -> ExitCode {
@@ -110,7 +113,8 @@ fn run(cli: &Cli) -> Result<bool, String> {
     std::panic::set_hook(Box::new(|_| {}));
     let mut rows = Vec::new();
     let verdicts = match cli.engine {
-        Engine::Compiled => compiled::run(&cases, &cli.scratch)?,
+        Engine::Compiled => compiled::run(&cases, Way::Library, &cli.scratch)?,
+        Engine::Macro => compiled::run(&cases, Way::Macro, &cli.scratch)?,
         engine => cases.iter().map(|case| engine::run(case, engine, cli.strict)).collect(),
     };
     for (case, verdict) in cases.iter().zip(verdicts) {
