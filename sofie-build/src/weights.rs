@@ -2,8 +2,8 @@
 
 use safetensors::tensor::TensorView;
 use sofie_infer_compiler::error::Error;
-use sofie_infer_compiler::{Compiled, weights_layout};
-use sofie_infer_runtime::weights_file::{HASH, dtype};
+use sofie_infer_compiler::{Compiled, WeightsBlock, weights_layout};
+use sofie_infer_runtime::weights_file::{CHECKSUM, HASH, checksum, dtype};
 
 /// The file for a compiled model; `model` is its path, for people.
 ///
@@ -12,16 +12,17 @@ use sofie_infer_runtime::weights_file::{HASH, dtype};
 pub fn safetensors(compiled: &Compiled, model: &str) -> Result<Vec<u8>, Error> {
     let refused = |e: safetensors::SafeTensorError| Error::new(format!("the weights cannot be written: {e}"));
     let (layout, bytes) = (weights_layout(&compiled.plan), compiled.plan.weights.bytes());
+    let data = |block: &WeightsBlock| &bytes[block.offset..block.offset + block.len * block.dtype.size()];
     let mut views = Vec::with_capacity(layout.blocks.len());
     for block in &layout.blocks {
-        let data = &bytes[block.offset..block.offset + block.len * block.dtype.size()];
         views.push((
             &block.name,
-            TensorView::new(dtype(block.dtype), vec![block.len], data).map_err(refused)?,
+            TensorView::new(dtype(block.dtype), vec![block.len], data(block)).map_err(refused)?,
         ));
     }
     let metadata = [
         (HASH.to_owned(), format!("{:016x}", layout.hash)),
+        (CHECKSUM.to_owned(), checksum(layout.blocks.iter().map(data))),
         ("sofie.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ("sofie.model".to_owned(), model.to_owned()),
     ];

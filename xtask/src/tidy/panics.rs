@@ -20,8 +20,8 @@ const PANICS: [&str; 8] = [
     ".unwrap_unchecked()",
 ];
 
-/// Where `unsafe` may stand: the kernels, and what calls the peers' C interfaces to time them.
-const UNSAFE: [&str; 2] = ["sofie-runtime/", "tools/zoo/harness/src/peers/"];
+/// Where `unsafe` may stand: the kernels, what calls the peers' C interfaces to time them, and the example that is one.
+const UNSAFE: [&str; 3] = ["sofie-runtime/", "tools/zoo/harness/src/peers/", "examples/embedding/"];
 
 pub fn check(source: &Source) -> Vec<Finding> {
     if !source.path.starts_with(COMPILER) || source.is_test() {
