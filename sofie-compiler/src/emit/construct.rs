@@ -13,7 +13,7 @@ pub fn constructors(cx: &Context<'_>, plan: &Plan, extras: &Extras) -> TokenStre
     let values = extras.values();
     let input_bytes = Literal::usize_unsuffixed(input_offsets(plan).1);
     let made =
-        quote!(Session { arena: rt::Arena::new(ARENA_BYTES), inputs: rt::Arena::new(#input_bytes), #values });
+        quote!(Session { arena: rt::Arena::new(ARENA_BYTES), inputs: rt::Arena::new(#input_bytes), arenas: rt::parallel::Arenas::new(), #values });
     let external = *cx.weights == WeightsIn::External;
     let prepare = prepare(cx, plan);
     let argument = external.then(|| quote!(&weights));

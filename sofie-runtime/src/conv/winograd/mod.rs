@@ -209,10 +209,10 @@ pub(super) fn prepare(conv: &Conv, tile: Tile, w: &[f32], prepared: &mut [f32]) 
 
 /// Runs a convolution whose operands have been checked.
 pub(super) fn run(conv: &Conv, tile: Tile, o: Operands, prepared: &[f32], scratch: &mut [f32]) {
-    let plan = Plan::new(conv, tile);
+    let run = Run { conv, plan: Plan::new(conv, tile), o, prepared, scratch };
     match tile {
-        Tile::Four => dispatch(Run::<Four, Four>::new(conv, plan, o, prepared, scratch)),
-        Tile::Two => dispatch(Run::<Two, Two>::new(conv, plan, o, prepared, scratch)),
-        Tile::Line => dispatch(Run::<One, Four>::new(conv, plan, o, prepared, scratch)),
+        Tile::Four => run.run::<Four, Four>(),
+        Tile::Two => run.run::<Two, Two>(),
+        Tile::Line => run.run::<One, Four>(),
     }
 }
