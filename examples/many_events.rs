@@ -33,7 +33,7 @@ impl Jets {
         };
         let mut jets = Jets::default();
         for _ in 0..n {
-            let particles = 65 + (35.0 * random()) as usize;
+            let particles = (65.0 + 35.0 * random()) as usize;
             let mut row = || std::array::from_fn(|i| if i < particles { random() } else { 0.0 });
             jets.points.push([row(), row()]);
             jets.features.push([row(), row(), row(), row(), row()]);

@@ -88,7 +88,10 @@ fn many_events_use_the_weights_that_were_loaded_last() {
     let mut session =
         apart::Session::load(weights("assets/models/hls4ml_mlp_trained.onnx", "many.safetensors")).unwrap();
     let events = [INPUT; 100];
-    for path in [weights("assets/models/hls4ml_mlp_trained.onnx", "many.safetensors"), weights(retrained(), "more.safetensors")] {
+    for path in [
+        weights("assets/models/hls4ml_mlp_trained.onnx", "many.safetensors"),
+        weights(retrained(), "more.safetensors"),
+    ] {
         session.reload(path).unwrap();
         session.clear_profile();
         let mut scores = [[[0.0; 3]; 2]; 100];

@@ -10,7 +10,7 @@ sofie_infer::sofie_model!(mod counted = "ui-tests/models/counted.onnx");
 sofie_infer::sofie_model!(mod decides = "ui-tests/models/decides.onnx");
 sofie_infer::sofie_model!(mod bools = "ui-tests/models/bools.onnx");
 // Large enough for its kernels to be shared out.
-sofie_infer::sofie_model!(mod large = "assets/models/calo_t3d_dec.onnx");
+sofie_infer::sofie_model!(mod large = "assets/models/lenet_mnist.onnx", dims(batch = 64));
 
 /// Runs `f` as it is, and where there are threads with one, two and three.
 fn each(mut f: impl FnMut() + Send) {
@@ -67,7 +67,8 @@ fn events_may_be_batches() {
 fn transformed_weights_are_shared() {
     let x: Vec<[[[f32; 12]; 12]; 16]> = (0..40).map(|i| [[[number(i); 12]; 12]; 16]).collect();
     let mut session = spectrum::Session::new();
-    let want: Vec<[[[f32; 12]; 12]; 16]> = x.iter().map(|x| session.infer(std::array::from_ref(x)).y[0]).collect();
+    let want: Vec<[[[f32; 12]; 12]; 16]> =
+        x.iter().map(|x| session.infer(std::array::from_ref(x)).y[0]).collect();
     each(|| {
         let mut y = vec![[[[0.0; 12]; 12]; 16]; 40];
         session.infer_many(&x, &mut y);
@@ -103,7 +104,10 @@ fn the_first_event_that_fails_is_named_and_the_others_are_computed() {
         let error = session.infer_many(&x, &[[3, 2], [2, 3], [3, -1], [1, 6]], &mut y).unwrap_err();
         assert_eq!(error.event, 1);
         assert!(error.to_string().starts_with("event 1: "), "{error}");
-        assert_eq!((y[0], y[1], y[2], y[3]), (y[2], [[0.5; 2]; 3], [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], y[1]));
+        assert_eq!(
+            (y[0], y[1], y[2], y[3]),
+            (y[2], [[0.5; 2]; 3], [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], y[1])
+        );
     });
 }
 
@@ -122,7 +126,11 @@ fn large_networks_give_the_same_bits() {
             let bytes = session.input_bytes(i).as_chunks_mut::<4>().0;
             bytes.iter_mut().enumerate().for_each(|(i, b)| *b = number(i).to_le_bytes());
         }
-        if one_thread { alone(|| session.run()) } else { session.run() }
+        if one_thread {
+            alone(|| session.run())
+        } else {
+            session.run()
+        }
         (0..session.output_info().len()).map(|i| session.output_bytes(i).to_vec()).collect::<Vec<_>>()
     };
     let want = run(true);

@@ -103,6 +103,7 @@ pub fn infer_many(
         },
     };
     let (lent, arguments) = (extras.names(), extras.lent_arguments());
+    let of_session = if arenas == "arenas" { quote!(arenas) } else { quote!(arenas: #arenas) };
     let operations = Literal::u64_unsuffixed(operations(plan));
     let run = quote! { self::compute(arena, #arguments #(#flat),*); #copied };
     let called = if profile {
@@ -130,7 +131,7 @@ pub fn infer_many(
         #[doc = #doc]
         #[track_caller]
         pub fn infer_many(&mut self, #(#params,)* #(#result_params),*) #returned {
-            let Session { arena, arenas: #arenas, #lent .. } = self;
+            let Session { arena, #of_session, #lent .. } = self;
             let #events = rt::parallel::events(&[#(#lengths),*]);
             #body
         }
@@ -147,7 +148,8 @@ fn pairs(mut all: Vec<TokenStream>) -> TokenStream {
 }
 
 fn doc(plan: &Plan, rows: bool) -> String {
-    let element = if rows { "an element an event, without the first axis of one" } else { "an element an event" };
+    let element =
+        if rows { "an element an event, without the first axis of one" } else { "an element an event" };
     let errors = match plan.check {
         None => "",
         Some(_) => {

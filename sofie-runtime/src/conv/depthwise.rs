@@ -51,9 +51,15 @@ pub(super) fn run(conv: &Conv, o: Operands) {
     // An operation costs about as much as four of a product, whose operands stay in registers.
     let parts = parallel::parts(conv.operations().saturating_mul(4), lines);
     let Operands { y, x, w: weights, bias, residual } = o;
-    parallel::for_each_slice(y, |line| line * w.y[2] * conv.ldy, lines, parts, |lines, y| {
-        dispatch(Run { conv, lines, o: Operands { y, x, w: weights, bias, residual } });
-    });
+    parallel::for_each_slice(
+        y,
+        |line| line * w.y[2] * conv.ldy,
+        lines,
+        parts,
+        |lines, y| {
+            dispatch(Run { conv, lines, o: Operands { y, x, w: weights, bias, residual } });
+        },
+    );
 }
 
 /// What pixels outside the image are read from.
@@ -105,7 +111,8 @@ impl Op for Run<'_, '_> {
                 waiting = waiting.min(first);
                 let count = first + pixels - waiting;
                 if at >= w.y[2] || count * conv.m >= TOGETHER {
-                    let y = o.y.as_mut_ptr().wrapping_add(((line - first_line) * w.y[2] + waiting) * conv.ldy);
+                    let y =
+                        o.y.as_mut_ptr().wrapping_add(((line - first_line) * w.y[2] + waiting) * conv.ldy);
                     // SAFETY: tiles have written these outputs, all channels of them.
                     unsafe { finish(s, conv.act, y, conv.ldy, count, conv.m) };
                     waiting = first + pixels;

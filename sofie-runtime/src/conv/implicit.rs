@@ -10,8 +10,8 @@ use core::ops::Range;
 
 use super::window::{Pixel, Window};
 use super::{Conv, Operands};
-use crate::parallel::{self, with_scratch};
 use crate::gemm::{Gemm, GemmLines, GemmRows, Init, RowOffsets, ZEROS};
+use crate::parallel::{self, with_scratch};
 
 /// Floats of a row of taps up to which windows slide along lines.
 const SLIDING: usize = 96;
@@ -162,14 +162,20 @@ pub(super) fn run(conv: &Conv, o: Operands, scratch: &mut [f32]) {
             let rows = conv.batch * conv.window.y_pixels();
             let parts = parallel::parts(conv.operations(), rows.div_ceil(ROWS));
             let Operands { y, x, w, bias, residual } = o;
-            parallel::for_each_slice(y, |row| row * conv.ldy, rows, parts, |rows, y| {
-                let residual = super::from(residual, rows.start * conv.ldr);
-                let mut o = Operands { y, x, w, bias, residual };
-                let taps = Taps { first_row: rows.start, ..Taps::new(&conv.window, conv.ldx) };
-                for group in 0..conv.group {
-                    product_of_rows(conv, rows.len(), conv.c / conv.group, &taps, o.group(conv, group));
-                }
-            });
+            parallel::for_each_slice(
+                y,
+                |row| row * conv.ldy,
+                rows,
+                parts,
+                |rows, y| {
+                    let residual = super::from(residual, rows.start * conv.ldr);
+                    let mut o = Operands { y, x, w, bias, residual };
+                    let taps = Taps { first_row: rows.start, ..Taps::new(&conv.window, conv.ldx) };
+                    for group in 0..conv.group {
+                        product_of_rows(conv, rows.len(), conv.c / conv.group, &taps, o.group(conv, group));
+                    }
+                },
+            );
         }
     }
 }
@@ -198,15 +204,22 @@ fn slide(conv: &Conv, sliding: Sliding, o: Operands, scratch: &mut [f32]) {
         return;
     }
     let Operands { y, x, w, bias, residual } = o;
-    parallel::for_each_slice(y, |unit| row(unit) * conv.ldy, units, parts, |units, y| {
-        with_scratch(scratch.len(), |scratch| {
-            for unit in units.clone() {
-                let (first, at) = (row(units.start), row(unit));
-                let (y, residual) = (&mut y[(at - first) * conv.ldy..], super::from(residual, at * conv.ldr));
-                band(conv, &sliding, unit, Operands { y, x, w, bias, residual }, scratch);
-            }
-        });
-    });
+    parallel::for_each_slice(
+        y,
+        |unit| row(unit) * conv.ldy,
+        units,
+        parts,
+        |units, y| {
+            with_scratch(scratch.len(), |scratch| {
+                for unit in units.clone() {
+                    let (first, at) = (row(units.start), row(unit));
+                    let (y, residual) =
+                        (&mut y[(at - first) * conv.ldy..], super::from(residual, at * conv.ldr));
+                    band(conv, &sliding, unit, Operands { y, x, w, bias, residual }, scratch);
+                }
+            });
+        },
+    );
 }
 
 /// One band; y and the residual begin with its first pixel.

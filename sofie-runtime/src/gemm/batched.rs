@@ -131,7 +131,12 @@ impl BatchedGemm {
         let most = (m / ROWS).max(1);
         let parts = parallel::parts(operations, items.saturating_mul(most));
         if parts == 1 {
-            return dispatch(Part { batch: &batch, items: 0..items, rows: 0..m, scratch: scratch.as_mut_ptr() });
+            return dispatch(Part {
+                batch: &batch,
+                items: 0..items,
+                rows: 0..m,
+                scratch: scratch.as_mut_ptr(),
+            });
         }
         let across = items.min(parts);
         let down = (parts / across).clamp(1, most);

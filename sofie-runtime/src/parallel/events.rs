@@ -134,11 +134,7 @@ pub fn spread<O: Columns>(
 }
 
 /// Runs `f` for each event with the place of its results; the first event for which it says no.
-pub fn in_turn<O: Columns>(
-    events: usize,
-    results: O,
-    f: impl FnMut(usize, O::Row) -> bool,
-) -> Option<usize> {
+pub fn in_turn<O: Columns>(events: usize, results: O, f: impl FnMut(usize, O::Row) -> bool) -> Option<usize> {
     over(0..events, results, f)
 }
 

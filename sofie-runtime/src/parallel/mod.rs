@@ -49,6 +49,14 @@ pub(crate) fn parts(operations: usize, most: usize) -> usize {
     1
 }
 
+/// How many threads there are for the parts of a kernel.
+pub(crate) fn threads() -> usize {
+    #[cfg(feature = "threads")]
+    return pool::threads();
+    #[cfg(not(feature = "threads"))]
+    1
+}
+
 /// Runs `f` for each part.
 pub(crate) fn for_each(parts: usize, f: impl Fn(usize) + Sync) {
     #[cfg(feature = "threads")]

@@ -4,13 +4,11 @@
 use core::cell::Cell;
 use core::ops::Range;
 
-use super::LEAST;
+use super::{ENTER, LEAST};
 use crate::{Arena, span};
 
 /// Operations of a part: some 5 µs, ten times what handing it over costs.
 const PART: usize = 500_000;
-/// Operations from which on a kernel is cut that runs on none of the pool's threads: it has to go there and back.
-const OUTSIDE: usize = 16_000_000;
 /// Parts for each thread: more than one, since cores are not equally fast, nor at work for us alone.
 const PARTS: usize = 4;
 
@@ -47,7 +45,8 @@ pub(super) fn enter<R: Send>(steps: impl FnOnce() -> R + Send) -> R {
 
 pub(super) fn parts(operations: usize, most: usize) -> usize {
     debug_assert!(operations as u64 >= LEAST);
-    if operations < OUTSIDE && rayon::current_thread_index().is_none() {
+    // On none of the pool's threads it would have to go there and back.
+    if (operations as u64) < ENTER && rayon::current_thread_index().is_none() {
         return 1;
     }
     let threads = threads();

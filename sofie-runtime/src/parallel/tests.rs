@@ -147,8 +147,7 @@ fn attention_is_the_same() {
             replace: false,
             y: [0, width, width * heads],
         };
-        let (q, k, v) =
-            (numbers(queries * q_row), numbers(keys * kd), numbers(keys * width * groups));
+        let (q, k, v) = (numbers(queries * q_row), numbers(keys * kd), numbers(keys * width * groups));
         same(&format!("{a:?}"), queries * width * heads, |y| {
             a.run(y, &q, &k, &v, &[], &mut vec![0.0; a.scratch()]);
         });

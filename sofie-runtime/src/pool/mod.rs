@@ -85,11 +85,18 @@ impl Pool {
         let w = &self.window;
         let lines = self.batch * w.y[0] * w.y[1];
         // An operation costs about as much as four of a product.
-        let operations = 4usize.saturating_mul(self.batch * w.y_pixels()).saturating_mul(w.taps()).saturating_mul(self.c);
+        let operations =
+            4usize.saturating_mul(self.batch * w.y_pixels()).saturating_mul(w.taps()).saturating_mul(self.c);
         let parts = parallel::parts(operations, lines);
-        parallel::for_each_slice(y, |line| line * w.y[2] * self.ldy, lines, parts, |lines, y| {
-            dispatch(Windows { pool: self, rows: lines.start * w.y[2]..lines.end * w.y[2], y, x });
-        });
+        parallel::for_each_slice(
+            y,
+            |line| line * w.y[2] * self.ldy,
+            lines,
+            parts,
+            |lines, y| {
+                dispatch(Windows { pool: self, rows: lines.start * w.y[2]..lines.end * w.y[2], y, x });
+            },
+        );
     }
 
     fn check(&self, y: usize, x: usize) {

@@ -66,10 +66,12 @@ pub fn row(model: &Model, program: &Program, scratch: &Scratch, index: usize) ->
             }
             None => (row.status, row.message) = (Status::BuildFailed, rustc.clone()),
         },
-        Program::Built { path, .. } => match run::lines(path, &arguments(entry), scratch.threads(), &scratch.logs(index)) {
-            Ok(lines) => judge(&mut row, &lines),
-            Err(message) => (row.status, row.message) = (Status::Wrong, message),
-        },
+        Program::Built { path, .. } => {
+            match run::lines(path, &arguments(entry), scratch.threads(), &scratch.logs(index)) {
+                Ok(lines) => judge(&mut row, &lines),
+                Err(message) => (row.status, row.message) = (Status::Wrong, message),
+            }
+        }
     }
     row
 }

@@ -18,7 +18,8 @@ use crate::scratch::Model;
 
 /// Runs the command; whether every model could be run.
 pub fn main(args: &Profile) -> Result<bool, String> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads).build().map_err(|e| e.to_string())?;
+    let pool =
+        rayon::ThreadPoolBuilder::new().num_threads(args.threads).build().map_err(|e| e.to_string())?;
     pool.install(|| all(args))
 }
 

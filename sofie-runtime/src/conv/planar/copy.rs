@@ -290,8 +290,20 @@ impl Op for Gather<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Gather { shape, row, image, first: begin, start, count, filter, filters, results, line, y, residual } =
-            self;
+        let Gather {
+            shape,
+            row,
+            image,
+            first: begin,
+            start,
+            count,
+            filter,
+            filters,
+            results,
+            line,
+            y,
+            residual,
+        } = self;
         let step = shape.y_step;
         let [_, y1, y2] = shape.y;
         let mut count = count;

@@ -393,9 +393,15 @@ fn for_each_band(
     if parts == 1 {
         return run(0..units, y, scratch);
     }
-    parallel::for_each_slice(y, |unit| pixel(unit) * shape.ldy, units, parts, |units, y| {
-        with_scratch(scratch.len(), |scratch| run(units.clone(), y, scratch));
-    });
+    parallel::for_each_slice(
+        y,
+        |unit| pixel(unit) * shape.ldy,
+        units,
+        parts,
+        |units, y| {
+            with_scratch(scratch.len(), |scratch| run(units.clone(), y, scratch));
+        },
+    );
 }
 
 /// One band of one image; y begins with pixel `first`.

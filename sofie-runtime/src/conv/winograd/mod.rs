@@ -7,12 +7,14 @@
 //! definition, so infinities and NaN go where they belong, and large numbers overflow only when they must.
 
 mod form;
+mod run;
 #[cfg(test)]
 mod tests;
 mod tile;
 
 use self::form::{Four, One, Two};
-use self::tile::{Prepare, Run};
+use self::run::Run;
+use self::tile::Prepare;
 use super::{Conv, Operands};
 use crate::Act;
 use crate::gemm::{self, Gemm, Init};

@@ -3,14 +3,13 @@
 
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
-use core::ops::Range;
 
 use super::form::{Form, MOST, MOST_OUTPUTS};
+use super::run::Shared;
 use super::{Plan, tile_start};
+use crate::conv::Conv;
 use crate::conv::epilogue::{activate, activate_all, finish};
-use crate::conv::{Conv, Operands};
-use crate::parallel::{self, share, with_scratch};
-use crate::simd::{LANES, Op, Simd, dispatch};
+use crate::simd::{LANES, Op, Simd};
 
 /// What pixels outside the image are read from.
 static ZEROS: [f32; LANES] = [0.0; LANES];
@@ -92,15 +91,15 @@ impl Corner {
 const OUTSIDE: usize = usize::MAX;
 
 /// A block of tiles into positions.
-struct Input<'a, R, C> {
-    conv: &'a Conv,
-    plan: &'a Plan,
-    first: usize,
-    tiles: usize,
-    x: &'a [f32],
+pub(super) struct Input<'a, R, C> {
+    pub conv: &'a Conv,
+    pub plan: &'a Plan,
+    pub first: usize,
+    pub tiles: usize,
+    pub x: &'a [f32],
     /// The block's place of the first of these tiles, at the first position.
-    v: *mut f32,
-    forms: PhantomData<(R, C)>,
+    pub v: *mut f32,
+    pub forms: PhantomData<(R, C)>,
 }
 
 impl<R: Form, C: Form> Op for Input<'_, R, C> {
@@ -185,15 +184,15 @@ unsafe fn scatter<S: Simd, R: Form, C: Form, const FULL: bool>(
 }
 
 /// A block of products into outputs.
-struct Output<'a, R, C> {
-    conv: &'a Conv,
-    plan: &'a Plan,
-    first: usize,
-    tiles: usize,
+pub(super) struct Output<'a, R, C> {
+    pub conv: &'a Conv,
+    pub plan: &'a Plan,
+    pub first: usize,
+    pub tiles: usize,
     /// From the first of these tiles on.
-    p: &'a [f32],
-    o: &'a Shared<'a>,
-    forms: PhantomData<(R, C)>,
+    pub p: &'a [f32],
+    pub o: &'a Shared<'a>,
+    pub forms: PhantomData<(R, C)>,
 }
 
 impl<R: Form, C: Form> Op for Output<'_, R, C> {
@@ -392,167 +391,6 @@ impl<R: Form, C: Form> Op for Direct<'_, R, C> {
                     s.store_first_ptr(activate(s, conv.act, sum), to, (conv.m - first).min(LANES));
                 }
             }
-        }
-    }
-}
-
-/// The operands, as several cores see them at once.
-struct Shared<'a> {
-    y: *mut f32,
-    x: &'a [f32],
-    w: &'a [f32],
-    bias: &'a [f32],
-    residual: &'a [f32],
-}
-
-// SAFETY: y is borrowed mutably while the convolution runs, and each tile's outputs are written where it is computed.
-unsafe impl Sync for Shared<'_> {}
-
-/// The transformed image of a block at its first position, as several cores write it at once.
-#[derive(Clone, Copy)]
-struct Block(*mut f32);
-
-// SAFETY: it is borrowed mutably while the tiles are transformed, each of which has its place.
-unsafe impl Sync for Block {}
-
-/// The whole convolution.
-pub(super) struct Run<'a> {
-    pub conv: &'a Conv,
-    pub plan: Plan,
-    pub o: Operands<'a>,
-    pub prepared: &'a [f32],
-    pub scratch: &'a mut [f32],
-}
-
-impl Run<'_> {
-    /// Block by block; on several cores many blocks at once, or the tiles and positions of each.
-    pub(super) fn run<R: Form, C: Form>(self) {
-        let Run { conv, plan, o: Operands { y, x, w, bias, residual }, prepared, scratch } = self;
-        let o = Shared { y: y.as_mut_ptr(), x, w, bias, residual };
-        let blocks = plan.total().div_ceil(plan.block.max(1));
-        let job = Blocks::<R, C> { conv, plan: &plan, o: &o, prepared, forms: PhantomData };
-        let parts = parallel::parts(conv.operations(), usize::MAX);
-        if parts == 1 {
-            job.run(0..blocks, scratch);
-        } else if blocks >= parts {
-            parallel::for_each(parts, |i| {
-                with_scratch(scratch.len(), |scratch| job.run(share(blocks, 1, parts, i), scratch));
-            });
-        } else {
-            for block in 0..blocks {
-                job.share(block, parts, scratch);
-            }
-        }
-    }
-}
-
-/// Blocks of tiles of a convolution whose operands have been checked.
-struct Blocks<'a, R, C> {
-    conv: &'a Conv,
-    plan: &'a Plan,
-    o: &'a Shared<'a>,
-    prepared: &'a [f32],
-    forms: PhantomData<fn(R, C)>,
-}
-
-impl<R: Form, C: Form> Blocks<'_, R, C> {
-    fn run(&self, blocks: Range<usize>, scratch: &mut [f32]) {
-        dispatch(InTurn::<R, C> {
-            conv: self.conv,
-            plan: self.plan,
-            o: self.o,
-            prepared: self.prepared,
-            blocks,
-            scratch,
-            forms: PhantomData,
-        });
-    }
-
-    /// One block on several cores: first its tiles, then its positions, then its tiles again.
-    fn share(&self, block: usize, parts: usize, scratch: &mut [f32]) {
-        let &Blocks { conv, plan, o, prepared, .. } = self;
-        let (positions, weights) = (R::POSITIONS * C::POSITIONS, plan.weights(conv));
-        let (v, p) = scratch.split_at_mut(positions * plan.v);
-        let p = &mut p[..positions * plan.p];
-        let first = block * plan.block;
-        let tiles = plan.block.min(plan.total() - first);
-        let (to, by_tile) = (Block(v.as_mut_ptr()), parts.min(tiles));
-        parallel::for_each(by_tile, |i| {
-            let (to, part) = (&to, share(tiles, 1, by_tile, i));
-            let (v, first) = (to.0.wrapping_add(part.start * plan.ldv), first + part.start);
-            dispatch(Input::<R, C> { conv, plan, first, tiles: part.len(), x: o.x, v, forms: PhantomData });
-        });
-        let v = &*v;
-        let by_position = parts.min(positions);
-        parallel::for_each_slice(p, |i| i * plan.p, positions, by_position, |part, p| {
-            dispatch(Positions { conv, plan, tiles, part, p, v, prepared, weights });
-        });
-        let p = &*p;
-        parallel::for_each(by_tile, |i| {
-            let part = share(tiles, 1, by_tile, i);
-            let (p, first) = (&p[part.start * plan.ldp..], first + part.start);
-            dispatch(Output::<R, C> { conv, plan, first, tiles: part.len(), p, o, forms: PhantomData });
-        });
-    }
-}
-
-/// Some positions' products; `p` begins with the first.
-struct Positions<'a> {
-    conv: &'a Conv,
-    plan: &'a Plan,
-    tiles: usize,
-    part: Range<usize>,
-    p: &'a mut [f32],
-    v: &'a [f32],
-    prepared: &'a [f32],
-    weights: usize,
-}
-
-impl Op for Positions<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Positions { conv, plan, tiles, part, p, v, prepared, weights } = self;
-        let first = part.start;
-        for position in part {
-            let w = &prepared[position * weights..][..weights];
-            let p = &mut p[(position - first) * plan.p..];
-            plan.product(conv, tiles).run_at(s, p, &v[position * plan.v..], w);
-        }
-    }
-}
-
-/// Some blocks, one after the other.
-struct InTurn<'a, R, C> {
-    conv: &'a Conv,
-    plan: &'a Plan,
-    o: &'a Shared<'a>,
-    prepared: &'a [f32],
-    blocks: Range<usize>,
-    scratch: &'a mut [f32],
-    forms: PhantomData<(R, C)>,
-}
-
-impl<R: Form, C: Form> Op for InTurn<'_, R, C> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let InTurn { conv, plan, o, prepared, blocks, scratch, forms } = self;
-        let positions = R::POSITIONS * C::POSITIONS;
-        let (v, p) = scratch.split_at_mut(positions * plan.v);
-        let p = &mut p[..positions * plan.p];
-        let weights = plan.weights(conv);
-        for block in blocks {
-            let first = block * plan.block;
-            let tiles = plan.block.min(plan.total() - first);
-            s.outline(Input::<R, C> { conv, plan, first, tiles, x: o.x, v: v.as_mut_ptr(), forms });
-            for position in 0..positions {
-                let w = &prepared[position * weights..][..weights];
-                plan.product(conv, tiles).run_at(s, &mut p[position * plan.p..], &v[position * plan.v..], w);
-            }
-            s.outline(Output::<R, C> { conv, plan, first, tiles, p, o, forms });
         }
     }
 }
