@@ -8,8 +8,8 @@ use crate::parallel;
 
 /// Rows of a part at least: each part reads all of its columns of B.
 const ROWS: usize = 48;
-/// Columns of a part at least.
-const COLUMNS: usize = 64;
+/// Columns of a part at least: those of the widest tile.
+const COLUMNS: usize = 2 * NR;
 
 // SAFETY: a problem is a description whose operands were checked; who runs it or parts of it promises anew that what
 // they write is written by nobody else.
@@ -36,7 +36,7 @@ pub(super) fn run(p: &Problem, run: impl Fn(&Problem, usize) + Sync) {
                 part.start * rows..part.end * rows
             }
         };
-        let columns = parallel::share(p.n, 2 * NR, across, i % across);
+        let columns = parallel::share(p.n, COLUMNS, across, i % across);
         run(&p.part(rows.clone(), columns), rows.start);
     });
 }

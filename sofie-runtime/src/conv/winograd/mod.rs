@@ -134,9 +134,14 @@ impl Plan {
 /// each time that the weights pass by.
 const fn block(positions: usize, floats: usize, total: usize, weights: usize) -> usize {
     let cached = 128 * 1024 / (positions * floats);
-    let least = if positions * weights > 256 * 1024 { 32 } else { 12 };
+    let least = least(positions * weights);
     let blocks = total.div_ceil(if cached > least { cached } else { least });
     if blocks == 0 { 0 } else { total.div_ceil(blocks) }
+}
+
+/// The fewest tiles of a block for so many weights.
+const fn least(weights: usize) -> usize {
+    if weights > 256 * 1024 { 32 } else { 12 }
 }
 
 /// Whether the window is one that tiles of this kind compute.

@@ -5,9 +5,9 @@
 use core::marker::PhantomData;
 use core::ops::Range;
 
-use super::Plan;
 use super::form::Form;
 use super::tile::{Input, Output};
+use super::{Plan, least};
 use crate::conv::{Conv, Operands};
 use crate::parallel::{self, share, with_scratch};
 use crate::simd::{Op, Simd, dispatch};
@@ -48,17 +48,20 @@ impl Run<'_> {
         let total = plan.total();
         let mut blocks = total.div_ceil(plan.block.max(1));
         let parts = parallel::parts(conv.operations(), usize::MAX);
+        // Enough for each thread, if they are not too small for the weights that pass by for each. Other blocks are
+        // other rows of the products, no other sums.
         let threads = if parts == 1 { 1 } else { parallel::threads() };
-        if parts > 1 && blocks >= threads {
-            // As many for each thread. Other blocks are other rows of the products, no other sums.
-            plan.block = total.div_ceil(blocks.next_multiple_of(threads));
-            blocks = total.div_ceil(plan.block);
+        let (enough, least) = (4 * threads, least(R::POSITIONS * C::POSITIONS * plan.k * conv.m));
+        let even = total.div_ceil(blocks.max(enough).next_multiple_of(threads));
+        if parts > 1 && even >= least {
+            plan.block = even;
+            blocks = total.div_ceil(even);
         }
         let job = Blocks::<R, C> { conv, plan: &plan, o: &o, prepared, forms: PhantomData };
         if parts == 1 {
             job.run(0..blocks, scratch);
-        } else if blocks >= threads {
-            let parts = blocks.min(parts.max(8 * threads));
+        } else if blocks >= enough / 2 {
+            let parts = blocks.min(parts);
             parallel::for_each(parts, |i| {
                 with_scratch(scratch.len(), |scratch| job.run(share(blocks, 1, parts, i), scratch));
             });
