@@ -55,7 +55,7 @@ fn parts_are_cut_where_it_pays() {
     assert_eq!(with(2, || parts(LEAST as usize - 1, 100)), 1);
     assert_eq!(with(1, || parts(usize::MAX, 100)), 1);
     assert_eq!(with(2, || parts(LEAST as usize, 1)), 1);
-    assert_eq!(with(3, || parts(usize::MAX, 100)), 12);
+    assert_eq!(with(3, || parts(usize::MAX, 100)), 48);
     assert_eq!(with(3, || parts(usize::MAX, 8)), 6);
     assert_eq!(with(3, || alone(|| parts(usize::MAX, 100))), 1);
     assert_eq!(parts(LEAST as usize, 100), 1, "a small kernel stays where it is");
@@ -196,7 +196,7 @@ fn convolutions_are_the_same() {
             });
         }
     }
-    assert!(seen.len() >= 7, "{seen:?}");
+    assert!(seen.len() >= 6, "{seen:?}");
 }
 
 #[test]
@@ -230,7 +230,10 @@ fn rows_are_the_same() {
     ] {
         let p = Rows { kind, rows, n, ldx: n + 5, ldy: n + 5 };
         let (x, scale, bias) = (numbers(rows * (n + 5)), numbers(n), numbers(n));
-        same(&format!("{p:?}"), x.len(), |y| p.run(y, &x, &scale, &bias));
+        same(&format!("{p:?}"), x.len(), |y| {
+            y.fill(7.0);
+            p.run(y, &x, &scale, &bias);
+        });
         same(&format!("{p:?} in place"), x.len(), |y| {
             y.copy_from_slice(&x);
             p.run_in_place(y, &scale, &bias);
