@@ -62,7 +62,8 @@ pub mod __private {
 /// The module holds
 ///
 /// - `Session`, with `new`, `infer(&input, …) -> Outputs` and `inputs() -> Inputs`, which is filled in place and
-///   consumed by `Inputs::run`;
+///   consumed by `Inputs::run`; `infer_many(&inputs, …, &mut outputs, …)` runs many events, on many cores with the feature
+///   `threads`;
 /// - `Outputs` and `Inputs`, with one field a tensor, named after it;
 /// - with free dimensions `Dims`, and then `infer` takes slices of arrays (a free first dimension) or `rt::View`s, and
 ///   returns a `Result`;

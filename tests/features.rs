@@ -84,6 +84,25 @@ fn a_retrained_model_needs_no_recompile() {
 }
 
 #[test]
+fn many_events_use_the_weights_that_were_loaded_last() {
+    let mut session =
+        apart::Session::load(weights("assets/models/hls4ml_mlp_trained.onnx", "many.safetensors")).unwrap();
+    let events = [INPUT; 100];
+    for path in [
+        weights("assets/models/hls4ml_mlp_trained.onnx", "many.safetensors"),
+        weights(retrained(), "more.safetensors"),
+    ] {
+        session.reload(path).unwrap();
+        session.clear_profile();
+        let mut scores = [[[0.0; 3]; 2]; 100];
+        session.infer_many(&events, &mut scores);
+        assert!(session.profile().rows().all(|r| r.calls == 100));
+        let want = *session.infer(&INPUT).y;
+        assert!(scores.iter().all(|y| *y == want));
+    }
+}
+
+#[test]
 fn a_wrong_file_leaves_the_session_as_it_was() {
     let mut session =
         apart::Session::load(weights("assets/models/hls4ml_mlp_trained.onnx", "kept.safetensors")).unwrap();

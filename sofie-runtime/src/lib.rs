@@ -22,6 +22,7 @@ pub mod math;
 mod memory;
 #[cfg(feature = "npz")]
 pub mod npz;
+pub mod parallel;
 pub mod plain;
 pub mod pool;
 #[cfg(feature = "profile")]

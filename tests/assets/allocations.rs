@@ -30,3 +30,12 @@ fn the_typed_call_allocates_nothing() {
     }
     assert_eq!(allocations(), before);
 }
+
+#[test]
+fn many_events_allocate_nothing() {
+    let mut session = crate::models::hls4ml_mlp_trained::Session::new();
+    let (events, mut scores) = ([[0.5; 16]; 8], [[0.0; 3]; 8]);
+    let before = allocations();
+    session.infer_many(&events, &mut scores);
+    assert_eq!(allocations(), before);
+}

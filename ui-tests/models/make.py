@@ -123,3 +123,21 @@ save(
     [value("y", [1, 16, 12, 12])],
     [numpy_helper.from_array(rng.normal(size=(16, 16, 3, 3)).astype(np.float32), "w")],
 )
+# An input decides a shape, which the file declares: `infer` returns a result.
+save(
+    "decides",
+    [helper.make_node("Reshape", ["x", "shape"], ["y"], "fold")],
+    [value("x", [2, 3]), value("shape", [2], TensorProto.INT64)],
+    [value("y", [3, 2])],
+)
+# The values decide how much of a result there is; names that the expansion uses as well.
+save(
+    "counted",
+    [
+        helper.make_node("NonZero", ["events"], ["outputs"], "where"),
+        helper.make_node("Abs", ["events"], ["computed"], "size"),
+        helper.make_node("Add", ["computed", "compute"], ["event"], "sum"),
+    ],
+    [value("events", [1, 4]), value("compute", [1, 4])],
+    [value("outputs", [2, "n"], TensorProto.INT64), value("event", [1, 4])],
+)

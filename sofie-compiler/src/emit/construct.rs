@@ -12,8 +12,7 @@ use quote::quote;
 pub fn constructors(cx: &Context<'_>, plan: &Plan, extras: &Extras) -> TokenStream {
     let values = extras.values();
     let input_bytes = Literal::usize_unsuffixed(input_offsets(plan).1);
-    let made =
-        quote!(Session { arena: rt::Arena::new(ARENA_BYTES), inputs: rt::Arena::new(#input_bytes), #values });
+    let made = quote!(Session { arena: rt::Arena::new(ARENA_BYTES), inputs: rt::Arena::new(#input_bytes), arenas: rt::parallel::Arenas::new(), #values });
     let external = *cx.weights == WeightsIn::External;
     let prepare = prepare(cx, plan);
     let argument = external.then(|| quote!(&weights));

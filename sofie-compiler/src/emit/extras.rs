@@ -74,6 +74,19 @@ impl Extras {
         })
     }
 
+    /// The fields' names, for a pattern.
+    pub fn names(&self) -> TokenStream {
+        self.each(|Extra { name, .. }| quote!(#name,))
+    }
+
+    /// Arguments of `compute` where the fields have been taken apart.
+    pub fn lent_arguments(&self) -> TokenStream {
+        self.each(|e| {
+            let (name, mutable) = (&e.name, mutable(e));
+            quote!(&#mutable *#name,)
+        })
+    }
+
     /// Fields of `Inputs`.
     pub fn borrows(&self) -> TokenStream {
         self.each(|e| {

@@ -6,6 +6,7 @@ mod dynamic;
 mod extents;
 mod extras;
 mod literal;
+mod many;
 mod module;
 mod names;
 mod profile;

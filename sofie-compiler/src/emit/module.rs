@@ -2,6 +2,7 @@
 
 use super::construct::constructors;
 use super::extras::Extras;
+use super::many::{entered, infer_many};
 use super::names::Names;
 use super::profile;
 use super::steps::{self, Steps};
@@ -39,10 +40,10 @@ pub struct Context<'a> {
 }
 
 /// A tensor of the session's interface.
-struct Tensor<'a> {
-    port: &'a Port,
-    name: Ident,
-    ty: TokenStream,
+pub struct Tensor<'a> {
+    pub port: &'a Port,
+    pub name: Ident,
+    pub ty: TokenStream,
 }
 
 fn tensors<'a>(ports: impl Iterator<Item = &'a Port>, reserved: &[&str]) -> Vec<Tensor<'a>> {
@@ -76,6 +77,7 @@ pub fn module(cx: &Context<'_>, plan: &Plan) -> TokenStream {
     let place = cx.weights.place();
     let for_steps = steps::Context { weights: &place, profile: cx.profile, functions: &cx.functions };
     let Steps { constants: descriptors, body } = steps::steps(&for_steps, plan, &flat);
+    let body = entered(plan, body);
     let session = session(cx, plan, &extras, &inputs, &outputs);
     let types = interface(plan, &extras, &inputs, &outputs);
     let profile = cx.profile.then(|| profile::table(plan));
@@ -247,6 +249,7 @@ fn session(
     let constructors = constructors(cx, plan, extras);
     let profile = cx.profile.then(profile::methods);
     let make_outputs = make_outputs(plan, outputs);
+    let infer_many = infer_many(plan, extras, cx.profile, inputs, outputs);
     let returned = returned(plan, quote!('_));
     quote! {
         /// A network with the memory that it computes in.
@@ -254,6 +257,7 @@ fn session(
         pub struct Session {
             arena: rt::Arena,
             inputs: rt::Arena,
+            arenas: rt::parallel::Arenas,
             #fields_of_extras
         }
 
@@ -262,9 +266,11 @@ fn session(
         impl Session {
             #[doc = #infer_doc]
             pub fn infer(&mut self, #(#params),*) -> #returned {
-                compute(&mut self.arena, #arguments #(#flat),*);
-                outputs(&self.arena)
+                self::compute(&mut self.arena, #arguments #(#flat),*);
+                self::outputs(&self.arena)
             }
+
+            #infer_many
 
             /// The session's own inputs, to be filled in place; they keep what they held.
             pub fn inputs(&mut self) -> Inputs<'_> {

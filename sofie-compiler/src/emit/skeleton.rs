@@ -1,6 +1,7 @@
 //! What a refused model expands to beside its error: a module whose `Session` can be named and called, so
 //! that one mistake is one message.
 
+use super::many::{event_type, has_batch_of_one};
 use super::names::Names;
 use super::types;
 use crate::plan::Port;
@@ -29,6 +30,16 @@ pub fn skeleton(
         let (name, ty) = (names.snake(&p.name), types::nested(p.dtype, &p.dims));
         quote!(#name: &#ty)
     });
+    let rows = has_batch_of_one(inputs.iter().chain(&outputs));
+    let mut names = Names::default();
+    let mut many = |ports: &[Port], reference: TokenStream| -> TokenStream {
+        let param = |p: &Port| {
+            let (name, ty) = (names.snake(&p.name), event_type(p, rows));
+            quote!(#name: &#reference [#ty],)
+        };
+        ports.iter().map(param).collect()
+    };
+    let (many_inputs, many_outputs) = (many(&inputs, quote!()), many(&outputs, quote!(mut)));
     quote! {
         /// The model could not be compiled; the error says why.
         #[allow(dead_code, unused_variables, unused_imports, clippy::all)]
@@ -52,6 +63,8 @@ pub fn skeleton(
                 pub fn new() -> Session { Session {} }
                 /// Never runs.
                 pub fn infer(&mut self, #(#params),*) -> Outputs<'_> { ::core::unreachable!() }
+                /// Never runs.
+                pub fn infer_many(&mut self, #many_inputs #many_outputs) { ::core::unreachable!() }
                 /// Never runs.
                 pub fn inputs(&mut self) -> Inputs<'_> { ::core::unreachable!() }
             }

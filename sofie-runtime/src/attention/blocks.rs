@@ -2,36 +2,43 @@
 //! the lanes with nothing to reduce or to mask at its edges, and is itself the packed right side of the product with
 //! the values, `yᵀ = vᵀ pᵀ`. Keys and values are read where they lie; only queries and results change sides.
 
-use super::{Attention, Heads, columns};
+use super::{Attention, Part, columns};
 use crate::gemm::{PackPanels, Product};
 use crate::simd::{LANES, Op, Simd};
 
-pub(super) struct Blocks<'a>(pub(super) Heads<'a>);
+pub(super) struct Blocks<'a>(pub(super) Part<'a>);
 
 impl Op for Blocks<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let heads = self.0;
+        let Part { heads, units, scratch: queries } = self.0;
         let at = heads.at;
-        let queries = heads.scratch;
         let scores = queries.wrapping_add(at.depth * LANES);
         let sums = scores.wrapping_add(at.keys * LANES);
         let rows = sums.wrapping_add(at.width.next_multiple_of(LANES) * LANES);
-        let shared = at.heads / at.groups;
-        for head in 0..at.batch * at.heads {
+        let (shared, blocks) = (at.heads / at.groups, at.blocks());
+        // The keys that lie in the scratch.
+        let mut copied = None;
+        let mut unit = units.start;
+        while unit < units.end {
+            let (head, first) = (unit / blocks, unit % blocks);
             let (b, h) = (head / at.heads, head % at.heads);
             let place = heads.head(b, h);
             let (mut keys, mut key_row) = (place.k, at.k[2]);
             if at.copies_keys() {
-                if h % shared == 0 {
+                if copied != Some((b, h / shared)) {
                     // SAFETY: `Attention::run` checked the strides; the scratch has this part.
                     unsafe { copy_rows(rows, at.depth, place.k, at.k[2], at.keys) };
+                    copied = Some((b, h / shared));
                 }
                 (keys, key_row) = (rows, at.depth);
             }
-            for first in (0..at.queries).step_by(LANES) {
+            let end = blocks.min(first + units.end - unit);
+            unit += end - first;
+            for block in first..end {
+                let first = block * LANES;
                 let n = LANES.min(at.queries - first);
                 // The last query sees most.
                 let visible = at.visible(first + n - 1);

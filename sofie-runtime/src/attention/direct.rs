@@ -1,19 +1,19 @@
 //! Few queries: packing would cost more than the products, so keys are multiplied sixteen rows at a time and
 //! values row by row, where they lie.
 
-use super::{Heads, softmax::softmax};
+use super::{Part, softmax::softmax};
 use crate::simd::{LANES, Op, Simd};
 
-pub(super) struct Direct<'a>(pub(super) Heads<'a>);
+pub(super) struct Direct<'a>(pub(super) Part<'a>);
 
 impl Op for Direct<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let heads = self.0;
+        let Part { heads, units, scratch } = self.0;
         let at = heads.at;
-        for head in 0..at.batch * at.heads {
+        for head in units {
             let place = heads.head(head / at.heads, head % at.heads);
             for i in 0..at.queries {
                 let n = at.visible(i);
@@ -26,12 +26,12 @@ impl Op for Direct<'_> {
                         let rows = LANES.min(n - first);
                         let k = place.k.wrapping_add(first * at.k[2]);
                         let dots = products(s, q, k, at.k[2], rows, at.depth);
-                        s.store_ptr(dots, heads.scratch.add(first));
+                        s.store_ptr(dots, scratch.add(first));
                     }
-                    let sum = softmax(s, at, heads.scratch, mask, n);
+                    let sum = softmax(s, at, scratch, mask, n);
                     let nothing = at.guarded && (sum.is_nan() || sum == 0.0);
                     let (n, sum) = if at.keys == 0 || nothing { (0, 1.0) } else { (n, sum) };
-                    weighted(s, y, heads.scratch, place.v, at.v[2], n, at.width, sum);
+                    weighted(s, y, scratch, place.v, at.v[2], n, at.width, sum);
                 }
             }
         }

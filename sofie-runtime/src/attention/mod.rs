@@ -11,6 +11,9 @@ mod softmax;
 #[cfg(test)]
 mod tests;
 
+use core::ops::Range;
+
+use crate::parallel::{self, share, with_scratch};
 use crate::simd::{self, LANES};
 
 /// `q [B, H, L, D], k [B, G, S, D], v [B, G, S, E], mask [b, h, L, S] → y [B, H, L, E]`; H is a multiple of G,
@@ -84,12 +87,21 @@ impl Attention {
             return;
         }
         let (q, k, v, mask) = (q.as_ptr(), k.as_ptr(), v.as_ptr(), mask.as_ptr());
-        let heads = Heads { at: self, y: y.as_mut_ptr(), q, k, v, mask, scratch: scratch.as_mut_ptr() };
-        if self.is_direct() {
-            simd::dispatch(direct::Direct(heads))
-        } else {
-            simd::dispatch(blocks::Blocks(heads))
+        let heads = Heads { at: self, y: y.as_mut_ptr(), q, k, v, mask };
+        let units = batch * self.heads * self.blocks();
+        let products = 2usize.saturating_mul(batch * self.heads).saturating_mul(queries).saturating_mul(keys);
+        let parts = parallel::parts(products.saturating_mul(depth + width), units);
+        if parts == 1 {
+            return heads.run(0..units, scratch);
         }
+        parallel::for_each(parts, |i| {
+            with_scratch(self.scratch(), |scratch| heads.run(share(units, 1, parts, i), scratch));
+        });
+    }
+
+    /// Blocks of queries of a head that are computed apart from each other.
+    const fn blocks(&self) -> usize {
+        if self.is_direct() { 1 } else { self.queries.div_ceil(LANES) }
     }
 
     /// Floats of scratch that [`Attention::run`] needs.
@@ -132,6 +144,16 @@ struct Heads<'a> {
     k: *const f32,
     v: *const f32,
     mask: *const f32,
+}
+
+// SAFETY: the pointers are those of checked slices that are borrowed while the parts run, and no two parts write the
+// same rows of y.
+unsafe impl Sync for Heads<'_> {}
+
+/// Some blocks of queries, head by head, with scratch of their own.
+struct Part<'a> {
+    heads: &'a Heads<'a>,
+    units: Range<usize>,
     scratch: *mut f32,
 }
 
@@ -146,6 +168,15 @@ struct Head {
 }
 
 impl Heads<'_> {
+    fn run(&self, units: Range<usize>, scratch: &mut [f32]) {
+        let part = Part { heads: self, units, scratch: scratch.as_mut_ptr() };
+        if self.at.is_direct() {
+            simd::dispatch(direct::Direct(part))
+        } else {
+            simd::dispatch(blocks::Blocks(part))
+        }
+    }
+
     /// Head `h` of element `b`.
     #[inline(always)]
     fn head(&self, b: usize, h: usize) -> Head {

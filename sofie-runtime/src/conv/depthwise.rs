@@ -4,10 +4,13 @@
 //! once and multiplied by every tap that sees it. Pixels outside are read from a vector of zeros, by a choice
 //! between two addresses, so that the middle and the borders of an image are one kernel.
 
+use core::ops::Range;
+
 use super::epilogue::{TOGETHER, activate_all, finish};
 use super::window::Pixel;
 use super::{Conv, Operands};
 use crate::gemm;
+use crate::parallel;
 use crate::simd::{LANES, Level, Op, Simd, dispatch};
 
 /// Whether the convolution has the one shape that is computed here.
@@ -43,14 +46,29 @@ pub(super) fn pack_into(conv: &Conv, packed: &mut [f32], w: &[f32]) {
 
 /// Runs a convolution whose operands have been checked.
 pub(super) fn run(conv: &Conv, o: Operands) {
-    dispatch(Run { conv, o });
+    let w = &conv.window;
+    let lines = conv.batch * w.y[0] * w.y[1];
+    // An operation costs about as much as four of a product, whose operands stay in registers.
+    let parts = parallel::parts(conv.operations().saturating_mul(4), lines);
+    let Operands { y, x, w: weights, bias, residual } = o;
+    parallel::for_each_slice(
+        y,
+        |line| line * w.y[2] * conv.ldy,
+        lines,
+        parts,
+        |lines, y| {
+            dispatch(Run { conv, lines, o: Operands { y, x, w: weights, bias, residual } });
+        },
+    );
 }
 
 /// What pixels outside the image are read from.
 static ZEROS: [f32; LANES] = [0.0; LANES];
 
+/// Some lines of outputs; y begins with the first.
 struct Run<'a, 'o> {
     conv: &'a Conv,
+    lines: Range<usize>,
     o: Operands<'o>,
 }
 
@@ -59,11 +77,12 @@ impl Op for Run<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Run { conv, o } = self;
+        let Run { conv, lines, o } = self;
+        let first_line = lines.start;
         let w = &conv.window;
         let pixels = tile_pixels(S::LEVEL, w.y[2]);
         let null = core::ptr::null();
-        for line in 0..conv.batch * w.y[0] * w.y[1] {
+        for line in lines {
             let Pixel { image, at: [a, b, _] } = Pixel::of_row(line * w.y[2], &w.y);
             // The first output that waits for the rest of its activation.
             let (mut at, mut waiting) = (0, 0);
@@ -83,7 +102,7 @@ impl Op for Run<'_, '_> {
                     } else {
                         o.residual.as_ptr().wrapping_add(pixel * conv.ldr)
                     },
-                    y: o.y.as_mut_ptr().wrapping_add(pixel * conv.ldy),
+                    y: o.y.as_mut_ptr().wrapping_add((pixel - first_line * w.y[2]) * conv.ldy),
                 };
                 // SAFETY: `Conv::run` checked that all pixels and channels of the operands exist.
                 unsafe { run_tile(s, pixels, place) };
@@ -92,7 +111,8 @@ impl Op for Run<'_, '_> {
                 waiting = waiting.min(first);
                 let count = first + pixels - waiting;
                 if at >= w.y[2] || count * conv.m >= TOGETHER {
-                    let y = o.y.as_mut_ptr().wrapping_add((line * w.y[2] + waiting) * conv.ldy);
+                    let y =
+                        o.y.as_mut_ptr().wrapping_add(((line - first_line) * w.y[2] + waiting) * conv.ldy);
                     // SAFETY: tiles have written these outputs, all channels of them.
                     unsafe { finish(s, conv.act, y, conv.ldy, count, conv.m) };
                     waiting = first + pixels;

@@ -11,6 +11,7 @@ use core::ops::Range;
 use super::window::{Pixel, Window};
 use super::{Conv, Operands};
 use crate::gemm::{Gemm, GemmLines, GemmRows, Init, RowOffsets, ZEROS};
+use crate::parallel::{self, with_scratch};
 
 /// Floats of a row of taps up to which windows slide along lines.
 const SLIDING: usize = 96;
@@ -152,73 +153,119 @@ pub(super) const fn scratch(conv: &Conv) -> usize {
 }
 
 /// Runs a convolution of any kind, group by group.
-pub(super) fn run(conv: &Conv, mut o: Operands, scratch: &mut [f32]) {
+pub(super) fn run(conv: &Conv, o: Operands, scratch: &mut [f32]) {
     match Sliding::new(conv) {
         Some(sliding) => slide(conv, sliding, o, scratch),
+        // One product is cut into parts by itself.
+        None if conv.group == 1 => product(conv, conv.c, &Taps::new(&conv.window, conv.ldx), o),
         None => {
-            for group in 0..conv.group {
-                product(conv, conv.c / conv.group, &Taps::new(&conv.window, conv.ldx), o.group(conv, group));
-            }
+            let rows = conv.batch * conv.window.y_pixels();
+            let parts = parallel::parts(conv.operations(), rows.div_ceil(ROWS));
+            let Operands { y, x, w, bias, residual } = o;
+            parallel::for_each_slice(
+                y,
+                |row| row * conv.ldy,
+                rows,
+                parts,
+                |rows, y| {
+                    let residual = super::from(residual, rows.start * conv.ldr);
+                    let mut o = Operands { y, x, w, bias, residual };
+                    let taps = Taps { first_row: rows.start, ..Taps::new(&conv.window, conv.ldx) };
+                    for group in 0..conv.group {
+                        product_of_rows(conv, rows.len(), conv.c / conv.group, &taps, o.group(conv, group));
+                    }
+                },
+            );
         }
     }
 }
 
+/// Rows of a part of a grouped convolution at least.
+const ROWS: usize = 48;
+
 /// Windows along lines, band by band.
 fn slide(conv: &Conv, sliding: Sliding, o: Operands, scratch: &mut [f32]) {
-    let (w, c, axis) = (&conv.window, conv.c, sliding.axis);
-    for plane in 0..conv.batch * w.y[0] {
-        let (image, a) = (plane / w.y[0], plane % w.y[0]);
-        let mut first = 0;
-        while first < w.y[axis] {
-            let band = sliding.band.min(w.y[axis] - first);
-            let mut y = [1, w.y[1], w.y[2]];
-            y[axis] = band;
-            let part = Window { y, ..*w };
-            let mut at = [a, 0, 0];
-            at[axis] = first;
-            let start = [0, 1, 2].map(|i| (at[i] * w.strides[i]).wrapping_sub(w.pads_begin[i]));
-            // Floats between pixels, lines and planes of what the windows slide over.
-            let (from, pixel, line, tap_plane) = if sliding.in_place {
-                let line = w.x[2] * conv.ldx;
-                let from = image * w.x_pixels() * conv.ldx + start[0] * w.x[1] * line;
-                (&o.x[from..], conv.ldx, line, w.dilations[0] * w.x[1] * line)
-            } else {
-                let line = part.reach(2) * c;
-                let plane = part.reach(1) * line;
-                let lines = &mut scratch[..w.kernel[0] * plane];
-                copy_between_zeros(conv, &part, from_image(conv, o.x, image), start, lines);
-                (&*lines, c, line, plane)
-            };
-            // Taps side by side are one piece.
-            let (last, piece) =
-                if w.dilations[2] == 1 && pixel == c { (1, w.kernel[2] * c) } else { (w.kernel[2], c) };
-            let product = GemmLines {
-                lines: y[1],
-                rows: y[2],
-                n: conv.m,
-                pieces: [
-                    (w.kernel[0], tap_plane),
-                    (w.kernel[1], w.dilations[1] * line),
-                    (last, w.dilations[2] * pixel),
-                ],
-                piece,
-                line: w.strides[1] * line,
-                row: w.strides[2] * pixel,
-                ldc: (conv.ldy, w.y[2] * conv.ldy),
-                ldr: (conv.ldr, w.y[2] * conv.ldr),
-                act: conv.act,
-            };
-            let row = (plane * w.y[1] + at[1]) * w.y[2] + at[2];
-            product.run(
-                &mut o.y[row * conv.ldy..],
-                from,
-                o.w,
-                o.bias,
-                super::from(o.residual, row * conv.ldr),
-            );
-            first += band;
+    let (w, axis) = (&conv.window, sliding.axis);
+    let bands = w.y[axis].div_ceil(sliding.band);
+    let units = conv.batch * w.y[0] * bands;
+    let parts = if sliding.in_place { 1 } else { parallel::parts(conv.operations(), units) };
+    // The row of the result that a band begins with.
+    let row = |unit: usize| {
+        let mut at = [0; 3];
+        at[axis] = unit % bands * sliding.band;
+        (unit / bands * w.y[1] + at[1]) * w.y[2] + at[2]
+    };
+    if parts == 1 {
+        for unit in 0..units {
+            let at = row(unit);
+            let (y, residual) = (&mut o.y[at * conv.ldy..], super::from(o.residual, at * conv.ldr));
+            band(conv, &sliding, unit, Operands { y, residual, ..o }, scratch);
         }
+        return;
     }
+    let Operands { y, x, w, bias, residual } = o;
+    parallel::for_each_slice(
+        y,
+        |unit| row(unit) * conv.ldy,
+        units,
+        parts,
+        |units, y| {
+            with_scratch(scratch.len(), |scratch| {
+                for unit in units.clone() {
+                    let (first, at) = (row(units.start), row(unit));
+                    let (y, residual) =
+                        (&mut y[(at - first) * conv.ldy..], super::from(residual, at * conv.ldr));
+                    band(conv, &sliding, unit, Operands { y, x, w, bias, residual }, scratch);
+                }
+            });
+        },
+    );
+}
+
+/// One band; y and the residual begin with its first pixel.
+fn band(conv: &Conv, sliding: &Sliding, unit: usize, o: Operands, scratch: &mut [f32]) {
+    let (w, c, axis) = (&conv.window, conv.c, sliding.axis);
+    let bands = w.y[axis].div_ceil(sliding.band);
+    let (plane, first) = (unit / bands, unit % bands * sliding.band);
+    let (image, a) = (plane / w.y[0], plane % w.y[0]);
+    let mut y = [1, w.y[1], w.y[2]];
+    y[axis] = sliding.band.min(w.y[axis] - first);
+    let part = Window { y, ..*w };
+    let mut at = [a, 0, 0];
+    at[axis] = first;
+    let start = [0, 1, 2].map(|i| (at[i] * w.strides[i]).wrapping_sub(w.pads_begin[i]));
+    // Floats between pixels, lines and planes of what the windows slide over.
+    let (from, pixel, line, tap_plane) = if sliding.in_place {
+        let line = w.x[2] * conv.ldx;
+        let from = image * w.x_pixels() * conv.ldx + start[0] * w.x[1] * line;
+        (&o.x[from..], conv.ldx, line, w.dilations[0] * w.x[1] * line)
+    } else {
+        let line = part.reach(2) * c;
+        let plane = part.reach(1) * line;
+        let lines = &mut scratch[..w.kernel[0] * plane];
+        copy_between_zeros(conv, &part, from_image(conv, o.x, image), start, lines);
+        (&*lines, c, line, plane)
+    };
+    // Taps side by side are one piece.
+    let (last, piece) =
+        if w.dilations[2] == 1 && pixel == c { (1, w.kernel[2] * c) } else { (w.kernel[2], c) };
+    let product = GemmLines {
+        lines: y[1],
+        rows: y[2],
+        n: conv.m,
+        pieces: [
+            (w.kernel[0], tap_plane),
+            (w.kernel[1], w.dilations[1] * line),
+            (last, w.dilations[2] * pixel),
+        ],
+        piece,
+        line: w.strides[1] * line,
+        row: w.strides[2] * pixel,
+        ldc: (conv.ldy, w.y[2] * conv.ldy),
+        ldr: (conv.ldr, w.y[2] * conv.ldr),
+        act: conv.act,
+    };
+    product.run(o.y, from, o.w, o.bias, o.residual);
 }
 
 /// The pixels of one image.
@@ -259,8 +306,13 @@ fn copy_between_zeros(conv: &Conv, part: &Window, x: &[f32], start: [usize; 3], 
 
 /// The product over all pixels, each row of A in segments of `segment` floats.
 fn product(conv: &Conv, segment: usize, taps: &Taps, o: Operands) {
+    product_of_rows(conv, conv.batch * conv.window.y_pixels(), segment, taps, o);
+}
+
+/// The product over so many pixels from the taps' first row on.
+fn product_of_rows(conv: &Conv, rows: usize, segment: usize, taps: &Taps, o: Operands) {
     GemmRows {
-        m: conv.batch * conv.window.y_pixels(),
+        m: rows,
         n: conv.m / conv.group,
         segments: taps.kernel.iter().product(),
         segment,

@@ -116,6 +116,12 @@ impl Conv {
         Conv { algo, ..conv }
     }
 
+    /// Operations of a direct sum.
+    pub(super) const fn operations(&self) -> usize {
+        let k = self.window.taps().saturating_mul(self.c / self.group);
+        2usize.saturating_mul(self.batch * self.window.y_pixels()).saturating_mul(k).saturating_mul(self.m)
+    }
+
     /// Floats of scratch that [`Conv::run`] needs.
     pub const fn scratch(&self) -> usize {
         match self.algo {

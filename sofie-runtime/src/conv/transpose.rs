@@ -126,6 +126,12 @@ impl ConvTranspose {
         ConvTranspose { algo: if planar { Algo::Planar } else { algo }, ..conv }
     }
 
+    /// Operations, those on pads too.
+    pub(super) const fn operations(&self) -> usize {
+        let k = self.window.taps().saturating_mul(self.c / self.group);
+        2usize.saturating_mul(self.batch * self.window.x_pixels()).saturating_mul(k).saturating_mul(self.m)
+    }
+
     /// Floats of scratch that [`ConvTranspose::run`] needs.
     pub const fn scratch(&self) -> usize {
         match self.algo {

@@ -4,11 +4,14 @@
 //! packed product; where few rows would share the packing, B's rows are read where they lie, if they are contiguous,
 //! else a panel at a time is packed.
 
+use core::ops::Range;
+
 use super::drive::{Lines, Problem, Strided};
 use super::finish::Finish;
 use super::pack::{NR, PackPanels, packed_len};
 use super::{StridedProduct, drive};
 use crate::Act;
+use crate::parallel::{self, share, with_scratch};
 use crate::simd::{Level, Op, Simd, dispatch};
 
 /// `C = act(alpha * A B)` for every index of a batch.
@@ -121,12 +124,28 @@ impl BatchedGemm {
         if m == 0 || n == 0 || self.batch[..self.batch_rank].contains(&0) {
             return;
         }
-        dispatch(Batch {
-            g: self,
-            c: c.as_mut_ptr(),
-            a: a.as_ptr(),
-            b: b.as_ptr(),
-            scratch: scratch.as_mut_ptr(),
+        let items: usize = self.batch[..self.batch_rank].iter().product();
+        let operations = 2usize.saturating_mul(items).saturating_mul(m).saturating_mul(n).saturating_mul(k);
+        let batch = Batch { g: self, c: c.as_mut_ptr(), a: a.as_ptr(), b: b.as_ptr() };
+        // Items that are many are shared out, else rows of each.
+        let most = (m / ROWS).max(1);
+        let parts = parallel::parts(operations, items.saturating_mul(most));
+        if parts == 1 {
+            return dispatch(Part {
+                batch: &batch,
+                items: 0..items,
+                rows: 0..m,
+                scratch: scratch.as_mut_ptr(),
+            });
+        }
+        let across = items.min(parts);
+        let down = (parts / across).clamp(1, most);
+        parallel::for_each(across * down, |i| {
+            let (items, rows) = (share(items, 1, across, i / down), share(m, 12, down, i % down));
+            with_scratch(self.scratch(), |scratch| {
+                let scratch = scratch.as_mut_ptr();
+                dispatch(Part { batch: &batch, items: items.clone(), rows: rows.clone(), scratch });
+            });
         });
     }
 }
@@ -134,27 +153,52 @@ impl BatchedGemm {
 /// Rows of A that do without packed blocks of B.
 const FEW_ROWS: usize = 8;
 
+/// Rows of a part at least, since each packs B for itself.
+const ROWS: usize = 96;
+
 /// Checked operands.
 struct Batch<'a> {
     g: &'a BatchedGemm,
     c: *mut f32,
     a: *const f32,
     b: *const f32,
+}
+
+// SAFETY: the pointers are those of checked slices that are borrowed while the parts run, and no two parts write the
+// same rows of the same item.
+unsafe impl Sync for Batch<'_> {}
+
+/// Some rows of some items, with scratch of their own.
+struct Part<'a> {
+    batch: &'a Batch<'a>,
+    items: Range<usize>,
+    rows: Range<usize>,
     scratch: *mut f32,
 }
 
-impl Op for Batch<'_> {
+impl Op for Part<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let g = self.g;
+        let g = self.batch.g;
         let few_rows = g.has_few_rows();
         let mut at = [0usize; 6];
+        let mut rest = self.items.start;
+        for axis in (0..g.batch_rank).rev() {
+            if rest == 0 {
+                break;
+            }
+            (at[axis], rest) = (rest % g.batch[axis], rest / g.batch[axis]);
+        }
+        let mut left = self.items.len();
         // The columns of B that the scratch holds: their first element, and how many.
         let mut packed = (core::ptr::null(), 0);
-        loop {
-            let (mut a, mut b, mut c) = (self.a, self.b, self.c);
+        while left != 0 {
+            left -= 1;
+            let Batch { mut a, mut b, mut c, .. } = *self.batch;
+            a = a.wrapping_add(self.rows.start * g.a_row);
+            c = c.wrapping_add(self.rows.start * g.c_row);
             for (axis, &i) in at.iter().enumerate().take(g.batch_rank) {
                 a = a.wrapping_add(i * g.a_batch[axis]);
                 b = b.wrapping_add(i * g.b_batch[axis]);
@@ -169,10 +213,7 @@ impl Op for Batch<'_> {
                 }
             }
             let mut axis = g.batch_rank;
-            loop {
-                if axis == 0 {
-                    return;
-                }
+            while axis != 0 {
                 axis -= 1;
                 at[axis] += 1;
                 if at[axis] < g.batch[axis] {
@@ -184,7 +225,7 @@ impl Op for Batch<'_> {
     }
 }
 
-impl Batch<'_> {
+impl Part<'_> {
     /// One product of the batch, over packed columns.
     ///
     /// # Safety
@@ -198,7 +239,8 @@ impl Batch<'_> {
         b: *const f32,
         packed: &mut (*const f32, usize),
     ) {
-        let (g, block) = (self.g, self.g.block());
+        let g = self.batch.g;
+        let block = g.block();
         let mut column = 0;
         while column < g.n {
             let n = block.min(g.n - column);
@@ -209,7 +251,7 @@ impl Batch<'_> {
                 *packed = (from, n);
             }
             let problem = Problem {
-                m: g.m,
+                m: self.rows.len(),
                 k: g.k,
                 n,
                 ldc: g.c_row,

@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use super::drive::{self, KC, Problem, Source};
 use super::tile::{A, Block, LineRows};
-use super::{Gemm, Init, Lines};
+use super::{Gemm, Init, Lines, parts};
 use crate::Act;
 use crate::simd::{Op, Simd, dispatch};
 
@@ -48,12 +48,14 @@ impl GemmLines {
         let gemm = Gemm { m, k, n: self.n, lda: k, ldc, ldr, act: self.act, init: Init::Bias };
         let lines = Lines { count: self.lines, ldc: self.ldc.1, ldr: self.ldr.1 };
         let problem = Problem::new(&gemm, lines, c, w, bias, residual);
-        dispatch(LinesProduct { problem: &problem, product: self, a });
+        parts::run(&problem, |problem, first| dispatch(LinesProduct { problem, first, product: self, a }));
     }
 }
 
 struct LinesProduct<'a> {
     problem: &'a Problem,
+    /// The row of A that the problem's first one is.
+    first: usize,
     product: &'a GemmLines,
     a: &'a [f32],
 }
@@ -63,7 +65,8 @@ impl Op for LinesProduct<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let mut table = Table { product: self.product, a: self.a, pointers: [core::ptr::null(); TABLE] };
+        let Self { first, product, a, .. } = self;
+        let mut table = Table { first, product, a, pointers: [core::ptr::null(); TABLE] };
         // SAFETY: `Problem::new` checked B and C, `Table::locate` checks each piece of A; C is borrowed mutably.
         unsafe { drive::drive(s, self.problem, self.problem.n, &mut table) }
     }
@@ -74,6 +77,7 @@ const TABLE: usize = 128;
 
 /// The pieces of the first row of a tile.
 struct Table<'a> {
+    first: usize,
     product: &'a GemmLines,
     a: &'a [f32],
     pointers: [*const f32; TABLE],
@@ -98,6 +102,7 @@ impl Source for Table<'_> {
     fn locate(&mut self, row: usize, rows: usize, steps: &Range<usize>) -> A {
         let &GemmLines { rows: in_line, pieces, piece, line, row: step, .. } = self.product;
         if !steps.is_empty() {
+            let row = self.first + row;
             let start = row / in_line * line + row % in_line * step;
             let reach = (rows - 1) * step + piece;
             let (first, count) = (steps.start / piece, steps.len() / piece);

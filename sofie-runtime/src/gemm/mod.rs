@@ -12,6 +12,7 @@ mod finish;
 mod lines;
 mod narrow;
 mod pack;
+mod parts;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -78,13 +79,14 @@ impl Gemm {
     pub fn run(&self, c: &mut [f32], a: &[f32], w: &[f32], bias: &[f32], residual: &[f32]) {
         assert!(a.len() >= extent(self.m, self.lda, self.k), "A is too short for {self:?}");
         let problem = Problem::new(self, Lines::ONE, c, w, bias, residual);
-        let product =
-            StridedProduct { problem: &problem, a: Strided { a: a.as_ptr(), row: self.lda, step: 1 } };
         if self.m == 1 && tile::takes_turns(self.k, self.n) {
-            dispatch(TurningRow(product));
-        } else {
-            dispatch(product);
+            let a = Strided { a: a.as_ptr(), row: self.lda, step: 1 };
+            return dispatch(TurningRow(StridedProduct { problem: &problem, a }));
         }
+        parts::run(&problem, |problem, first| {
+            let a = Strided { a: a[first * self.lda..].as_ptr(), row: self.lda, step: 1 };
+            dispatch(StridedProduct { problem, a });
+        });
     }
 
     /// The product alone, inside a kernel whose instruction set is known.

@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use super::drive::{self, KC, Problem, Source};
 use super::tile::{A, Block, TableRows};
-use super::{Gemm, Init, Lines};
+use super::{Gemm, Init, Lines, parts};
 use crate::Act;
 use crate::simd::{Op, Simd, dispatch};
 
@@ -16,7 +16,7 @@ use crate::simd::{Op, Simd, dispatch};
 pub const ZEROS: usize = usize::MAX;
 
 /// Where the segments of A's rows start.
-pub trait RowOffsets {
+pub trait RowOffsets: Sync {
     /// Writes the offsets in floats of the given segments of `rows` rows from `row` on, `[segment][row]`:
     /// `out[i * rows + r]` is segment `segments.start + i` of row `row + r`, or [`ZEROS`].
     ///
@@ -113,13 +113,15 @@ impl GemmRows {
         let k = segments.checked_mul(segment).expect("the columns of A fit an address space");
         let problem =
             Problem::new(&Gemm { m, k, n, lda: k, ldc, ldr, act, init }, lines, c, w, bias, residual);
-        dispatch(RowsProduct { problem: &problem, rows, a, segment });
+        parts::run(&problem, |problem, first| dispatch(RowsProduct { problem, first, rows, a, segment }));
     }
 }
 
 /// A checked product with A in segments.
 struct RowsProduct<'a, R> {
     problem: &'a Problem,
+    /// The row of `rows` that the product's first one is.
+    first: usize,
     rows: &'a R,
     a: &'a [f32],
     segment: usize,
@@ -131,6 +133,7 @@ impl<R: RowOffsets> Op for RowsProduct<'_, R> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let mut table = Table {
+            first: self.first,
             rows: self.rows,
             a: self.a,
             segment: self.segment,
@@ -152,6 +155,7 @@ static ZERO_PIECE: [f32; 1024] = [0.0; 1024];
 
 /// The rows of one tile in one block of k.
 struct Table<'a, R> {
+    first: usize,
     rows: &'a R,
     a: &'a [f32],
     segment: usize,
@@ -184,7 +188,7 @@ impl<R: RowOffsets> Source for Table<'_, R> {
             let segments = steps.start / self.segment..steps.end.div_ceil(self.segment);
             let (within, length) = (steps.start % self.segment, self.segment.min(steps.len()));
             let offsets = &mut self.offsets[..segments.len() * rows];
-            self.rows.locate(row, rows, segments, offsets);
+            self.rows.locate(self.first + row, rows, segments, offsets);
             for (pointer, &offset) in self.pointers.iter_mut().zip(&*offsets) {
                 *pointer = if offset == ZEROS {
                     ZERO_PIECE.as_ptr()

@@ -12,8 +12,10 @@ use super::spec::{LINE, MAX_LINES, Map, Run, Source, repeat_lines};
 use super::{Scalar, single};
 use crate::DType;
 use crate::copy::RANK;
+use crate::parallel;
 use crate::simd::LANES;
 use core::mem::MaybeUninit;
+use core::ops::Range;
 
 /// Memory of the interpreter, on the stack.
 #[repr(align(64))]
@@ -39,24 +41,57 @@ impl Map {
         if plan.empty {
             return;
         }
+        let checked = Checked { map: self, out: out.ptr, slices };
+        if plan.single {
+            return checked.run(0..1);
+        }
+        let blocks = self.chunks() * spec.dims[..plan.chop].iter().product::<usize>();
+        let operations = OPERATIONS.saturating_mul(blocks * plan.rows * plan.inner);
+        let parts = parallel::parts(operations.saturating_mul(spec.program.insts().len()), blocks);
+        parallel::for_each(parts, |i| checked.run(parallel::share(blocks, 1, parts, i)));
+    }
+
+    /// Blocks along the axis that is cut.
+    fn chunks(&self) -> usize {
+        self.spec().dims[self.plan.chop].div_ceil(self.plan.rows)
+    }
+}
+
+/// What an instruction on an element costs, in operations of a product: 12 elements a nanosecond.
+const OPERATIONS: usize = 8;
+
+/// A map and what it works on, as several cores see it.
+struct Checked<'a> {
+    map: &'a Map,
+    out: *mut u8,
+    slices: &'a [Src<'a>],
+}
+
+// SAFETY: the slices are borrowed while the map runs, and each block of the result is written once; what stands there
+// before is read by its block alone.
+unsafe impl Sync for Checked<'_> {}
+
+impl Checked<'_> {
+    /// Computes some blocks.
+    fn run(&self, blocks: Range<usize>) {
         // Most maps are content with a page, which needs no probing of the stack.
-        if plan.lines <= SMALL {
-            self.run_with::<SMALL>(out, slices);
+        if self.map.plan.lines <= SMALL {
+            self.run_with::<SMALL>(blocks);
         } else {
-            self.run_with::<MAX_LINES>(out, slices);
+            self.run_with::<MAX_LINES>(blocks);
         }
     }
 
     #[inline(never)]
-    fn run_with<const N: usize>(&self, out: Dst<'_>, slices: &[Src<'_>]) {
+    fn run_with<const N: usize>(&self, blocks: Range<usize>) {
         let mut lines = Lines([const { MaybeUninit::uninit() }; N]);
-        // SAFETY: the plan's lines fit, and `run` checked the slices and the result.
+        // SAFETY: the plan's lines fit, and `Map::run` checked the slices and the result.
         unsafe {
             let memory = lines.0.as_mut_ptr().cast();
-            if self.plan.single {
-                single::run(self, out.ptr, slices, memory);
+            if self.map.plan.single {
+                single::run(self.map, self.out, self.slices, memory);
             } else {
-                interpret(self, out.ptr, slices, memory);
+                interpret(self.map, self.out, self.slices, memory, blocks);
             }
         }
     }
@@ -105,7 +140,7 @@ pub(super) fn reach(feed: &Feed<'_>) -> Reach {
 /// # Safety
 /// `slices` and `out` must have been checked against the map's plan, `memory` have its lines.
 #[inline(never)]
-unsafe fn interpret(map: &Map, out: *mut u8, slices: &[Src<'_>], memory: *mut u8) {
+unsafe fn interpret(map: &Map, out: *mut u8, slices: &[Src<'_>], memory: *mut u8, blocks: Range<usize>) {
     let (spec, plan) = (map.spec(), &map.plan);
     let program = &spec.program;
     let (insts, operands, result) = (program.insts(), &spec.operands[..], program.result());
@@ -135,6 +170,12 @@ unsafe fn interpret(map: &Map, out: *mut u8, slices: &[Src<'_>], memory: *mut u8
     // What an operand's home holds: the position of its block's first element, and how many rows.
     let mut held = [(isize::MIN, 0usize); INPUTS];
     let mut coordinates = [0usize; RANK];
+    let chunks = map.chunks();
+    let (mut left, mut rest) = (blocks.len(), blocks.start / chunks);
+    for axis in (0..plan.chop).rev() {
+        (coordinates[axis], rest) = (rest % spec.dims[axis], rest / spec.dims[axis]);
+    }
+    let mut first = blocks.start % chunks * plan.rows;
     loop {
         let outer = |strides: &[isize; RANK], offset: usize| {
             (0..plan.chop).fold(offset as isize, |at, a| at + coordinates[a] as isize * strides[a])
@@ -147,8 +188,19 @@ unsafe fn interpret(map: &Map, out: *mut u8, slices: &[Src<'_>], memory: *mut u8
                 at[1] = outer(index_strides, *index_offset);
             }
         }
-        let mut first = 0;
+        let along = |at: isize, stride: isize| at + first as isize * stride;
+        out_at = along(out_at, spec.out_strides[plan.chop]);
+        for (at, o) in at.iter_mut().zip(operands) {
+            at[0] = along(at[0], o.strides[plan.chop]);
+            if let Source::Indexed { index_strides, .. } = &o.source {
+                at[1] = along(at[1], index_strides[plan.chop]);
+            }
+        }
         while first < spec.dims[plan.chop] {
+            if left == 0 {
+                return;
+            }
+            left -= 1;
             let rows = plan.rows.min(spec.dims[plan.chop] - first);
             let (n, tile) = (rows * plan.inner, Tile { spec, plan, rows });
             for (i, o) in operands.iter().enumerate() {
@@ -205,6 +257,7 @@ unsafe fn interpret(map: &Map, out: *mut u8, slices: &[Src<'_>], memory: *mut u8
             out_at += rows as isize * spec.out_strides[plan.chop];
             first += rows;
         }
+        first = 0;
         let mut axis = plan.chop;
         loop {
             if axis == 0 {

@@ -9,6 +9,7 @@ pub use self::plain::PlainPool;
 use core::ops::Range;
 
 use crate::conv::{Window, extent, window::Pixel};
+use crate::parallel;
 use crate::simd::{LANES, Op, Simd, dispatch};
 
 /// How a window becomes one element.
@@ -81,7 +82,21 @@ impl Pool {
     /// When a slice is too short for the shape.
     pub fn run(&self, y: &mut [f32], x: &[f32]) {
         self.check(y.len(), x.len());
-        dispatch(Windows { pool: self, y, x });
+        let w = &self.window;
+        let lines = self.batch * w.y[0] * w.y[1];
+        // An operation costs about as much as four of a product.
+        let operations =
+            4usize.saturating_mul(self.batch * w.y_pixels()).saturating_mul(w.taps()).saturating_mul(self.c);
+        let parts = parallel::parts(operations, lines);
+        parallel::for_each_slice(
+            y,
+            |line| line * w.y[2] * self.ldy,
+            lines,
+            parts,
+            |lines, y| {
+                dispatch(Windows { pool: self, rows: lines.start * w.y[2]..lines.end * w.y[2], y, x });
+            },
+        );
     }
 
     fn check(&self, y: usize, x: usize) {
@@ -147,6 +162,8 @@ impl Pool {
 /// Checked operands.
 struct Windows<'a> {
     pool: &'a Pool,
+    /// Whole lines of outputs; y begins with the first.
+    rows: Range<usize>,
     y: &'a mut [f32],
     x: &'a [f32],
 }
@@ -174,15 +191,14 @@ impl<const MAX: bool> Op for KindOf<'_, MAX> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Windows { pool, y, x } = self.0;
-        let rows = pool.batch * pool.window.y_pixels();
-        if rows == 0 || pool.c == 0 {
+        let Windows { pool, rows, y, x } = self.0;
+        if rows.is_empty() || pool.c == 0 {
             return;
         }
-        let mut pixel = Pixel::of_row(0, &pool.window.y);
+        let mut pixel = Pixel::of_row(rows.start, &pool.window.y);
         let whole = pool.whole_windows();
         let mut row = 0;
-        while row < rows {
+        while row < rows.len() {
             let mut inside = pool.inside(&pixel);
             let columns = pool.window.y[2];
             while pixel.at[2] < columns {

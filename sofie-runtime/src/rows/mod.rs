@@ -7,6 +7,9 @@ mod softmax;
 #[cfg(test)]
 mod tests;
 
+use core::ops::Range;
+
+use crate::parallel;
 use crate::simd::{Op, Simd, dispatch};
 use crate::{DType, Element};
 
@@ -104,7 +107,11 @@ impl Rows {
         }
         if dtype == DType::F32 {
             let (y, x) = (y.cast(), x.cast());
-            dispatch(Run { p: self, y, x, scale: scale.cast(), bias: bias.cast() });
+            let run = Run { p: self, y, x, scale: scale.cast(), bias: bias.cast() };
+            let parts = parallel::parts(OPERATIONS.saturating_mul(self.rows * self.n), self.rows);
+            parallel::for_each(parts, |i| {
+                dispatch(Part { run: &run, rows: parallel::share(self.rows, 1, parts, i) });
+            });
         } else {
             // SAFETY: the caller's promise.
             unsafe { plain::run(self, dtype, y, x, scale, bias) }
@@ -116,23 +123,37 @@ fn optional<T>(x: &[T]) -> *const u8 {
     if x.is_empty() { core::ptr::null() } else { x.as_ptr().cast() }
 }
 
-impl Op for Run<'_> {
+/// What an element costs, in operations of a product: a sum, and again, an exponential or two products.
+const OPERATIONS: usize = 20;
+
+// SAFETY: the pointers are those of checked slices that are borrowed while the parts run, and no two parts write, or read
+// in place, the same rows.
+unsafe impl Sync for Run<'_> {}
+
+/// Some rows.
+struct Part<'a> {
+    run: &'a Run<'a>,
+    rows: Range<usize>,
+}
+
+impl Op for Part<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let &Rows { rows, n, ldx, ldy, .. } = self.p;
-        let group = match self.p.kind {
+        let Part { run, rows: Range { start, end } } = self;
+        let &Rows { n, ldx, ldy, .. } = run.p;
+        let group = match run.p.kind {
             RowKind::Softmax | RowKind::LogSoftmax => 1,
             RowKind::LayerNorm { .. } | RowKind::RmsNorm { .. } => norm::together(n),
         };
-        for row in (0..rows).step_by(group) {
+        for row in (start..end).step_by(group) {
             // SAFETY: `Rows::run` checked that each row is inside its slice.
             unsafe {
-                let (y, x) = (self.y.add(row * ldy), self.x.add(row * ldx));
-                let (scale, bias) = (self.scale, self.bias);
+                let (y, x) = (run.y.add(row * ldy), run.x.add(row * ldx));
+                let (scale, bias) = (run.scale, run.bias);
                 let norm = |epsilon| norm::Norm {
-                    rows: group.min(rows - row),
+                    rows: group.min(end - row),
                     n,
                     epsilon,
                     y,
@@ -142,7 +163,7 @@ impl Op for Run<'_> {
                     scale,
                     bias,
                 };
-                match self.p.kind {
+                match run.p.kind {
                     RowKind::Softmax => softmax::softmax(s, n, y, x),
                     RowKind::LogSoftmax => softmax::log_softmax(s, n, y, x),
                     RowKind::LayerNorm { epsilon } => norm(epsilon).run::<S, true>(s),

@@ -16,7 +16,7 @@ use crate::{Bench, Peer, chart, check, compiler, dims, run};
 pub fn main(args: &Bench) -> Result<bool, String> {
     let models = check::select(&args.selection, args.dynamic)?;
     let libraries = venv::libraries(args.venv.as_deref(), args.peer.contains(&Peer::Openvino))?;
-    let scratch = Scratch::new(&args.selection.dir, &models, Profile::Release)?;
+    let scratch = Scratch::new(&args.selection.dir, &models, Profile::Release, args.threads)?;
     scratch.build_shared()?;
     let mut built = Vec::new();
     for (i, Model { entry, dims, bounds }) in models.iter().enumerate() {
@@ -34,7 +34,7 @@ pub fn main(args: &Bench) -> Result<bool, String> {
                 None => vec!["no case to time".to_owned()],
                 Some(case) => {
                     let arguments = arguments(args, model, case.to_string_lossy().as_ref(), &libraries);
-                    match run::lines(path, &arguments, &scratch.logs(i)) {
+                    match run::lines(path, &arguments, args.threads, &scratch.logs(i)) {
                         Ok(lines) => read(&lines, &mut times),
                         Err(why) => vec![why],
                     }
@@ -54,7 +54,7 @@ pub fn main(args: &Bench) -> Result<bool, String> {
         write_json(path, &rows)?;
     }
     let svg: PathBuf = args.svg.clone().map_or_else(|| build_folder().map(|f| f.join("bench.svg")), Ok)?;
-    std::fs::write(&svg, chart::svg(&rows, geometric_mean(&rows)))
+    std::fs::write(&svg, chart::svg(&rows, geometric_mean(&rows), args.threads))
         .map_err(|e| format!("{}: {e}", svg.display()))?;
     println!("chart: {}", svg.display());
     Ok(rows.iter().all(|r| r.status == Status::Ok))

@@ -11,7 +11,7 @@ const BAR: f64 = 18.0;
 const TOP: f64 = 56.0;
 
 /// Draws the rows that have a ratio, the largest first.
-pub fn svg(rows: &[Row], mean: Option<f64>) -> String {
+pub fn svg(rows: &[Row], mean: Option<f64>, threads: usize) -> String {
     let mut bars: Vec<_> =
         rows.iter().filter_map(|r| Some((r, r.times.as_ref()?, r.times.as_ref()?.ratio()?))).collect();
     bars.sort_by(|a, b| b.2.total_cmp(&a.2));
@@ -26,7 +26,8 @@ pub fn svg(rows: &[Row], mean: Option<f64>) -> String {
         out,
         r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">
 <rect width="100%" height="100%" fill="#ffffff"/>
-<text x="{LEFT}" y="20" font-size="15" fill="#222222">Times faster than the faster peer, one thread{}</text>"##,
+<text x="{LEFT}" y="20" font-size="15" fill="#222222">Times faster than the faster peer, {}{}</text>"##,
+        if threads == 1 { "one thread".to_owned() } else { format!("{threads} threads") },
         mean.map_or_else(String::new, |m| format!("; geometric mean {m:.2}"))
     );
     for power in low as i32..=high as i32 {
@@ -94,7 +95,7 @@ mod tests {
     #[test]
     fn one_bar_a_measured_model_largest_first() {
         let unmeasured = Row { times: None, ..row("none", 1.0, 1.0) };
-        let chart = svg(&[row("slow", 2.0, 1.0), row("a<b", 1.0, 8.0), unmeasured], Some(2.0));
+        let chart = svg(&[row("slow", 2.0, 1.0), row("a<b", 1.0, 8.0), unmeasured], Some(2.0), 1);
         assert_eq!(chart.matches("<rect").count(), 1 + 2);
         assert!(chart.find("a&lt;b").unwrap_or(0) < chart.find("slow").unwrap_or(0));
         assert!(
@@ -102,6 +103,6 @@ mod tests {
                 && chart.contains("geometric mean 2.00")
                 && !chart.contains("none")
         );
-        assert!(svg(&[], None).ends_with("</svg>\n"));
+        assert!(svg(&[], None, 2).ends_with("</svg>\n"));
     }
 }

@@ -12,7 +12,7 @@ use sofie_infer_runtime::npz::Tolerance;
 pub fn main(args: &Check) -> Result<bool, String> {
     let models = select(&args.selection, args.dynamic)?;
     let profile = if args.release { Profile::Release } else { Profile::Dev };
-    let scratch = Scratch::new(&args.selection.dir, &models, profile)?;
+    let scratch = Scratch::new(&args.selection.dir, &models, profile, args.threads)?;
     eprintln!("building {} models", models.len());
     scratch.build_shared()?;
     let programs = scratch.build_all()?;
@@ -66,10 +66,12 @@ pub fn row(model: &Model, program: &Program, scratch: &Scratch, index: usize) ->
             }
             None => (row.status, row.message) = (Status::BuildFailed, rustc.clone()),
         },
-        Program::Built { path, .. } => match run::lines(path, &arguments(entry), &scratch.logs(index)) {
-            Ok(lines) => judge(&mut row, &lines),
-            Err(message) => (row.status, row.message) = (Status::Wrong, message),
-        },
+        Program::Built { path, .. } => {
+            match run::lines(path, &arguments(entry), scratch.threads(), &scratch.logs(index)) {
+                Ok(lines) => judge(&mut row, &lines),
+                Err(message) => (row.status, row.message) = (Status::Wrong, message),
+            }
+        }
     }
     row
 }

@@ -32,7 +32,7 @@ struct Cli {
 enum Command {
     /// Compile every model through the macro and compare its outputs with those stored
     Check(Check),
-    /// Time every model against ONNX Runtime, one thread each, in turns within one process
+    /// Time every model against ONNX Runtime, in turns within one process
     Bench(Bench),
     /// Run plans in this process and print the time of each step
     Profile(Profile),
@@ -61,6 +61,9 @@ struct Check {
     /// Leave symbolic dimensions free, between the extents of the stored cases, all of which run in one session
     #[arg(long)]
     dynamic: bool,
+    /// Threads of each program, which must give the bits of one
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
     /// Build the programs with optimisation, as `bench` does; the kernels are optimised either way
     #[arg(long)]
     release: bool,
@@ -76,7 +79,7 @@ struct Bench {
     /// What to measure against besides ONNX Runtime
     #[arg(long, value_name = "ENGINE")]
     peer: Vec<Peer>,
-    /// Threads of each engine
+    /// Threads of each engine, ours too
     #[arg(long, default_value_t = 1)]
     threads: usize,
     /// Blocks of each engine; the best counts
@@ -97,6 +100,9 @@ struct Profile {
     /// Runs of each model; of each step the fastest counts
     #[arg(long, default_value_t = 20)]
     rounds: usize,
+    /// Threads of the kernels
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
     /// One line a model
     #[arg(long)]
     summary: bool,

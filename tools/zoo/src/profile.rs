@@ -18,6 +18,12 @@ use crate::scratch::Model;
 
 /// Runs the command; whether every model could be run.
 pub fn main(args: &Profile) -> Result<bool, String> {
+    let pool =
+        rayon::ThreadPoolBuilder::new().num_threads(args.threads).build().map_err(|e| e.to_string())?;
+    pool.install(|| all(args))
+}
+
+fn all(args: &Profile) -> Result<bool, String> {
     let mut good = true;
     for Model { entry, dims, .. } in select(&args.selection, false)? {
         match profile(&entry, &dims, args) {

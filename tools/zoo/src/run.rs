@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 /// Longer than any stored case takes.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// The lines of standard output; otherwise what the program said last. `logs` is a path that it may write beside.
-pub fn lines(program: &Path, args: &[String], logs: &Path) -> Result<Vec<String>, String> {
+/// The lines of standard output; otherwise what the program said last. It has `threads` threads;
+/// `logs` is a path that it may write beside.
+pub fn lines(program: &Path, args: &[String], threads: usize, logs: &Path) -> Result<Vec<String>, String> {
     let place = |e: std::io::Error| format!("{}: {e}", program.display());
     let (out, err) = (logs.with_extension("out"), logs.with_extension("err"));
     let mut command = Command::new(program);
     command.args(args).env("RUST_BACKTRACE", "0").stdin(Stdio::null());
+    command.env("RAYON_NUM_THREADS", threads.to_string());
     command.stdout(File::create(&out).map_err(place)?).stderr(File::create(&err).map_err(place)?);
     let mut child = command.spawn().map_err(place)?;
     let start = Instant::now();

@@ -57,6 +57,7 @@ pub struct Scratch {
     folder: PathBuf,
     target: PathBuf,
     profile: Profile,
+    threads: usize,
     /// The program's name of each model, in the order of the entries.
     programs: Vec<String>,
 }
@@ -71,15 +72,16 @@ pub fn build_folder() -> Result<PathBuf, String> {
 }
 
 impl Scratch {
-    /// Writes the crate for the models of `dir`.
-    pub fn new(dir: &Path, models: &[Model], profile: Profile) -> Result<Self, String> {
+    /// Writes the crate for the models of `dir`; with several threads its programs have the feature for them.
+    pub fn new(dir: &Path, models: &[Model], profile: Profile, threads: usize) -> Result<Self, String> {
         let root = Path::new(ROOT).canonicalize().map_err(|e| format!("{ROOT}: {e}"))?;
         let target = build_folder()?;
         let mut hash = DefaultHasher::new();
         dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf()).hash(&mut hash);
+        (threads > 1).hash(&mut hash);
         let folder = target.join(format!("{:016x}", hash.finish()));
         let programs = names(models.iter().map(|m| m.entry.name.as_str()));
-        let mut manifest = manifest(&root, profile);
+        let mut manifest = manifest(&root, profile, threads);
         for (model, program) in models.iter().zip(&programs) {
             let _ = write!(manifest, "\n[[bin]]\nname = \"{program}\"\npath = \"src/{program}.rs\"\n");
             // A file that cannot be read has no inputs: its program fails with the macro's message.
@@ -91,12 +93,17 @@ impl Scratch {
         let lock =
             std::fs::read_to_string(root.join("Cargo.lock")).map_err(|e| format!("Cargo.lock: {e}"))?;
         write(&folder.join("Cargo.lock"), &lock)?;
-        Ok(Scratch { folder, target, profile, programs })
+        Ok(Scratch { folder, target, profile, threads, programs })
     }
 
     /// Where a model's program may log.
     pub fn logs(&self, model: usize) -> PathBuf {
         self.folder.join(&self.programs[model])
+    }
+
+    /// Threads of each program.
+    pub fn threads(&self) -> usize {
+        self.threads
     }
 
     /// Builds what all programs share.
@@ -191,11 +198,12 @@ fn names<'a>(models: impl Iterator<Item = &'a str>) -> Vec<String> {
     models.map(name).collect()
 }
 
-fn manifest(root: &Path, profile: Profile) -> String {
+fn manifest(root: &Path, profile: Profile, threads: usize) -> String {
     let peers = if profile == Profile::Release { ", features = [\"peers\"]" } else { "" };
+    let threads = if threads > 1 { ", features = [\"threads\"]" } else { "" };
     format!(
         "[package]\nname = \"zoo-scratch\"\nversion = \"0.0.0\"\nedition = \"2024\"\npublish = false\nautobins = false\n\n\
-         [dependencies]\nsofie-infer = {{ path = {:?} }}\nzoo-harness = {{ path = {:?}{peers} }}\n\n\
+         [dependencies]\nsofie-infer = {{ path = {:?}{threads} }}\nzoo-harness = {{ path = {:?}{peers} }}\n\n\
          [profile.dev]\ndebug = false\n\n\
          [profile.dev.build-override]\nopt-level = 3\n\n\
          [profile.release.build-override]\nopt-level = 3\n\n\

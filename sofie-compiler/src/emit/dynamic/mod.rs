@@ -318,8 +318,8 @@ impl<'a> Emitter<'a> {
                 pub fn infer(&mut self, #(#params),*) -> Result<Outputs<'_>, rt::ExtentError> {
                     #find
                     self.resize(#together);
-                    compute(&mut self.arena, #arguments &self.steps, self.dims, #(#flat),*);
-                    outputs(&self.arena, self.dims)
+                    self::compute(&mut self.arena, #arguments &self.steps, self.dims, #(#flat),*);
+                    self::outputs(&self.arena, self.dims)
                 }
 
                 /// The session's own inputs at these extents, to be filled in place; what they held at the same

@@ -270,6 +270,8 @@ pub(super) struct Gather<'a> {
     /// Floats between neighbours of the line, per axis.
     pub row: [usize; 3],
     pub image: usize,
+    /// The pixel that `y` begins with.
+    pub first: usize,
     /// The first element of y.
     pub start: [usize; 3],
     pub count: [usize; 3],
@@ -288,7 +290,20 @@ impl Op for Gather<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Gather { shape, row, image, start, count, filter, filters, results, line, y, residual } = self;
+        let Gather {
+            shape,
+            row,
+            image,
+            first: begin,
+            start,
+            count,
+            filter,
+            filters,
+            results,
+            line,
+            y,
+            residual,
+        } = self;
         let step = shape.y_step;
         let [_, y1, y2] = shape.y;
         let mut count = count;
@@ -315,7 +330,7 @@ impl Op for Gather<'_> {
                         line,
                         filters: width,
                         pixels: count[2],
-                        to: &mut y[pixel * shape.ldy + filter + first..],
+                        to: &mut y[(pixel - begin) * shape.ldy + filter + first..],
                         stride: step[2] * shape.ldy,
                         residual,
                     };
@@ -323,7 +338,7 @@ impl Op for Gather<'_> {
                     first += width;
                 }
                 if !residual.is_empty() {
-                    let y = y[pixel * shape.ldy + filter..].as_mut_ptr();
+                    let y = y[(pixel - begin) * shape.ldy + filter..].as_mut_ptr();
                     // SAFETY: these pixels have just been stored, filter by filter.
                     unsafe { finish(s, shape.act, y, step[2] * shape.ldy, count[2], filters) };
                 }

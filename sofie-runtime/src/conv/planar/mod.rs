@@ -9,12 +9,15 @@ mod copy;
 mod shuffle;
 mod tile;
 
+use core::ops::Range;
+
 use self::copy::{Gather, Spread};
 use self::tile::Line;
 use super::transpose::{Phase, for_each_phase};
 use super::{Conv, ConvTranspose, Operands, from};
 use crate::Act;
 use crate::gemm::{Finish, in_registers};
+use crate::parallel::{self, with_scratch};
 use crate::simd::{LANES, dispatch};
 
 /// Floats that the planes of a band and its results may take: they stay in L1 and L2.
@@ -288,10 +291,10 @@ pub(super) fn pack_into(conv: &Conv, packed: &mut [f32], w: &[f32]) {
 }
 
 /// Runs a convolution whose operands have been checked.
-pub(super) fn run(conv: &Conv, mut o: Operands, scratch: &mut [f32]) {
+pub(super) fn run(conv: &Conv, o: Operands, scratch: &mut [f32]) {
     let w = &conv.window;
     let shape = Shape::new(conv);
-    for_each_band(&shape, &mut o, scratch, |band, planes, job| {
+    for_each_band(&shape, conv.operations(), o, scratch, |band, planes, job| {
         let taps = [0, 1, 2].map(|i| {
             let (whole, rest) = (w.dilations[i] / w.strides[i], w.dilations[i] % w.strides[i]);
             Taps {
@@ -308,10 +311,10 @@ pub(super) fn run(conv: &Conv, mut o: Operands, scratch: &mut [f32]) {
 }
 
 /// Runs a transposed convolution whose operands have been checked.
-pub(super) fn run_transposed(conv: &ConvTranspose, mut o: Operands, scratch: &mut [f32]) {
+pub(super) fn run_transposed(conv: &ConvTranspose, o: Operands, scratch: &mut [f32]) {
     let shape = Shape::transposed(conv);
     let steps = conv.c / conv.group * (conv.m / conv.group);
-    for_each_band(&shape, &mut o, scratch, |band, planes, job| {
+    for_each_band(&shape, conv.operations(), o, scratch, |band, planes, job| {
         let mut weights = 0;
         for_each_phase(&conv.window, |phases| {
             let (mut count, mut first) = ([0; 3], [0; 3]);
@@ -347,6 +350,8 @@ struct Job<'a, 'o, 'y> {
     planes: Planes,
     o: &'a mut Operands<'y>,
     image: usize,
+    /// The pixel that y begins with.
+    first: usize,
     group: usize,
     groups: usize,
     /// The planes.
@@ -357,36 +362,75 @@ struct Job<'a, 'o, 'y> {
 /// Spreads each band's planes out and calls `f` for each number of groups that are computed at once.
 fn for_each_band(
     shape: &Shape,
-    o: &mut Operands,
+    operations: usize,
+    o: Operands,
     scratch: &mut [f32],
-    mut f: impl FnMut(Band, Planes, &mut Job),
+    f: impl Fn(Band, Planes, &mut Job) + Sync,
 ) {
     let (axis, whole) = (shape.band_axis(), shape.band());
-    let c = shape.c / shape.group;
-    for image in 0..shape.batch {
-        let mut start = [0; 3];
-        while start[axis] < shape.count[axis] {
+    let bands = shape.count[axis].div_ceil(whole[axis].max(1));
+    let units = shape.batch * bands;
+    // The pixel that a band begins with; bands of an axis behind others do not follow on each other in y.
+    let pixel = |unit: usize| {
+        let mut at = [unit / bands.max(1) * shape.y[0], 0, 0];
+        at[axis] += unit % bands.max(1) * whole[axis] * shape.y_step[axis];
+        (at[0] * shape.y[1] + at[1]) * shape.y[2] + at[2]
+    };
+    let apart = shape.y[..axis].iter().all(|&n| n == 1);
+    let parts = if apart { parallel::parts(operations, units) } else { 1 };
+    let Operands { y, x, w, bias, residual } = o;
+    let run = |units: Range<usize>, y: &mut [f32], scratch: &mut [f32]| {
+        let first = if units.start == 0 { 0 } else { pixel(units.start) };
+        let mut o = Operands { y, x, w, bias, residual };
+        for unit in units {
+            let (image, mut start) = (unit / bands, [0; 3]);
+            start[axis] = unit % bands * whole[axis];
             let mut band = Band { start, count: whole };
             band.count[axis] = whole[axis].min(shape.count[axis] - start[axis]);
-            let planes = shape.planes(band.count);
-            let mut group = 0;
-            while group < shape.group {
-                let groups = shape.groups().min(shape.group - group);
-                let (x, results) = scratch.split_at_mut(planes.plane * groups * c + LANES);
-                dispatch(Spread {
-                    shape,
-                    band: &band,
-                    planes: &planes,
-                    image,
-                    channels: group * c..(group + groups) * c,
-                    x: o.x,
-                    to: x,
-                });
-                f(band, planes, &mut Job { shape, band, planes, o, image, group, groups, x, results });
-                group += groups;
-            }
-            start[axis] += whole[axis];
+            one_band(shape, band, image, first, &mut o, scratch, &f);
         }
+    };
+    if parts == 1 {
+        return run(0..units, y, scratch);
+    }
+    parallel::for_each_slice(
+        y,
+        |unit| pixel(unit) * shape.ldy,
+        units,
+        parts,
+        |units, y| {
+            with_scratch(scratch.len(), |scratch| run(units.clone(), y, scratch));
+        },
+    );
+}
+
+/// One band of one image; y begins with pixel `first`.
+fn one_band(
+    shape: &Shape,
+    band: Band,
+    image: usize,
+    first: usize,
+    o: &mut Operands,
+    scratch: &mut [f32],
+    f: impl Fn(Band, Planes, &mut Job),
+) {
+    let c = shape.c / shape.group;
+    let planes = shape.planes(band.count);
+    let mut group = 0;
+    while group < shape.group {
+        let groups = shape.groups().min(shape.group - group);
+        let (x, results) = scratch.split_at_mut(planes.plane * groups * c + LANES);
+        dispatch(Spread {
+            shape,
+            band: &band,
+            planes: &planes,
+            image,
+            channels: group * c..(group + groups) * c,
+            x: o.x,
+            to: x,
+        });
+        f(band, planes, &mut Job { shape, band, planes, o, image, first, group, groups, x, results });
+        group += groups;
     }
 }
 
@@ -428,6 +472,7 @@ impl Job<'_, '_, '_> {
             shape,
             row: planes.row,
             image: self.image,
+            first: self.first,
             start,
             count,
             filter: self.group * m,

@@ -7,12 +7,14 @@
 //! definition, so infinities and NaN go where they belong, and large numbers overflow only when they must.
 
 mod form;
+mod run;
 #[cfg(test)]
 mod tests;
 mod tile;
 
 use self::form::{Four, One, Two};
-use self::tile::{Prepare, Run};
+use self::run::Run;
+use self::tile::Prepare;
 use super::{Conv, Operands};
 use crate::Act;
 use crate::gemm::{self, Gemm, Init};
@@ -132,9 +134,14 @@ impl Plan {
 /// each time that the weights pass by.
 const fn block(positions: usize, floats: usize, total: usize, weights: usize) -> usize {
     let cached = 128 * 1024 / (positions * floats);
-    let least = if positions * weights > 256 * 1024 { 32 } else { 12 };
+    let least = least(positions * weights);
     let blocks = total.div_ceil(if cached > least { cached } else { least });
     if blocks == 0 { 0 } else { total.div_ceil(blocks) }
+}
+
+/// The fewest tiles of a block for so many weights.
+const fn least(weights: usize) -> usize {
+    if weights > 256 * 1024 { 32 } else { 12 }
 }
 
 /// Whether the window is one that tiles of this kind compute.
@@ -209,10 +216,10 @@ pub(super) fn prepare(conv: &Conv, tile: Tile, w: &[f32], prepared: &mut [f32]) 
 
 /// Runs a convolution whose operands have been checked.
 pub(super) fn run(conv: &Conv, tile: Tile, o: Operands, prepared: &[f32], scratch: &mut [f32]) {
-    let plan = Plan::new(conv, tile);
+    let run = Run { conv, plan: Plan::new(conv, tile), o, prepared, scratch };
     match tile {
-        Tile::Four => dispatch(Run::<Four, Four>::new(conv, plan, o, prepared, scratch)),
-        Tile::Two => dispatch(Run::<Two, Two>::new(conv, plan, o, prepared, scratch)),
-        Tile::Line => dispatch(Run::<One, Four>::new(conv, plan, o, prepared, scratch)),
+        Tile::Four => run.run::<Four, Four>(),
+        Tile::Two => run.run::<Two, Two>(),
+        Tile::Line => run.run::<One, Four>(),
     }
 }

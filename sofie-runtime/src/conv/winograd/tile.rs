@@ -5,9 +5,10 @@ use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 
 use super::form::{Form, MOST, MOST_OUTPUTS};
+use super::run::Shared;
 use super::{Plan, tile_start};
+use crate::conv::Conv;
 use crate::conv::epilogue::{activate, activate_all, finish};
-use crate::conv::{Conv, Operands};
 use crate::simd::{LANES, Op, Simd};
 
 /// What pixels outside the image are read from.
@@ -90,14 +91,15 @@ impl Corner {
 const OUTSIDE: usize = usize::MAX;
 
 /// A block of tiles into positions.
-struct Input<'a, R, C> {
-    conv: &'a Conv,
-    plan: &'a Plan,
-    first: usize,
-    tiles: usize,
-    x: &'a [f32],
-    v: &'a mut [f32],
-    forms: PhantomData<(R, C)>,
+pub(super) struct Input<'a, R, C> {
+    pub conv: &'a Conv,
+    pub plan: &'a Plan,
+    pub first: usize,
+    pub tiles: usize,
+    pub x: &'a [f32],
+    /// The block's place of the first of these tiles, at the first position.
+    pub v: *mut f32,
+    pub forms: PhantomData<(R, C)>,
 }
 
 impl<R: Form, C: Form> Op for Input<'_, R, C> {
@@ -112,7 +114,7 @@ impl<R: Form, C: Form> Op for Input<'_, R, C> {
             for tap in 0..conv.window.kernel[0] {
                 let pixels = corner.pixels::<R, C>(conv, self.x.as_ptr(), tap);
                 // SAFETY: the scratch has room for `block` tiles of `ldv` floats at each position.
-                let to = unsafe { self.v.as_mut_ptr().add(tile * plan.ldv + tap * conv.c) };
+                let to = unsafe { self.v.add(tile * plan.ldv + tap * conv.c) };
                 let mut first = 0;
                 while first + LANES <= conv.c {
                     // SAFETY: `Conv::run` checked that each pixel of x has `c` channels; positions are `plan.v`
@@ -182,17 +184,18 @@ unsafe fn scatter<S: Simd, R: Form, C: Form, const FULL: bool>(
 }
 
 /// A block of products into outputs.
-struct Output<'a, 'o, R, C> {
-    conv: &'a Conv,
-    plan: &'a Plan,
-    first: usize,
-    tiles: usize,
-    p: &'a [f32],
-    o: &'a mut Operands<'o>,
-    forms: PhantomData<(R, C)>,
+pub(super) struct Output<'a, R, C> {
+    pub conv: &'a Conv,
+    pub plan: &'a Plan,
+    pub first: usize,
+    pub tiles: usize,
+    /// From the first of these tiles on.
+    pub p: &'a [f32],
+    pub o: &'a Shared<'a>,
+    pub forms: PhantomData<(R, C)>,
 }
 
-impl<R: Form, C: Form> Op for Output<'_, '_, R, C> {
+impl<R: Form, C: Form> Op for Output<'_, R, C> {
     type Output = ();
 
     #[inline(always)]
@@ -224,7 +227,7 @@ impl<R: Form, C: Form> Op for Output<'_, '_, R, C> {
             for row in rows.iter().take(R::OUTPUTS) {
                 let pixels = row.iter().take(C::OUTPUTS).take_while(|&&at| at != OUTSIDE).count();
                 if pixels != 0 {
-                    let y = self.o.y.as_mut_ptr().wrapping_add(row[0] * conv.ldy);
+                    let y = self.o.y.wrapping_add(row[0] * conv.ldy);
                     let ld = conv.window.dilations[2] * conv.ldy;
                     // SAFETY: these outputs have just been stored, all filters of them.
                     unsafe { finish(s, conv.act, y, ld, pixels, conv.m) };
@@ -246,13 +249,13 @@ unsafe fn gather<S: Simd, R: Form, C: Form, const FULL: bool>(
     from: *const f32,
     stride: usize,
     rows: &[[usize; MOST_OUTPUTS]; MOST_OUTPUTS],
-    o: &mut Operands,
+    o: &Shared,
     first: usize,
     mask: S::Mask,
 ) -> bool {
     for rows in rows.iter().take(R::OUTPUTS) {
         for &at in rows.iter().take(C::OUTPUTS) {
-            s.prefetch(o.y.as_ptr().wrapping_add(at.wrapping_mul(conv.ldy).wrapping_add(first)));
+            s.prefetch(o.y.cast_const().wrapping_add(at.wrapping_mul(conv.ldy).wrapping_add(first)));
         }
     }
     let mut half = [[const { MaybeUninit::uninit() }; MOST]; MOST];
@@ -305,7 +308,7 @@ unsafe fn gather<S: Simd, R: Form, C: Form, const FULL: bool>(
         for (&y, &at) in row.iter().zip(at).take(C::OUTPUTS) {
             if at != OUTSIDE {
                 // SAFETY: the caller's promise.
-                unsafe { store::<S, FULL>(s, y, o.y.as_mut_ptr().add(at * conv.ldy + first), mask) };
+                unsafe { store::<S, FULL>(s, y, o.y.add(at * conv.ldy + first), mask) };
             }
         }
     }
@@ -337,15 +340,15 @@ unsafe fn store<S: Simd, const FULL: bool>(s: S, x: S::F32, to: *mut f32, mask: 
 }
 
 /// One vector of filters of a tile from the definition.
-struct Direct<'a, 'o, R, C> {
+struct Direct<'a, R, C> {
     conv: &'a Conv,
     corner: Corner,
     first: usize,
-    o: &'a mut Operands<'o>,
+    o: &'a Shared<'a>,
     forms: PhantomData<(R, C)>,
 }
 
-impl<R: Form, C: Form> Op for Direct<'_, '_, R, C> {
+impl<R: Form, C: Form> Op for Direct<'_, R, C> {
     type Output = ();
 
     #[inline(always)]
@@ -382,54 +385,12 @@ impl<R: Form, C: Form> Op for Direct<'_, '_, R, C> {
                     let residual = &o.residual[row * conv.ldr..][first..conv.m];
                     sum = s.add(sum, s.load_part(residual, 0.0));
                 }
-                s.store_part(activate(s, conv.act, sum), &mut o.y[row * conv.ldy..][first..conv.m]);
+                // SAFETY: y has `m` filters of this row, and they are this tile's.
+                unsafe {
+                    let to = o.y.add(row * conv.ldy + first);
+                    s.store_first_ptr(activate(s, conv.act, sum), to, (conv.m - first).min(LANES));
+                }
             }
-        }
-    }
-}
-
-/// The whole convolution.
-pub(super) struct Run<'a, R, C> {
-    conv: &'a Conv,
-    plan: Plan,
-    o: Operands<'a>,
-    prepared: &'a [f32],
-    scratch: &'a mut [f32],
-    forms: PhantomData<(R, C)>,
-}
-
-impl<'a, R, C> Run<'a, R, C> {
-    pub(super) fn new(
-        conv: &'a Conv,
-        plan: Plan,
-        o: Operands<'a>,
-        prepared: &'a [f32],
-        scratch: &'a mut [f32],
-    ) -> Self {
-        Run { conv, plan, o, prepared, scratch, forms: PhantomData }
-    }
-}
-
-impl<R: Form, C: Form> Op for Run<'_, R, C> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Run { conv, plan, mut o, prepared, scratch, forms } = self;
-        let positions = R::POSITIONS * C::POSITIONS;
-        let (v, p) = scratch.split_at_mut(positions * plan.v);
-        let p = &mut p[..positions * plan.p];
-        let weights = plan.weights(conv);
-        let (mut first, total) = (0, plan.total());
-        while first < total {
-            let tiles = plan.block.min(total - first);
-            s.outline(Input::<R, C> { conv, plan: &plan, first, tiles, x: o.x, v, forms });
-            for position in 0..positions {
-                let w = &prepared[position * weights..][..weights];
-                plan.product(conv, tiles).run_at(s, &mut p[position * plan.p..], &v[position * plan.v..], w);
-            }
-            s.outline(Output::<R, C> { conv, plan: &plan, first, tiles, p, o: &mut o, forms });
-            first += tiles;
         }
     }
 }

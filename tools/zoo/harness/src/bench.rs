@@ -1,4 +1,4 @@
-//! `bench KEY=VALUE...`: times the model and its peers on one case, in turns within one process and one thread.
+//! `bench KEY=VALUE...`: times the model and its peers on one case, in turns within one process.
 //!
 //! Machines are noisy and drift, so engines alternate in short blocks; of each block the median call counts, of the
 //! blocks the best. A sample spans as many calls as take some ten microseconds, since reading the clock takes about

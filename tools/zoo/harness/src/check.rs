@@ -1,13 +1,14 @@
 //! `check RTOL ATOL CASE...`: runs the model on each case's inputs and compares its outputs with those stored.
 //!
 //! `RTOL` is `max` for the max-normalised rule, whose limit is then `ATOL`. Every case runs on each instruction set that
-//! the CPU has, and all must give the same bits; the scalar form, hundreds of times slower, on small models alone.
+//! the CPU has and on one thread, and all must give the same bits; the scalar form, hundreds of times slower, on small models alone.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sofie_infer_runtime::DynSession;
 use sofie_infer_runtime::npz::{Array, Distance, Npz, Tolerance, distance};
+use sofie_infer_runtime::parallel;
 use sofie_infer_runtime::simd::{Level, with_level};
 
 use crate::{Case, Outcome, fill, inputs};
@@ -54,6 +55,11 @@ fn one<S: DynSession>(session: &mut S, case: &Path, tolerance: Tolerance) -> Res
         (0..session.output_info().len()).map(|i| session.output_bytes(i).to_vec()).collect()
     };
     let reference = bits(session);
+    fill(session, &inputs);
+    parallel::alone(|| session.run());
+    if bits(session) != reference {
+        return Err("several threads give other bits than one".to_owned());
+    }
     for level in Level::available().filter(|&l| small || l != Level::Scalar) {
         with_level(level, || {
             fill(session, &inputs);
