@@ -149,8 +149,15 @@ fn as_loop<'m>(d: &mut Driver<'m>, call: &Call<'m, '_>) -> Result<Way> {
         Trips::Known(n) if !ends && round.size().saturating_mul(n.unsigned_abs() as usize) <= UNROLLED => {
             return Ok(Way::Unrolled);
         }
-        Trips::Open if round.go.is_none() => return Err(endless()),
-        Trips::Known(n) if !ends && n >= ENDLESS => return Err(too_long(n)),
+        Trips::Open if round.go.is_none() => {
+            return Err(Error::new(
+                "a loop that does not end: its condition always holds, and it has no trip count",
+            )
+            .help("give the loop a largest number of iterations before exporting"));
+        }
+        Trips::Known(n) if !ends && n >= ENDLESS => {
+            return Err(Error::new(format!("a loop of {n} iterations; fewer than {ENDLESS} can run")));
+        }
         _ => {}
     }
     let wanted: Vec<bool> = (0..call.scans).map(|k| call.wants_row(k)).collect();

@@ -124,7 +124,13 @@ fn as_loop<'m>(
     let slices: Vec<_> =
         scans.iter().zip(axes).zip(&order.backwards.0).map(|((v, axis), b)| (*v, axis, *b != 0)).collect();
     let cycle = Cycle { graph, initial: &initial, conditional: false, slices: &slices, steps };
-    let Ok(round) = Round::lower(d, &cycle) else { return Ok(None) };
+    let round = match Round::lower(d, &cycle) {
+        Ok(round) => round,
+        Err(why) if steps > ITERATIONS => {
+            return Err(why.0.into_iter().next().unwrap_or_else(|| too_long(steps)));
+        }
+        Err(_) => return Ok(None),
+    };
     if round.size().saturating_mul(steps.unsigned_abs() as usize) <= UNROLLED {
         return Ok(None);
     }

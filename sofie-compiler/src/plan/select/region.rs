@@ -21,23 +21,25 @@ fn dims_of(graph: &Graph, v: ValueId) -> Result<Vec<usize>, Invalid> {
     graph.shape(v).fixed().ok_or_else(|| Invalid::new("a body whose extents are not fixed"))
 }
 
-/// A step of a body that moves one of its outputs to where the plan around wants it.
+/// A step of a body that moves one of its outputs, which are dense, to where the plan around wants it.
 fn move_out(from: &Operand, to: &Home, node: &Node) -> Result<Option<Step>, Invalid> {
-    let (write, dst) = to.operand()?;
-    let Some((v, layout)) = &from.holds else { return Err(Invalid::new("a body's output has no value")) };
-    if layout.is_empty() {
+    if to.layout.is_empty() {
         return Ok(None);
     }
-    let src = Layout { offset: layout.offset - from.start as isize, ..layout.clone() };
-    let copy = Copy::new(&strided(&dst)?, &strided(&src)?)
-        .ok_or_else(|| Invalid::new(format!("a copy of {} axes that do not merge to 8", src.dims.len())))?;
-    let write = Operand { holds: Some((*v, to.layout.clone())), ..write };
+    let (write, dst) = to.operand()?;
+    let copy = Copy::new(&strided(&dst)?, &strided(&Layout::dense(&to.layout.dims))?)
+        .ok_or_else(|| Invalid::new(format!("a copy of {} axes that do not merge to 8", dst.dims.len())))?;
     Ok(Some(Step {
         kernel: Kernel::Copy(copy),
-        writes: vec![write],
+        writes: vec![Operand { holds: held(from, to), ..write }],
         reads: vec![Some(from.clone())],
         origin: node.origin.clone(),
     }))
+}
+
+/// What `to` holds when the body's output `from` was moved there; nothing where that is a constant.
+fn held(from: &Operand, to: &Home) -> Option<(ValueId, Layout)> {
+    from.holds.as_ref().map(|(v, _)| (*v, to.layout.clone()))
 }
 
 /// Plans a choice between two bodies.
@@ -58,7 +60,7 @@ pub fn branch(p: &mut Planner<'_>, node: &Node, b: &Branches) -> Result<(), Inva
         for (from, to) in body.outputs.clone().iter().zip(&homes) {
             body.steps.extend(move_out(from, to, node)?);
         }
-        body.outputs = outputs_at(graph, &homes)?;
+        body.outputs = outputs_at(&body.outputs, &homes)?;
         bodies.push(body);
     }
     let (Some(otherwise), Some(then)) = (bodies.pop(), bodies.pop()) else {
@@ -73,14 +75,10 @@ pub fn branch(p: &mut Planner<'_>, node: &Node, b: &Branches) -> Result<(), Inva
 }
 
 /// Where a body's outputs are in the end.
-fn outputs_at(graph: &Graph, homes: &[Home]) -> Result<Vec<Operand>, Invalid> {
-    graph
-        .outputs()
-        .iter()
+fn outputs_at(from: &[Operand], homes: &[Home]) -> Result<Vec<Operand>, Invalid> {
+    from.iter()
         .zip(homes)
-        .map(|(port, home)| {
-            Ok(Operand { holds: Some((port.value, home.layout.clone())), ..home.operand()?.0 })
-        })
+        .map(|(from, home)| Ok(Operand { holds: held(from, home), ..home.operand()?.0 }))
         .collect()
 }
 
@@ -136,7 +134,7 @@ pub fn repeat(p: &mut Planner<'_>, node: &Node, l: &Repeat) -> Result<(), Invali
     for (from, to) in kept.iter().zip(&places) {
         last.extend(move_out(from, to, node)?);
     }
-    body.outputs = outputs_at(graph, &places)?;
+    body.outputs = outputs_at(kept, &places)?;
     body.steps.extend(last);
     let mut writes = Vec::new();
     for home in states.iter().chain(rows).chain([counter]).chain(&go) {
@@ -161,19 +159,17 @@ pub fn repeat(p: &mut Planner<'_>, node: &Node, l: &Repeat) -> Result<(), Invali
 
 /// The step that writes a row of an iteration to its place among all rows.
 fn row(from: &Operand, to: &Home, counter: &Operand, node: &Node) -> Result<Option<Step>, Invalid> {
-    let Some((_, layout)) = &from.holds else { return Err(Invalid::new("a body's output has no value")) };
-    if layout.is_empty() || to.layout.is_empty() {
+    if to.layout.is_empty() {
         return Ok(None);
     }
     let (write, dst) = to.operand()?;
     // One row of so many elements: what it is made of does not matter.
-    let (n, len) = (to.layout.dims[0], layout.len());
-    let dense = |dims: &[usize], o: &Layout| Layout { offset: o.offset, ..Layout::dense(dims) };
-    let src = Layout { offset: layout.offset - from.start as isize, ..layout.clone() };
+    let (n, len) = (to.layout.dims[0], to.layout.dims[1..].iter().product());
+    let whole = Layout { offset: dst.offset, ..Layout::dense(&[n, len]) };
     let scatter = Scatter::nd(
-        &strided(&dense(&[n, len], &dst))?,
+        &strided(&whole)?,
         &strided(&Layout::dense(&[1, 1]))?,
-        &strided(&dense(&[1, len], &src))?,
+        &strided(&Layout::dense(&[1, len]))?,
         Combine::Set,
     );
     let scatter = scatter.ok_or_else(|| Invalid::new("a row that cannot be written among others"))?;
