@@ -200,7 +200,8 @@ fn a_body_runs_over_and_over_as_planned() {
 #[test]
 fn bodies_hold_bodies() {
     each(|g, u| repeated(&choice(g)?, u.int_in_range(1..=3).unwrap_or(2), false, false));
-    each(|g, u| choice(&repeated(g, u.int_in_range(0..=3).unwrap_or(2), true, true)?));
+    // Every row is made: inside a body nobody cuts them.
+    each(|g, u| choice(&repeated(g, u.int_in_range(0..=3).unwrap_or(2), false, false)?));
 }
 
 /// A loop of two states over one value, and its plan.
@@ -242,8 +243,8 @@ fn the_checker_follows_bodies() {
     assert!(refused(|k| k.body.steps.truncate(k.body.steps.len() - 1)).contains("should hold"));
     // A state is written before the other is computed.
     assert!(refused(|k| k.body.steps.rotate_right(1)).contains("holds"));
-    // A body reads what is not its own.
-    assert!(refused(|k| k.body.inputs.swap(1, 2)).contains("holds"));
+    // A body reads what it is not given.
+    assert!(refused(|k| drop(k.body.inputs.remove(3))).contains("holds nothing"));
     // Something is written that the step does not say.
     let elsewhere = refused(|k| {
         let outside = k.body.inputs[3].clone();

@@ -78,11 +78,6 @@ impl Graph {
         Rewriter::run(&ordered, |_, _| Ok(None))
     }
 
-    /// How many nodes there are, those of bodies among them, each once.
-    pub fn size(&self) -> usize {
-        self.nodes.iter().map(|n| 1 + n.op.bodies().iter().map(|b| b.size()).sum::<usize>()).sum()
-    }
-
     fn types<'g>(&'g self, ports: &'g [super::Port]) -> impl Iterator<Item = (DType, &'g Shape)> {
         ports.iter().map(|p: &super::Port| -> ValueId { p.value }).map(|v| (self.dtype(v), self.shape(v)))
     }

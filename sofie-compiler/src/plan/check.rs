@@ -132,17 +132,33 @@ impl<'a> Checker<'a> {
         unchanged.take(lasting * body.inputs.len()).try_for_each(|(_, o)| self.demand(o))
     }
 
-    /// Takes an operand to hold what it says.
+    /// Takes an operand to hold what it says. Where another one lies already, it is the same value under another name.
     fn know(&mut self, o: &Operand) -> Result<(), Invalid> {
+        let (Some((v, _)), Root::Buffer(_) | Root::Input(_)) = (&o.holds, o.root) else { return Ok(()) };
+        self.range(o)?;
         let size = o.dtype.size();
+        let mut tags = Vec::new();
         for (at, tag) in self.elements(o)? {
+            let tag = Some(self.found(o, at)).filter(|t| *t != UNKNOWN).unwrap_or(tag);
             match o.root {
-                Root::Buffer(_) => self.arena[at..at + size].fill(tag),
                 Root::Input(i) => self.inputs[i][at / size] = tag,
-                Root::Weights | Root::Prepared => {}
+                _ => self.arena[at..at + size].fill(tag),
             }
+            tags.push(tag);
         }
+        let dims = self.graph.shape(*v).fixed().ok_or_else(|| Invalid::new("a shape that is not fixed"))?;
+        self.tags.insert(*v, Tensor::of(&dims, &tags));
         Ok(())
+    }
+
+    /// The tag at a position of an operand's root.
+    fn found(&self, o: &Operand, at: usize) -> Tag {
+        let size = o.dtype.size();
+        if let Root::Input(i) = o.root {
+            return self.inputs[i].get(at / size).copied().unwrap_or(UNKNOWN);
+        }
+        let bytes = &self.arena[at..at + size];
+        if bytes.iter().all(|t| *t == bytes[0]) { bytes[0] } else { UNKNOWN }
     }
 
     /// The bytes of an operand in the arena (or in its own root).
@@ -219,19 +235,11 @@ impl<'a> Checker<'a> {
 
     fn demand(&mut self, o: &Operand) -> Result<(), Invalid> {
         self.range(o)?;
-        let input = matches!(o.root, Root::Input(_));
         if matches!(o.root, Root::Weights | Root::Prepared) {
             return Ok(());
         }
-        let size = o.dtype.size();
         for (at, tag) in self.elements(o)? {
-            let found = if input {
-                let Root::Input(i) = o.root else { return Ok(()) };
-                self.inputs[i].get(at / size).copied().unwrap_or(UNKNOWN)
-            } else {
-                let bytes = &self.arena[at..at + size];
-                if bytes.iter().all(|t| *t == bytes[0]) { bytes[0] } else { UNKNOWN }
-            };
+            let found = self.found(o, at);
             if found != tag {
                 let (name, element) = (tag >> 40, tag & ((1 << 40) - 1));
                 let there = if found == UNKNOWN {

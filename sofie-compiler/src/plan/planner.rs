@@ -4,6 +4,7 @@
 use super::kernel::Kernel;
 use super::layout::Layout;
 use super::memory::{ALIGN, Live, lower_bound, place};
+use super::region::Inner;
 use super::select::strided;
 use super::{Buffer, Operand, Plan, Port, Preparation, Root, Step, WeightImage};
 use crate::ir::{CHECK, Graph, Invalid, Node, Op, Tensor, ValueId, extent_of};
@@ -96,14 +97,14 @@ impl<'g> Planner<'g> {
     }
 
     /// A body's plan, whose weights stand among those of this one.
-    pub fn body(&mut self, graph: &Graph) -> Result<Plan, Invalid> {
+    pub fn body(&mut self, graph: &Graph) -> Result<Inner, Invalid> {
         let mut inner = Planner::new(graph)?;
         inner.weights = std::mem::take(&mut self.weights);
         inner.preparations = std::mem::take(&mut self.preparations);
         let mut plan = super::run(inner, graph)?;
         self.weights = std::mem::take(&mut plan.weights);
         self.preparations = std::mem::take(&mut plan.preparations);
-        Ok(plan)
+        Ok(Inner::new(plan))
     }
 
     /// The node that is planned, and its position.

@@ -3,8 +3,10 @@
 
 use super::family::{Kind, Numbers};
 use super::kernel::Kernel;
-use super::{Operand, Plan, Root, Step};
+use super::memory::{Live, place};
+use super::{Buffer, Operand, Plan, Root, Step};
 use crate::ir::{Invalid, ValueId};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The steps of a body.
@@ -79,16 +81,73 @@ impl Step {
     }
 }
 
-impl Body {
-    /// The body of a plan whose inputs are `inputs` and whose arena is the outer buffer of `block`; `values` are the
-    /// graph's inputs and outputs, for the checker.
+/// A body's plan on its way into the plan around it.
+pub(super) struct Inner {
+    plan: Plan,
+    /// Buffers that are places of the plan around, with the first byte there.
+    placed: HashMap<usize, (Root, usize)>,
+}
+
+impl Inner {
+    /// A plan of its own.
+    pub(super) fn new(plan: Plan) -> Inner {
+        Inner { plan, placed: HashMap::new() }
+    }
+
+    /// Has output `k` written at `to` in the first place, where its buffer holds nothing larger meanwhile. `over` is an input
+    /// that lies there: it must have been read for the last time by then.
+    pub(super) fn write_at(&mut self, k: usize, to: &Operand, over: Option<usize>) {
+        let Some((_, Operand { root: Root::Buffer(b), dtype, start: 0, len, .. })) = self.plan.outputs.get(k)
+        else {
+            return;
+        };
+        let (b, bytes, at) = (*b, len * dtype.size(), to.start * dtype.size());
+        let touches = |o: &Operand, root: Root| o.root == root && o.len > 0;
+        let (mut written, mut read) = (usize::MAX, None);
+        for (i, step) in self.plan.steps.iter().enumerate() {
+            for o in step.writes.iter().chain(step.reads.iter().flatten()) {
+                if touches(o, Root::Buffer(b)) {
+                    written = written.min(i);
+                    let size = o.dtype.size();
+                    if (o.start + o.len) * size > bytes || at % size != 0 {
+                        return;
+                    }
+                }
+                if over.is_some_and(|input| touches(o, Root::Input(input))) {
+                    read = Some(i);
+                }
+            }
+        }
+        if *len == to.len && read.is_none_or(|read| read < written) {
+            self.placed.insert(b, (to.root, at));
+            self.plan.buffers[b].bytes = 0;
+        }
+    }
+
+    /// Bytes of the arena without what is placed elsewhere.
+    pub(super) fn arena_bytes(&mut self) -> usize {
+        if !self.placed.is_empty() {
+            let live = |b: &Buffer| Live { bytes: b.bytes, first: b.first, last: b.last };
+            let (offsets, bytes) = place(&self.plan.buffers.iter().map(live).collect::<Vec<_>>());
+            self.plan.buffers.iter_mut().zip(offsets).for_each(|(b, offset)| b.offset = offset);
+            self.plan.arena_bytes = bytes;
+        }
+        self.plan.arena_bytes
+    }
+
+    /// The body with its inputs at `inputs` and its arena in the buffer of `block`.
     ///
     /// # Errors
-    /// A buffer or a view that begins where no element can.
-    pub fn of(plan: Plan, inputs: &[Operand], block: &Operand, origin: &[Arc<str>]) -> Result<Body, Invalid> {
-        let move_in = |o: &Operand| moved(&plan, inputs, block, o);
+    /// An input that is not there.
+    pub(super) fn body(
+        self,
+        inputs: &[Operand],
+        block: &Operand,
+        origin: &[Arc<str>],
+    ) -> Result<Body, Invalid> {
+        let move_in = |o: &Operand| self.moved(inputs, block, o);
         let mut steps = Vec::new();
-        for step in &plan.steps {
+        for step in &self.plan.steps {
             let mut step = step.clone();
             relocate(&mut step, &move_in)?;
             if step.origin.is_empty() {
@@ -96,29 +155,29 @@ impl Body {
             }
             steps.push(step);
         }
-        let outputs = plan.outputs.iter().map(|(_, o)| move_in(o)).collect::<Result<_, _>>()?;
+        let outputs = self.plan.outputs.iter().map(|(_, o)| move_in(o)).collect::<Result<_, _>>()?;
         Ok(Body { inputs: inputs.to_vec(), steps, outputs })
     }
-}
 
-/// An operand of a body's plan in the roots of the plan around it.
-fn moved(plan: &Plan, inputs: &[Operand], block: &Operand, o: &Operand) -> Result<Operand, Invalid> {
-    let (root, shift) = match o.root {
-        Root::Weights | Root::Prepared => return Ok(o.clone()),
-        Root::Input(i) => {
-            let whole = inputs.get(i).ok_or_else(|| Invalid::new(format!("a body without input {i}")))?;
-            (whole.root, whole.start)
-        }
-        Root::Buffer(b) => {
-            let bytes = plan.buffers.get(b).map_or(0, |b| b.offset);
-            (block.root, bytes / o.dtype.size())
-        }
-    };
-    let holds = o.holds.clone().map(|(v, layout)| -> (ValueId, super::Layout) {
-        let offset = layout.offset + shift as isize;
-        (v, super::Layout { offset, ..layout })
-    });
-    Ok(Operand { root, start: o.start + shift, holds, ..o.clone() })
+    /// An operand in the roots of the plan around.
+    fn moved(&self, inputs: &[Operand], block: &Operand, o: &Operand) -> Result<Operand, Invalid> {
+        let (root, shift) = match o.root {
+            Root::Weights | Root::Prepared => return Ok(o.clone()),
+            Root::Input(i) => {
+                let whole = inputs.get(i).ok_or_else(|| Invalid::new(format!("a body without input {i}")))?;
+                (whole.root, whole.start)
+            }
+            Root::Buffer(b) => match self.placed.get(&b) {
+                Some((root, at)) => (*root, at / o.dtype.size()),
+                None => (block.root, self.plan.buffers.get(b).map_or(0, |b| b.offset) / o.dtype.size()),
+            },
+        };
+        let holds = o.holds.clone().map(|(v, layout)| -> (ValueId, super::Layout) {
+            let offset = layout.offset + shift as isize;
+            (v, super::Layout { offset, ..layout })
+        });
+        Ok(Operand { root, start: o.start + shift, holds, ..o.clone() })
+    }
 }
 
 /// Rewrites every operand of a step, those of the bodies inside among them.

@@ -2,7 +2,7 @@
 
 use super::super::driver::Driver;
 use super::super::operand::Operand;
-use super::region::{Bounds, Cycle, ENDLESS, Round};
+use super::region::{Bounds, Cycle, ENDLESS, Round, cost};
 use super::{
     Condition, ITERATIONS, NODES, Results, UNROLLED, body, choose, condition, stacked, too_long, value,
 };
@@ -34,6 +34,7 @@ pub(super) fn repeat<'m>(
 }
 
 /// How often a loop runs by its trip count.
+#[derive(Clone, Copy)]
 enum Trips {
     /// As long as its condition holds.
     Open,
@@ -104,10 +105,15 @@ enum Way {
     Refused(Errors),
 }
 
-/// Whether the condition is known in each iteration, because all that it depends on is, and the loop is short.
-fn ends_while_compiling<'m>(d: &mut Driver<'m>, call: &Call<'m, '_>, initial: &[ValueId]) -> bool {
+/// How often a loop runs whose condition is known in each iteration, because all that it depends on is; and how many nodes
+/// that comes to.
+fn known_iterations<'m>(
+    d: &mut Driver<'m>,
+    call: &Call<'m, '_>,
+    initial: &[ValueId],
+) -> Option<(i64, usize)> {
     if !matches!(call.go, Condition::Known(_)) || matches!(call.trips, Trips::Computed(_)) {
-        return false;
+        return None;
     }
     let most = if let Trips::Known(n) = call.trips { n } else { i64::MAX };
     let walked = super::region::inside(d, &[call.graph], initial, |d, initial| {
@@ -117,15 +123,15 @@ fn ends_while_compiling<'m>(d: &mut Driver<'m>, call: &Call<'m, '_>, initial: &[
             inputs.append(&mut carried);
             let Some(mut results) = d.body(call.graph, inputs)? else { return Ok(None) };
             match condition(d, &results[0])? {
-                Condition::Known(true) if d.b.graph().nodes().len() <= UNROLLED => {}
-                Condition::Known(false) => return Ok(Some(())),
+                Condition::Known(true) if d.b.graph().nodes().len() <= NODES => {}
+                Condition::Known(false) => return Ok(Some((i + 1, cost(d.b.graph())))),
                 _ => return Ok(None),
             }
             carried.extend(results.drain(1..=initial.len()));
         }
-        Ok((most <= ITERATIONS).then_some(()))
+        Ok((most <= ITERATIONS).then(|| (most, cost(d.b.graph()))))
     });
-    walked.is_ok()
+    walked.ok().map(|(known, ..)| known)
 }
 
 /// Bytes of rows that there may be room for although fewer are made.
@@ -138,14 +144,30 @@ fn as_loop<'m>(d: &mut Driver<'m>, call: &Call<'m, '_>) -> Result<Way> {
         Err(why) => return Ok(Way::Refused(why.into())),
     };
     let cycle = Cycle { graph: call.graph, initial: &initial, conditional: true, slices: &[], steps: 0 };
-    let round = match Round::lower(d, &cycle) {
+    let mut round = match Round::lower(d, &cycle) {
         Ok(round) => round,
         Err(why) => return Ok(Way::Refused(why)),
     };
+    // Where everything is known, so is the result.
+    let constant = round.is_closed() && initial.iter().all(|v| d.b.constant(*v).is_some());
+    let open = matches!(call.trips, Trips::Computed(_)) || matches!(call.go, Condition::Computed(_));
+    let folds = |d: &mut Driver<'m>| constant && known_iterations(d, call, &initial).is_some();
+    if !open && (round.is_last() || folds(d)) {
+        return Ok(Way::Unrolled);
+    }
+    let mut trips = call.trips;
+    if round.go.is_some()
+        && let Some((n, cost)) = known_iterations(d, call, &initial)
+    {
+        if cost <= UNROLLED {
+            return Ok(Way::Unrolled);
+        }
+        (round.go, trips) = (None, Trips::Known(n));
+    } else if round.is_last() && matches!(trips, Trips::Open) {
+        trips = Trips::Known(1);
+    }
     let ends = round.go.is_some() || matches!(call.go, Condition::Computed(_));
-    match call.trips {
-        _ if round.is_last() => return Ok(Way::Unrolled),
-        _ if round.go.is_some() && ends_while_compiling(d, call, &initial) => return Ok(Way::Unrolled),
+    match trips {
         Trips::Known(n) if !ends && round.size().saturating_mul(n.unsigned_abs() as usize) <= UNROLLED => {
             return Ok(Way::Unrolled);
         }
@@ -162,7 +184,7 @@ fn as_loop<'m>(d: &mut Driver<'m>, call: &Call<'m, '_>) -> Result<Way> {
     }
     let wanted: Vec<bool> = (0..call.scans).map(|k| call.wants_row(k)).collect();
     let row = wanted.iter().enumerate().filter(|(_, w)| **w).map(|(k, _)| round.row_bytes(k)).max();
-    let known = match call.trips {
+    let known = match trips {
         Trips::Known(n) if n < ENDLESS => Some(n),
         _ => None,
     };
@@ -181,7 +203,7 @@ fn as_loop<'m>(d: &mut Driver<'m>, call: &Call<'m, '_>) -> Result<Way> {
             ));
         }
     };
-    let trips = match call.trips {
+    let trips = match trips {
         Trips::Computed(v) => Some(d.b.reshape(v, Shape::default())?),
         _ => None,
     };

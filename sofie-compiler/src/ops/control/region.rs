@@ -331,13 +331,12 @@ impl Round {
 
     /// Nodes that an iteration costs.
     pub(super) fn size(&self) -> usize {
-        self.b
-            .graph()
-            .nodes()
-            .iter()
-            .filter(|n| !matches!(n.op, Op::Const(_)))
-            .map(|n| 1 + n.op.bodies().iter().map(|b| b.size()).sum::<usize>())
-            .sum()
+        cost(self.b.graph())
+    }
+
+    /// Whether the body reads constants alone beside its states.
+    pub(super) fn is_closed(&self) -> bool {
+        self.seen.is_empty()
     }
 
     /// Whether the body says that there is never another iteration.
@@ -349,6 +348,12 @@ impl Round {
     pub(super) fn row_bytes(&self, k: usize) -> usize {
         self.rows.get(k).map_or(0, |v| numel(self.b.shape(*v)).saturating_mul(self.b.dtype(*v).size()))
     }
+}
+
+/// Nodes of a graph, those of bodies among them, without constants.
+pub(super) fn cost(g: &ir::Graph) -> usize {
+    let nodes = g.nodes().iter().filter(|n| !matches!(n.op, Op::Const(_)));
+    nodes.map(|n| 1 + n.op.bodies().into_iter().map(cost).sum::<usize>()).sum()
 }
 
 /// How often a loop runs.
@@ -402,11 +407,15 @@ pub(super) fn repeat(
     for (k, v) in round.rows.iter().enumerate().filter(|(k, _)| wanted.get(*k) == Some(&true)) {
         round.b.output(&format!("row {k}"), *v);
     }
-    for k in (0..initial.len()).filter(|k| !changed(*k)) {
-        first.push(format!("state {k}"));
-        operands.push(initial[k]);
-    }
     let body = round.b.finish();
+    let uses = body.use_counts();
+    for k in (0..initial.len()).filter(|k| !changed(*k)) {
+        let name = format!("state {k}");
+        if body.inputs().iter().any(|p| p.name == name && uses[p.value.index()] > 0) {
+            first.push(name);
+            operands.push(initial[k]);
+        }
+    }
     let (order, seen) = inputs_of(&[&body], &first, &round.seen);
     operands.extend(seen);
     let go = match bounds.go {

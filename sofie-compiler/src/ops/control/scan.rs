@@ -131,7 +131,10 @@ fn as_loop<'m>(
         }
         Err(_) => return Ok(None),
     };
-    if round.size().saturating_mul(steps.unsigned_abs() as usize) <= UNROLLED {
+    let constant = round.is_closed() && initial.iter().all(|v| d.b.constant(*v).is_some());
+    if constant && steps <= ITERATIONS
+        || round.size().saturating_mul(steps.unsigned_abs() as usize) <= UNROLLED
+    {
         return Ok(None);
     }
     let bounds = Bounds { trips: None, go: None, most: steps };

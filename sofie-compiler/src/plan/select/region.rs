@@ -3,8 +3,8 @@
 use super::super::kernel::Kernel;
 use super::super::layout::Layout;
 use super::super::planner::{Home, Planner};
-use super::super::region::{Body, If, Loop};
-use super::super::{Operand, Plan, Step};
+use super::super::region::{If, Inner, Loop};
+use super::super::{Operand, Step};
 use super::strided;
 use crate::ir::{Branches, Graph, Invalid, Node, Repeat, ValueId};
 use sofie_infer_runtime::DType;
@@ -23,10 +23,10 @@ fn dims_of(graph: &Graph, v: ValueId) -> Result<Vec<usize>, Invalid> {
 
 /// A step of a body that moves one of its outputs, which are dense, to where the plan around wants it.
 fn move_out(from: &Operand, to: &Home, node: &Node) -> Result<Option<Step>, Invalid> {
-    if to.layout.is_empty() {
+    let (write, dst) = to.operand()?;
+    if to.layout.is_empty() || (from.root, from.start) == (write.root, write.start) {
         return Ok(None);
     }
-    let (write, dst) = to.operand()?;
     let copy = Copy::new(&strided(&dst)?, &strided(&Layout::dense(&to.layout.dims))?)
         .ok_or_else(|| Invalid::new(format!("a copy of {} axes that do not merge to 8", dst.dims.len())))?;
     Ok(Some(Step {
@@ -46,17 +46,21 @@ fn held(from: &Operand, to: &Home) -> Option<(ValueId, Layout)> {
 pub fn branch(p: &mut Planner<'_>, node: &Node, b: &Branches) -> Result<(), Invalid> {
     let condition = p.dense(node.inputs[0])?;
     let operands = node.inputs[1..].iter().map(|v| p.dense(*v)).collect::<Result<Vec<_>, _>>()?;
-    let plans: Vec<Plan> =
-        [&b.then, &b.otherwise].map(|g| p.body(g)).into_iter().collect::<Result<_, _>>()?;
     let homes: Vec<Home> = node.outputs.iter().map(|v| p.target(*v, Layout::is_dense)).collect();
-    let block = p.block(plans.iter().map(|plan| plan.arena_bytes).max().unwrap_or(0));
+    let mut plans = [&b.then, &b.otherwise].map(|g| p.body(g)).into_iter().collect::<Result<Vec<_>, _>>()?;
+    for plan in &mut plans {
+        for (k, home) in homes.iter().enumerate() {
+            plan.write_at(k, &home.operand()?.0, None);
+        }
+    }
+    let block = p.block(plans.iter_mut().map(Inner::arena_bytes).max().unwrap_or(0));
     let mut bodies = Vec::new();
     for (plan, graph) in plans.into_iter().zip([&b.then, &b.otherwise]) {
         let mut inputs = Vec::new();
         for (o, port) in operands.iter().zip(graph.inputs()) {
             inputs.push(as_input(o.clone(), port.value, &dims_of(graph, port.value)?));
         }
-        let mut body = Body::of(plan, &inputs, &block, &node.origin)?;
+        let mut body = plan.body(&inputs, &block, &node.origin)?;
         for (from, to) in body.outputs.clone().iter().zip(&homes) {
             body.steps.extend(move_out(from, to, node)?);
         }
@@ -116,21 +120,26 @@ pub fn repeat(p: &mut Planner<'_>, node: &Node, l: &Repeat) -> Result<(), Invali
     let rows: Vec<Home> =
         others.iter().map(|v| p.alloc(p.graph.dtype(*v), &p.dims(*v).to_vec(), Some(*v))).collect();
     let Some((counter, rows)) = rows.split_last() else { return Err(Invalid::new("a loop without a count")) };
-    let plan = p.body(&l.body)?;
-    let block = p.block(plan.arena_bytes);
+    let places: Vec<Home> = go.iter().chain(&states).cloned().collect();
+    let mut plan = p.body(&l.body)?;
+    for (k, home) in places.iter().enumerate() {
+        // State k is input 1 + k; the condition is none.
+        let over = (k + 1).checked_sub(l.before_states()).filter(|over| *over > 0);
+        plan.write_at(k, &home.operand()?.0, over);
+    }
+    let block = p.block(plan.arena_bytes());
     let graph = &l.body;
     let mut inputs = Vec::new();
-    let places = std::iter::once(counter).chain(&states).map(|home| Ok(home.operand()?.0));
-    for (o, port) in places.chain(seen.iter().cloned().map(Ok)).zip(graph.inputs()) {
+    let read = std::iter::once(counter).chain(&states).map(|home| Ok(home.operand()?.0));
+    for (o, port) in read.chain(seen.iter().cloned().map(Ok)).zip(graph.inputs()) {
         inputs.push(as_input(o?, port.value, &dims_of(graph, port.value)?));
     }
-    let mut body = Body::of(plan, &inputs, &block, &node.origin)?;
+    let mut body = plan.body(&inputs, &block, &node.origin)?;
     let (kept, of_rows) = body.outputs.split_at(l.before_states() + l.states);
     let mut last = Vec::new();
     for (from, to) in of_rows.iter().zip(rows) {
         last.extend(row(from, to, &inputs[0], node)?);
     }
-    let places: Vec<Home> = go.iter().chain(&states).cloned().collect();
     for (from, to) in kept.iter().zip(&places) {
         last.extend(move_out(from, to, node)?);
     }
