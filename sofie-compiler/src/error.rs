@@ -48,12 +48,19 @@ pub struct Error {
     pub problem: String,
     /// What the user can do about it.
     pub help: Option<String>,
+    /// The extents of operands do not fit each other: a run of the model that came here would fail anywhere.
+    pub misfit: bool,
 }
 
 impl Error {
     /// A problem without a place; whoever knows the place adds it on the way up.
     pub fn new(problem: impl Into<String>) -> Self {
-        Error { place: Box::default(), problem: problem.into(), help: None }
+        Error { place: Box::default(), problem: problem.into(), help: None, misfit: false }
+    }
+
+    /// A problem of extents that do not fit each other or the operator: there is no way to run the node on them.
+    pub fn misfit(problem: impl Into<String>) -> Self {
+        Error { misfit: true, ..Error::new(problem) }
     }
 
     /// Says what the user can do. The first help given stays.

@@ -227,7 +227,14 @@ fn mutant(op: &Op, u: &mut Unstructured) -> Op {
         Op::Recurrent(r) => [&mut r.lens, &mut r.h0, &mut r.c0, &mut r.peepholes].map(|f| flip(u, f))[0],
         Op::Attention(a) => a.mask = if a.mask.is_some() { None } else { Some(Masking::Add) },
         Op::MatMul(e) => [&mut e.bias, &mut e.residual].map(|f| flip(u, f))[0],
-        Op::Map(_) | Op::ScatterNd(_) | Op::Rows(_) | Op::Const(_) | Op::Plain(_) | Op::Custom(_) => {}
+        Op::Map(_)
+        | Op::ScatterNd(_)
+        | Op::Rows(_)
+        | Op::Const(_)
+        | Op::Plain(_)
+        | Op::Custom(_)
+        | Op::If(_)
+        | Op::Loop(_) => {}
     }
     op
 }

@@ -74,14 +74,14 @@ pub trait DynSession {
     fn output_bytes(&self, i: usize) -> &[u8];
 }
 
-/// An input decides a shape, and decides it otherwise than the model declares. The outputs mean nothing; the session
-/// can be run again.
+/// An input decides a shape, and decides it otherwise than the model declares; or a loop without a trip count does not end.
+/// The outputs mean nothing; the session can be run again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShapeError;
 
 impl core::fmt::Display for ShapeError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("an input decides a shape otherwise than the model declares it")
+        f.write_str("an input decides a shape otherwise than the model declares it, or a loop does not end")
     }
 }
 

@@ -156,6 +156,20 @@ impl Literal for crate::plan::Custom {
     }
 }
 
+/// Steps that hold steps are statements, not descriptors.
+impl Literal for crate::plan::If {
+    fn literal(&self) -> TokenStream {
+        TokenStream::new()
+    }
+}
+
+/// As for `If`.
+impl Literal for crate::plan::Loop {
+    fn literal(&self) -> TokenStream {
+        TokenStream::new()
+    }
+}
+
 /// Structs by their fields: `path::Name { field, … }` relative to the runtime crate.
 macro_rules! structs {
     ($($($path:ident)::+ { $($field:ident),* $(,)? })*) => {$(

@@ -4,7 +4,7 @@
 use super::literal::Literal;
 use super::names::Names;
 use super::types;
-use crate::plan::{Custom, Kernel, Operand, Plan, Preparation, Root, Step};
+use crate::plan::{Body, Custom, If, Kernel, Loop, Operand, Plan, Preparation, Root, Step};
 use proc_macro2::{Ident, Literal as Lit, Span, TokenStream};
 use quote::{ToTokens, quote};
 use sofie_infer_runtime::DType;
@@ -49,14 +49,86 @@ pub const RESERVED: &[&str] = &[
 pub fn steps(cx: &Context<'_>, plan: &Plan, inputs: &[Ident]) -> Steps {
     let mut names = Names::reserving(RESERVED);
     let mut out = Steps::default();
+    let mut writer = Writer { cx, plan, inputs, names: &mut names, constants: &mut out.constants };
     for (i, step) in plan.steps.iter().enumerate() {
-        let name = names.constant(&constant_name(step));
-        out.constants.extend(constant(step, &name));
-        let spans = spans(plan, step, inputs);
-        let statement = statement(cx, step, &spans, &name.to_token_stream(), inputs, &[]);
+        let statement = writer.step(step);
         out.body.extend(if cx.profile { timed(i, statement) } else { statement });
     }
     out
+}
+
+/// Writes steps, those of bodies among them.
+struct Writer<'a> {
+    cx: &'a Context<'a>,
+    plan: &'a Plan,
+    inputs: &'a [Ident],
+    names: &'a mut Names,
+    constants: &'a mut TokenStream,
+}
+
+impl Writer<'_> {
+    fn step(&mut self, step: &Step) -> TokenStream {
+        match &step.kernel {
+            Kernel::If(k) => return self.branch(k),
+            Kernel::Loop(k) => return self.repeat(k),
+            _ => {}
+        }
+        let name = self.names.constant(&constant_name(step));
+        self.constants.extend(constant(step, &name));
+        let spans = spans(self.plan, step, self.inputs);
+        statement(self.cx, step, &spans, &name.to_token_stream(), self.inputs, &[])
+    }
+
+    fn body(&mut self, body: &Body) -> TokenStream {
+        body.steps.iter().map(|step| self.step(step)).collect()
+    }
+
+    /// The one element of an operand.
+    fn element(&self, o: &Operand) -> TokenStream {
+        let (span, weights) = (span(self.plan, o), self.cx.weights);
+        match o.root {
+            Root::Buffer(_) => quote!(arena.get(#span)[0]),
+            Root::Weights => quote!(#weights.get(#span)[0]),
+            Root::Prepared => quote!(prepared.get(#span)[0]),
+            Root::Input(i) => {
+                let (input, at) = (&self.inputs[i], Lit::usize_unsuffixed(o.start));
+                quote!(#input[#at])
+            }
+        }
+    }
+
+    fn branch(&mut self, k: &If) -> TokenStream {
+        let condition = self.element(&k.condition);
+        let (then, otherwise) = (self.body(&k.then), self.body(&k.otherwise));
+        let otherwise = (!otherwise.is_empty()).then(|| quote!(else { #otherwise }));
+        quote! { if #condition != 0 { #then } #otherwise }
+    }
+
+    /// The number of the iteration stands in the arena, where the body and what follows the loop read it.
+    fn repeat(&mut self, k: &Loop) -> TokenStream {
+        let counter = span(self.plan, &k.counter);
+        let most = Lit::i64_unsuffixed(k.most);
+        let trips = match &k.trips {
+            None => quote!(#most),
+            Some(o) if k.most == i64::MAX => self.element(o),
+            Some(o) => {
+                let trips = self.element(o);
+                quote!(#trips.min(#most))
+            }
+        };
+        let go = k.go.as_ref().map(|o| {
+            let go = self.element(o);
+            quote!(&& #go != 0)
+        });
+        let body = self.body(&k.body);
+        quote! {
+            arena.get_mut(#counter)[0] = 0;
+            while arena.get(#counter)[0] < #trips #go {
+                #body
+                arena.get_mut(#counter)[0] += 1;
+            }
+        }
+    }
 }
 
 /// The constant that holds a step's descriptor.
@@ -322,6 +394,8 @@ fn parts(kernel: &Kernel) -> (TokenStream, &dyn Literal) {
     }
     table! {
         Custom => Attributes,
+        If => Attributes,
+        Loop => Attributes,
         Plain => plain::Plain,
         Copy => copy::Copy,
         Pad => copy::Pad,

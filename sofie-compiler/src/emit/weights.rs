@@ -75,7 +75,7 @@ fn reader(plan: &Plan, at: usize, bytes: usize) -> Option<(String, DType)> {
         let start = o.start * o.dtype.size();
         o.root == Root::Weights && o.len > 0 && (at..at + bytes).contains(&start)
     };
-    plan.steps.iter().find_map(|step| {
+    plan.all_steps().into_iter().find_map(|step| {
         let i = step.reads.iter().position(|read| read.as_ref().is_some_and(inside))?;
         let node = step.origin.first().map_or_else(|| step.kernel.name(), |o| &**o);
         Some((format!("{node}.{}", role(&step.kernel, i)), step.read_type(i)))
@@ -113,8 +113,18 @@ fn hash(plan: &Plan, blocks: &[WeightsBlock]) -> u64 {
     for (output, axis, o) in &plan.extents {
         let _ = write!(hash, "{output} {axis} {:?}", at(o));
     }
-    for step in &plan.steps {
-        let _ = write!(hash, "{:?}", step.kernel);
+    for step in plan.all_steps() {
+        // How steps are nested, and what decides between them; the steps inside follow.
+        let _ = match &step.kernel {
+            Kernel::If(k) => {
+                write!(hash, "{:?} {} {}", at(&k.condition), k.then.steps.len(), k.otherwise.steps.len())
+            }
+            Kernel::Loop(k) => {
+                let (trips, go) = (k.trips.as_ref().map(at), k.go.as_ref().map(at));
+                write!(hash, "{:?} {} {trips:?} {go:?} {}", at(&k.counter), k.most, k.body.steps.len())
+            }
+            kernel => write!(hash, "{kernel:?}"),
+        };
         step.writes.iter().map(Some).chain(step.reads.iter().map(Option::as_ref)).for_each(|o| {
             let _ = write!(hash, "{:?}", o.map(at));
         });
@@ -140,7 +150,8 @@ impl Write for Fnv {
 /// The items that hold the weights, or say what a file of them holds.
 pub fn packed(weights: &WeightsIn, plan: &Plan) -> TokenStream {
     let bytes = plan.weights.bytes();
-    let mut reads = plan.steps.iter().flat_map(|s| s.reads.iter().flatten());
+    let steps = plan.all_steps();
+    let mut reads = steps.iter().flat_map(|s| s.reads.iter().flatten());
     let literal = match weights {
         WeightsIn::External => return described(plan),
         // A step may read weights of no elements.

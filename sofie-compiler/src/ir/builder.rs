@@ -29,6 +29,11 @@ impl Builder {
         self.origin = origin.to_vec();
     }
 
+    /// The names that were set last.
+    pub fn origin(&self) -> Vec<Arc<str>> {
+        self.origin.clone()
+    }
+
     /// Adds to the names of the ONNX nodes that the nodes pushed from now on come from.
     pub fn add_origin(&mut self, origin: &[Arc<str>]) {
         for o in origin {
@@ -132,7 +137,7 @@ impl Builder {
         inputs: &[ValueId],
         results: &[(DType, Shape)],
     ) -> Result<Option<Vec<Tensor>>, Invalid> {
-        if matches!(op, Op::Const(_) | Op::Custom(_)) {
+        if matches!(op, Op::Const(_) | Op::Custom(_) | Op::If(_) | Op::Loop(_)) {
             return Ok(None);
         }
         // What a reduction makes of nothing is known, whoever makes the nothing.

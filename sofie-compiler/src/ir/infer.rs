@@ -2,7 +2,7 @@
 //! What a shape function cannot know it refuses; nothing is guessed.
 
 use super::op::{Conv, ConvTranspose, Epilogue, Interpolate, Op, Pool, RowKind, Window};
-use super::{Dim, Inst, Invalid, MapExpr, Shape};
+use super::{Dim, Inst, Invalid, MapExpr, Shape, region};
 use sofie_infer_runtime::DType;
 
 /// Type and shape of a value.
@@ -133,6 +133,8 @@ pub fn infer(op: &Op, x: &[(DType, &Shape)]) -> Result<Vec<Info>, Invalid> {
             Ok(p.results.iter().map(result).collect())
         }
         Op::Custom(c) => Ok(c.results.clone()),
+        Op::If(b) => region::branches(b, x),
+        Op::Loop(l) => region::repeat(l, x),
     }
 }
 
@@ -143,7 +145,7 @@ fn arity(op: &Op) -> Option<usize> {
         Op::Const(_) => 0,
         Op::Map(e) => e.inputs().len(),
         Op::MatMul(e) | Op::Conv(_, e) | Op::ConvTranspose(_, e) => 2 + extra(e),
-        Op::Concat(_) | Op::Plain(_) | Op::Custom(_) => return None,
+        Op::Concat(_) | Op::Plain(_) | Op::Custom(_) | Op::If(_) | Op::Loop(_) => return None,
         Op::Gather { .. } | Op::GatherElements(_) | Op::GatherNd { .. } => 2,
         Op::ScatterElements(..) | Op::ScatterNd(_) => 3,
         Op::Rows(RowKind::LayerNorm { scale, bias, .. }) => 1 + usize::from(*scale) + usize::from(*bias),

@@ -25,6 +25,7 @@ mod map;
 mod op;
 mod print;
 mod range;
+mod region;
 mod shape;
 mod tensor;
 mod verify;
@@ -45,6 +46,7 @@ pub use op::{
     Attention, Attribute, Cell, Conv, ConvTranspose, Custom, Epilogue, Interpolate, Masking, Op, Plain, Pool,
     PoolKind, Recurrent, ReduceKind, RowKind, ScatterKind, Window,
 };
+pub use region::{Branches, Repeat};
 pub use shape::{Shape, axis_in};
 pub use tensor::{Tensor, Value};
 pub use verify::verify;

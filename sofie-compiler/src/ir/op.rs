@@ -1,6 +1,6 @@
 //! The core operations: one meaning each. `x`, `w`, … name the operands in order; `[…]` are shapes.
 
-use super::{Dim, MapExpr, Shape, Tensor};
+use super::{Branches, Dim, MapExpr, Repeat, Shape, Tensor};
 use sofie_infer_runtime::Act;
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::Scalar;
@@ -113,6 +113,11 @@ pub enum Op {
     Plain(Box<Plain>),
     /// A function of the user's own program: known there, not here.
     Custom(Box<Custom>),
+    /// `condition (bool, rank 0), x… → y…`: one of two graphs over `x…`.
+    If(Box<Branches>),
+    /// `trips? (i64, rank 0), go? (bool, rank 0), state…, x… → state…, rows… [most, …], n (i64, rank 0)`: a graph, over
+    /// and over: `min(trips, most)` times, or until it says no. `n` says how often; rows from there on mean nothing.
+    Loop(Box<Repeat>),
 }
 
 /// A call of a user's own operator.
@@ -442,6 +447,8 @@ impl Op {
             Op::Attention(_) => "attention",
             Op::Plain(p) => p.kernel.name(),
             Op::Custom(_) => "custom",
+            Op::If(_) => "if",
+            Op::Loop(_) => "loop",
         }
     }
 

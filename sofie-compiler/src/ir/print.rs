@@ -31,6 +31,15 @@ impl fmt::Display for Graph {
                 write!(f, "  # {}", node.origin.join(" + "))?;
             }
             writeln!(f)?;
+            for (i, body) in node.op.bodies().into_iter().enumerate() {
+                f.write_str(if i == 0 { "  {\n" } else { "  } else {\n" })?;
+                for line in body.to_string().lines() {
+                    writeln!(f, "    {line}")?;
+                }
+            }
+            if !node.op.bodies().is_empty() {
+                f.write_str("  }\n")?;
+            }
         }
         for output in self.outputs() {
             writeln!(f, "output {:?} = %{}", output.name, output.value.index())?;
@@ -75,6 +84,10 @@ impl fmt::Display for Op {
             Op::Attention(a) => write!(f, " {a:?}"),
             Op::Plain(p) => write!(f, " {:?}", p.kernel),
             Op::Custom(c) => write!(f, " {} {:?}", c.operator, c.attributes),
+            Op::If(_) => Ok(()),
+            Op::Loop(l) => {
+                write!(f, " states={} most={} counted={} ends={}", l.states, l.most, l.counted, l.ends)
+            }
         }
     }
 }

@@ -34,6 +34,9 @@ pub fn verify(g: &Graph) -> Result<(), Invalid> {
             operands.push((g.dtype(*v), g.shape(*v)));
         }
         let results = infer(&node.op, &operands).map_err(|e| Invalid::new(format!("{name}: {e}")))?;
+        for body in node.op.bodies() {
+            verify(body).map_err(|e| Invalid::new(format!("a body of {name}: {e}")))?;
+        }
         if results.len() != node.outputs.len() {
             return Err(Invalid::new(format!(
                 "{name} has {} results, not {}",

@@ -40,7 +40,7 @@ fn mask(c: &mut Ctx<'_, '_>, scores: &Scores) -> Result<Option<ValueId>> {
     let Some(mut mask) = c.optional(3)? else { return Ok(None) };
     let rank = c.rank(mask);
     if rank == 0 || rank > 4 {
-        return Err(Error::new(format!("attn_mask has shape {}", c.shape(mask))));
+        return Err(Error::misfit(format!("attn_mask has shape {}", c.shape(mask))));
     }
     if c.dtype(mask) == DType::Bool {
         let zero = c.b.scalar(Scalar::from_f64(scores.dtype, 0.0));
@@ -140,7 +140,7 @@ pub(super) fn attention(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     }
     for (what, v) in [("Q", q), ("K", k), ("V", v)] {
         if c.rank(v) != 4 {
-            return Err(Error::new(format!(
+            return Err(Error::misfit(format!(
                 "{what} has shape {}; three or four axes are needed",
                 c.shape(v)
             )));
@@ -275,7 +275,7 @@ pub(super) fn rotary(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     } else if whole.rank() == 4 {
         c.b.transpose(v, &[0, 2, 1, 3])?
     } else {
-        return Err(Error::new(format!("X has shape {whole}; three or four axes are needed")));
+        return Err(Error::misfit(format!("X has shape {whole}; three or four axes are needed")));
     };
     let turned = c.attrs.int_or("rotary_embedding_dim", 0)?;
     let half = half_turned(c, v, turned)?;
@@ -286,7 +286,7 @@ pub(super) fn rotary(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         }
         let dims = c.shape(t).dims().to_vec();
         let [b, l, n] = &dims[..] else {
-            return Err(Error::new(format!("{name} has shape {}", c.shape(t))));
+            return Err(Error::misfit(format!("{name} has shape {}", c.shape(t))));
         };
         if *n != half {
             return Err(Error::new(format!("{name} has {n} angles; {half} are needed")));

@@ -28,7 +28,7 @@ fn operands(c: &mut Ctx<'_, '_>) -> Result<(ValueId, ValueId)> {
     let Some(axis) = axis.filter(|_| broadcast && rb > 0) else { return Ok((a, b)) };
     let axis = crate::ir::axis_in(axis, ra)?;
     let behind = ra.checked_sub(axis + rb).ok_or_else(|| {
-        Error::new(format!("{} does not fit {} from axis {axis} on", c.shape(b), c.shape(a)))
+        Error::misfit(format!("{} does not fit {} from axis {axis} on", c.shape(b), c.shape(a)))
     })?;
     let shape = c.shape(b).dims().iter().cloned().chain(vec![Dim::ONE; behind]).collect();
     Ok((a, c.b.reshape(b, shape)?))

@@ -11,7 +11,7 @@ fn weights(c: &Ctx<'_, '_>, v: ValueId, w: ValueId) -> Result<(Vec<usize>, usize
     let n = window::spatial(c, v)?;
     let shape = c.fixed(w, "the weights' shape")?;
     if shape.len() != n + 2 {
-        return Err(Error::new(format!("weights {} do not fit the input {}", c.shape(w), c.shape(v))));
+        return Err(Error::misfit(format!("weights {} do not fit the input {}", c.shape(w), c.shape(v))));
     }
     let kernel = shape[2..].to_vec();
     if let Some(declared) = c.attrs.ints("kernel_shape")?

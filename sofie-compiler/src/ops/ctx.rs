@@ -29,7 +29,7 @@ pub struct Ctx<'n, 'b> {
 
 impl From<Invalid> for Error {
     fn from(invalid: Invalid) -> Error {
-        Error::new(invalid.to_string())
+        Error::misfit(invalid.to_string())
     }
 }
 

@@ -118,10 +118,10 @@ pub(super) struct Driver<'m> {
     hints: HashMap<TensorName, Shape>,
     constants: HashMap<&'m str, &'m onnx::Tensor>,
     pub(super) b: Builder,
-    values: HashMap<TensorName, Operand>,
-    errors: Errors,
-    checks: Vec<ValueId>,
-    open: Vec<(ValueId, usize, ValueId)>,
+    pub(super) values: HashMap<TensorName, Operand>,
+    pub(super) errors: Errors,
+    pub(super) checks: Vec<ValueId>,
+    pub(super) open: Vec<(ValueId, usize, ValueId)>,
     lists: &'m Lists,
     equations: Vec<solve::Equation>,
 }
@@ -344,6 +344,21 @@ impl<'m> Driver<'m> {
         self.checks.push(holds);
     }
 
+    /// Says that of `v` only `count` (i64, rank 0) elements along an axis are there.
+    pub(super) fn open(&mut self, v: ValueId, axis: usize, count: ValueId) {
+        self.open.push((v, axis, count));
+    }
+
+    /// Records a problem of the model.
+    pub(super) fn refuse(&mut self, error: Error) {
+        self.errors.push(error);
+    }
+
+    /// Whether this walk is for the equations between shapes alone.
+    pub(super) fn exploring(&self) -> bool {
+        self.lists.exploring
+    }
+
     /// The rows that the file declares of a loop's scan outputs.
     pub(super) fn declared_rows(&self, node: &Node, states: usize) -> Option<i64> {
         let rows = |name: &TensorName| self.declared(name)?.dims().first()?.fixed();
@@ -378,7 +393,7 @@ impl<'m> Driver<'m> {
     }
 
     /// The extents that the file declares of a tensor, where all are known.
-    fn declared(&self, name: &str) -> Option<Shape> {
+    pub(super) fn declared(&self, name: &str) -> Option<Shape> {
         self.hints.get(name).cloned()
     }
 
@@ -416,14 +431,14 @@ impl<'m> Driver<'m> {
         }
     }
 
-    /// What the checks come to: an output of its own, which is no output of the model.
-    fn checks(&mut self) -> Result<()> {
+    /// Whether all checks so far hold, which are forgotten then; nothing where there are none.
+    pub(super) fn every_check(&mut self) -> Result<Option<ValueId>> {
         let mut all: Option<ValueId> = None;
         for holds in std::mem::take(&mut self.checks) {
             match self.b.constant(holds).map(|t| t.get(0).bits != 0) {
                 Some(true) => continue,
                 Some(false) => {
-                    return Err(Error::new("an operand disagrees with the shapes that the file declares"));
+                    return Err(Error::misfit("an operand disagrees with the shapes that the file declares"));
                 }
                 None => {}
             }
@@ -432,7 +447,12 @@ impl<'m> Driver<'m> {
                 Some(so_far) => self.b.binary(sofie_infer_runtime::map::Binary::And, so_far, holds)?,
             });
         }
-        if let Some(all) = all {
+        Ok(all)
+    }
+
+    /// What the checks come to: an output of its own, which is no output of the model.
+    fn checks(&mut self) -> Result<()> {
+        if let Some(all) = self.every_check()? {
             self.b.output(ir::CHECK, all);
         }
         Ok(())

@@ -57,7 +57,7 @@ fn product_plus(c: &mut Ctx<'_, '_>, a: ValueId, b: ValueId, addend: ValueId) ->
     let result = Shape::new(vec![m.clone(), n.clone()]);
     let shape = c.shape(addend);
     if shape.broadcast(&result)? != result {
-        return Err(Error::new(format!("C has shape {shape}, which does not broadcast to {result}")));
+        return Err(Error::misfit(format!("C has shape {shape}, which does not broadcast to {result}")));
     }
     let row = shape.dims().len() < 2 || shape[0].is(1);
     if row {

@@ -72,7 +72,7 @@ pub(super) fn tf_idf(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         [] => (1, 1, vec![columns]),
         [n] => (1, n, vec![columns]),
         [r, n] => (r, n, vec![r, columns]),
-        _ => return Err(Error::new(format!("X has shape {dims:?}; one or two axes are needed"))),
+        _ => return Err(Error::misfit(format!("X has shape {dims:?}; one or two axes are needed"))),
     };
     let kernel =
         plain::TfIdf { rows, extent, columns, pool: Cow::Owned(kept), grams: Cow::Owned(grams), skips };

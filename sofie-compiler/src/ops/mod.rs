@@ -169,7 +169,8 @@ const fn control(name: &'static str, since: i64, control: Control) -> Operator {
 
 // What the table below asks of a model.
 const WINDOW: &str = "up to three spatial axes";
-const CONTROL: &str = "lowered in place, a body once an iteration: their number is known while compiling";
+const CONTROL: &str =
+    "fixed extents, unless how often a body runs is known while compiling; rows need a bound";
 const SEQUENCE: &str = "of a length that is known while compiling";
 const COUNTED: &str = "the result has room for all there can be, and says how many there are";
 const NUMBERS: &str = "of numbers, not strings";
@@ -299,7 +300,7 @@ pub static OPERATORS: &[Operator] = &[
     control("If", 1, Control::If).limit(CONTROL),
     control("Loop", 1, Control::Loop).limit(CONTROL),
     control("Scan", 8, Control::Scan).limit(CONTROL),
-    control("SequenceMap", 17, Control::SequenceMap).limit(CONTROL),
+    control("SequenceMap", 17, Control::SequenceMap).limit(SEQUENCE),
     control("FlexAttention", 1, Control::FlexAttention).of("ai.onnx.preview"),
     // Losses.
     op("NegativeLogLikelihoodLoss", 12, loss::negative_log_likelihood),

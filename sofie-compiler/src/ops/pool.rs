@@ -50,7 +50,7 @@ fn max_with_positions(c: &mut Ctx<'_, '_>, column_major: bool) -> Result<Vec<Val
         let padded = dims[i + 2] + w.pads_begin[i] + w.pads_end[i] + overhang[i];
         let room = padded.checked_sub(window::reach(&w, i));
         let room =
-            room.ok_or_else(|| Error::new(format!("a window does not fit axis {} of {dims:?}", i + 2)))?;
+            room.ok_or_else(|| Error::misfit(format!("a window does not fit axis {} of {dims:?}", i + 2)))?;
         windows.push(room / w.strides[i] + 1);
     }
     let kernel = plain::PoolMax {
@@ -190,7 +190,7 @@ pub(super) fn local_response(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let size = window::counts("size", &[c.attrs.require("size", size)?], 1, 1)?[0];
     let shape = c.shape(v);
     if shape.rank() < 2 {
-        return Err(Error::new(format!("X has shape {shape}; [N, C, ..] is needed")));
+        return Err(Error::misfit(format!("X has shape {shape}; [N, C, ..] is needed")));
     }
     let inner = Shape::new(shape.dims()[2..].to_vec()).numel()?;
     let square = c.map(x() * x(), &[v])?;

@@ -92,7 +92,10 @@ pub(super) fn of_direction(c: &mut Ctx<'_, '_>, v: ValueId, d: usize) -> Result<
 fn states(c: &mut Ctx<'_, '_>, i: usize, batch_first: bool) -> Result<Option<ValueId>> {
     let Some(v) = c.optional(i)? else { return Ok(None) };
     if c.rank(v) != 3 {
-        return Err(Error::new(format!("the initial state has shape {}; three axes are needed", c.shape(v))));
+        return Err(Error::misfit(format!(
+            "the initial state has shape {}; three axes are needed",
+            c.shape(v)
+        )));
     }
     Ok(Some(if batch_first { c.b.transpose(v, &[1, 0, 2])? } else { v }))
 }
@@ -108,7 +111,7 @@ pub(super) fn recurrent(c: &mut Ctx<'_, '_>, kind: Kind) -> Result<Vec<ValueId>>
     };
     for (v, name) in [(x, "X"), (w, "W"), (r, "R")] {
         if c.rank(v) != 3 {
-            return Err(Error::new(format!("{name} has shape {}; three axes are needed", c.shape(v))));
+            return Err(Error::misfit(format!("{name} has shape {}; three axes are needed", c.shape(v))));
         }
     }
     let directions = Dim::from(reverse.len());
@@ -123,7 +126,7 @@ pub(super) fn recurrent(c: &mut Ctx<'_, '_>, kind: Kind) -> Result<Vec<ValueId>>
     if let Some(declared) = c.attrs.int("hidden_size")?
         && !hidden.is(declared)
     {
-        return Err(Error::new(format!("hidden_size is {declared}, but R has shape {}", c.shape(r))));
+        return Err(Error::misfit(format!("hidden_size is {declared}, but R has shape {}", c.shape(r))));
     }
     // Opset 1 let an attribute say which outputs are wanted; nobody reads the others.
     c.attrs.ignore(if c.version() < 7 { &["output_sequence"] } else { &[] });

@@ -61,7 +61,7 @@ pub(super) fn flatten(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let rank = shape.rank() as i64;
     let axis = c.attrs.int_or("axis", 1)?;
     if !(-rank..=rank).contains(&axis) {
-        return Err(Error::new(format!("axis {axis} is outside a tensor of rank {rank}")));
+        return Err(Error::misfit(format!("axis {axis} is outside a tensor of rank {rank}")));
     }
     let axis = if axis < 0 { axis + rank } else { axis } as usize;
     let to = matrix(&shape, axis)?;

@@ -62,7 +62,7 @@ pub(super) fn affine_grid(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let axes = image.len();
     let matrices = [Dim::from(extents[0]), Dim::from(axes), Dim::from(axes + 1)];
     if c.shape(theta).dims() != matrices {
-        return Err(Error::new(format!("theta has shape {} for size {size:?}", c.shape(theta))));
+        return Err(Error::misfit(format!("theta has shape {} for size {size:?}", c.shape(theta))));
     }
     // The pixels' own places, the last axis first, and a 1 for the matrix' last column: [axes + 1, pixels].
     let pixels: usize = image.iter().product();
@@ -146,7 +146,7 @@ pub(super) fn roi_align(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let scale = c.attrs.float_or("spatial_scale", 1.0)?;
     let ([n, channels, h, w], r) = regions(c, v, rois, 4)?;
     if c.fixed(batch, "regions")? != [r] {
-        return Err(Error::new(format!("batch_indices has shape {} for {r} regions", c.shape(batch))));
+        return Err(Error::misfit(format!("batch_indices has shape {} for {r} regions", c.shape(batch))));
     }
     let batch = c.b.cast(batch, DType::I64)?;
     let dtype = c.dtype(v);
@@ -198,7 +198,7 @@ pub(super) fn deform_conv(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     for (i, extent) in [h, width].into_iter().enumerate() {
         let padded = extent + window.pads_begin[i] + window.pads_end[i];
         let room = padded.checked_sub(window::reach(&window, i));
-        result[i] = room.ok_or_else(|| Error::new("a window that does not fit"))? / window.strides[i] + 1;
+        result[i] = room.ok_or_else(|| Error::misfit("a window that does not fit"))? / window.strides[i] + 1;
     }
     let taps = kh * kw;
     let expected = vec![n, offset_group * taps * 2, result[0], result[1]];
@@ -303,7 +303,7 @@ fn images(c: &mut Ctx<'_, '_>, v: ValueId, image: Vec<usize>, kernel: Vec<usize>
     let n = image.len();
     let dims = c.fixed(v, "Col2Im")?;
     let [batch, rows, columns] = dims[..] else {
-        return Err(Error::new(format!("input has shape {dims:?}; three axes are needed")));
+        return Err(Error::misfit(format!("input has shape {dims:?}; three axes are needed")));
     };
     let mut w = window::unpadded(c, kernel)?;
     (w.pads_begin, w.pads_end) = window::pads(c, n)?;

@@ -118,7 +118,7 @@ pub(super) fn stft(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "signal")?;
     let dims = c.fixed(v, "a Fourier transform")?;
     let [_, length, _] = dims[..] else {
-        return Err(Error::new(format!("signal has shape {dims:?}; three axes are needed")));
+        return Err(Error::misfit(format!("signal has shape {dims:?}; three axes are needed")));
     };
     let window = c.optional(2)?;
     let given = match (c.computed(1)?, c.computed(3)?) {

@@ -36,7 +36,9 @@ fn blocks(c: &Ctx<'_, '_>, v: ValueId) -> Result<(Dim, [Dim; 4])> {
     let size = c.attrs.require("blocksize", size)?;
     match c.shape(v).dims() {
         [n, ch, h, w] if size > 0 => Ok((Dim::Fixed(size), [n.clone(), ch.clone(), h.clone(), w.clone()])),
-        _ => Err(Error::new(format!("blocks of {size} of a tensor {}; [N, C, H, W] is needed", c.shape(v)))),
+        _ => {
+            Err(Error::misfit(format!("blocks of {size} of a tensor {}; [N, C, H, W] is needed", c.shape(v))))
+        }
     }
 }
 

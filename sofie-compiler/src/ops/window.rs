@@ -24,7 +24,7 @@ pub(super) fn counts(name: &str, values: &[i64], n: usize, least: i64) -> Result
 /// The number of spatial axes of a channels-first tensor.
 pub(super) fn spatial(c: &Ctx<'_, '_>, v: ValueId) -> Result<usize> {
     match c.rank(v) {
-        0..=2 => Err(Error::new(format!("the shape is {}; [N, C, D1, ..] is needed", c.shape(v)))),
+        0..=2 => Err(Error::misfit(format!("the shape is {}; [N, C, D1, ..] is needed", c.shape(v)))),
         rank => Ok(rank - 2),
     }
 }

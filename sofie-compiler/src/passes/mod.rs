@@ -23,7 +23,7 @@ mod term;
 mod views;
 mod widen;
 
-use crate::ir::{Graph, Invalid, verify};
+use crate::ir::{Graph, Invalid, Rewriter, verify};
 
 /// A rewrite with its name.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +75,7 @@ pub fn optimize(graph: Graph, stop_after: Option<usize>) -> Result<Graph, Invali
     if let Some(count) = stop_after {
         return round(graph, count);
     }
-    let mut graph = graph;
+    let mut graph = bodies(graph)?;
     for _ in 0..ROUNDS {
         let next = round(graph.clone(), PASSES.len())?;
         if next == graph {
@@ -84,6 +84,21 @@ pub fn optimize(graph: Graph, stop_after: Option<usize>) -> Result<Graph, Invali
         graph = next;
     }
     Ok(graph)
+}
+
+/// A graph whose nodes' own graphs are optimised.
+fn bodies(graph: Graph) -> Result<Graph, Invalid> {
+    if graph.nodes().iter().all(|n| n.op.bodies().is_empty()) {
+        return Ok(graph);
+    }
+    Rewriter::run(&graph, |r, node| {
+        if node.op.bodies().is_empty() {
+            return Ok(None);
+        }
+        let op = node.op.with_bodies(&|body| optimize(body.clone(), None))?;
+        let inputs = r.get_all(&node.inputs)?;
+        r.b.push(op, &inputs).map(Some)
+    })
 }
 
 fn round(mut graph: Graph, count: usize) -> Result<Graph, Invalid> {

@@ -17,6 +17,8 @@ pub fn widen(graph: &Graph) -> Result<Graph, Invalid> {
         }
         let op = match &node.op {
             Op::Const(_) | Op::Plain(_) | Op::Custom(_) => return Ok(None),
+            // Its bodies are widened on their own.
+            op if !op.bodies().is_empty() => return Ok(None),
             Op::Map(e) if computes(e) => Op::Map(over_floats(e)?),
             Op::Map(_) => return Ok(None),
             op if moves(op) && !node.inputs.iter().any(|v| wide.contains_key(v)) => return Ok(None),

@@ -4,9 +4,11 @@
 //! A step's transfer function first demands, for each operand that claims to hold a value at a layout,
 //! that each of its elements carries the tag that the graph says (views and concats are followed on index
 //! tensors by the reference evaluator, not by the planner's layouts); then it tags what it writes. Scratch
-//! and everything else a step writes becomes unknown. Outputs are demanded at the end.
+//! and everything else a step writes becomes unknown. Outputs are demanded at the end. The bodies of `If` and `Loop`
+//! are checked alike against their own graphs, over the same bytes, of which they know their inputs alone; what a loop
+//! reads in every iteration it must leave as it is.
 
-use super::{Operand, Plan, Root};
+use super::{Body, Kernel, Operand, Plan, Root, Step};
 use crate::ir::{Graph, Invalid, Op, Tensor, ValueId, eval};
 use sofie_infer_runtime::DType;
 use std::collections::HashMap;
@@ -21,33 +23,17 @@ const UNKNOWN: Tag = -1;
 /// # Errors
 /// The first step that reads something else than the graph says, or writes outside its bounds.
 pub fn check(graph: &Graph, plan: &Plan) -> Result<(), Invalid> {
-    let mut checker = Checker { graph, plan, arena: vec![UNKNOWN; plan.arena_bytes], tags: HashMap::new() };
+    let mut checker = Checker::new(graph, plan);
+    for (i, port) in graph.inputs().iter().enumerate() {
+        let elements = plan.inputs.get(i).map_or(0, |p| p.dims.iter().product::<usize>());
+        checker.inputs.push((0..elements as i64).map(|at| own(port.value, at)).collect());
+    }
     for (i, buffer) in plan.buffers.iter().enumerate() {
         if buffer.offset + buffer.bytes > plan.arena_bytes {
             return Err(Invalid::new(format!("buffer {i} ends outside the arena")));
         }
     }
-    for (i, step) in plan.steps.iter().enumerate() {
-        let at = |e: Invalid| Invalid::new(format!("step {i} ({}): {e}", step.origin.join(" + ")));
-        for operand in step.reads.iter().flatten() {
-            checker.demand(operand).map_err(at)?;
-        }
-        for (w, operand) in step.writes.iter().enumerate() {
-            let range = checker.range(operand).map_err(at)?;
-            let meets = |other: &Operand| {
-                checker.range(other).is_ok_and(|r| {
-                    !r.is_empty() && !range.is_empty() && r.start < range.end && range.start < r.end
-                })
-            };
-            let others = step.writes[w + 1..].iter().chain(step.reads.iter().flatten());
-            if let Some(other) = others.filter(|o| matches!(o.root, Root::Buffer(_))).find(|o| meets(o)) {
-                return Err(at(Invalid::new(format!("{other:?} is touched beside {operand:?}"))));
-            }
-        }
-        for operand in &step.writes {
-            checker.write(operand).map_err(at)?;
-        }
-    }
+    checker.steps(&plan.steps)?;
     for operand in plan.check.iter().chain(plan.extents.iter().map(|(_, _, o)| o)) {
         checker.demand(operand)?;
     }
@@ -57,14 +43,124 @@ pub fn check(graph: &Graph, plan: &Plan) -> Result<(), Invalid> {
     Ok(())
 }
 
+/// The tag of an element that its own node made.
+fn own(v: ValueId, element: i64) -> Tag {
+    (v.index() as i64) << 40 | element
+}
+
 struct Checker<'a> {
     graph: &'a Graph,
     plan: &'a Plan,
     arena: Vec<Tag>,
+    /// Of each of the session's inputs, by element.
+    inputs: Vec<Vec<Tag>>,
     tags: HashMap<ValueId, Tensor>,
 }
 
-impl Checker<'_> {
+impl<'a> Checker<'a> {
+    fn new(graph: &'a Graph, plan: &'a Plan) -> Checker<'a> {
+        let arena = vec![UNKNOWN; plan.arena_bytes];
+        Checker { graph, plan, arena, inputs: Vec::new(), tags: HashMap::new() }
+    }
+
+    fn steps(&mut self, steps: &[Step]) -> Result<(), Invalid> {
+        for (i, step) in steps.iter().enumerate() {
+            let at = |e: Invalid| Invalid::new(format!("step {i} ({}): {e}", step.origin.join(" + ")));
+            self.step(step).map_err(at)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), Invalid> {
+        for operand in step.reads.iter().flatten() {
+            self.demand(operand)?;
+        }
+        for (w, operand) in step.writes.iter().enumerate() {
+            let range = self.range(operand)?;
+            let meets = |other: &Operand| {
+                self.range(other).is_ok_and(|r| {
+                    !r.is_empty() && !range.is_empty() && r.start < range.end && range.start < r.end
+                })
+            };
+            let others = step.writes[w + 1..].iter().chain(step.reads.iter().flatten());
+            if let Some(other) = others.filter(|o| matches!(o.root, Root::Buffer(_))).find(|o| meets(o)) {
+                return Err(Invalid::new(format!("{other:?} is touched beside {operand:?}")));
+            }
+        }
+        self.bodies(step)?;
+        step.writes.iter().try_for_each(|operand| self.write(operand))
+    }
+
+    /// Checks the bodies that a step holds: that they touch nothing but what the step says, and compute what they should.
+    fn bodies(&mut self, step: &Step) -> Result<(), Invalid> {
+        let (node, lasting) = match &step.kernel {
+            Kernel::If(k) => (k.node, 0),
+            Kernel::Loop(k) => {
+                k.initial.iter().try_for_each(|o| self.demand(o))?;
+                (k.node, 1)
+            }
+            _ => return Ok(()),
+        };
+        let graph = self.graph;
+        let op =
+            graph.nodes().get(node).map(|n| &n.op).ok_or_else(|| Invalid::new("a body without a node"))?;
+        let written = step.writes.iter().map(|o| self.range(o)).collect::<Result<Vec<_>, _>>()?;
+        for (body, graph) in step.kernel.bodies().into_iter().zip(op.bodies()) {
+            let mut inner = Checker::new(graph, self.plan);
+            inner.inputs = self.inputs.iter().map(|tags| vec![UNKNOWN; tags.len()]).collect();
+            body.inputs.iter().try_for_each(|o| inner.know(o))?;
+            inner.steps(&body.steps)?;
+            for o in body.steps.iter().flat_map(|s| &s.writes).filter(|o| o.len > 0) {
+                let range = inner.range(o)?;
+                if !written.iter().any(|w| w.start <= range.start && range.end <= w.end) {
+                    return Err(Invalid::new(format!("a body writes {o:?}, which its step does not")));
+                }
+            }
+            inner.ends(body, op, lasting)?;
+        }
+        Ok(())
+    }
+
+    /// What has to be there when a body has run: its outputs, and in a loop (`lasting`) what the next iteration reads.
+    fn ends(&mut self, body: &Body, op: &Op, lasting: usize) -> Result<(), Invalid> {
+        body.outputs.iter().try_for_each(|o| self.demand(o))?;
+        let states = match op {
+            Op::Loop(l) => l.states,
+            _ => 0,
+        };
+        let unchanged = body.inputs.iter().enumerate().filter(|(i, _)| *i == 0 || *i > states);
+        unchanged.take(lasting * body.inputs.len()).try_for_each(|(_, o)| self.demand(o))
+    }
+
+    /// Takes an operand to hold what it says. Where another one lies already, it is the same value under another name.
+    fn know(&mut self, o: &Operand) -> Result<(), Invalid> {
+        let (Some((v, _)), Root::Buffer(_) | Root::Input(_)) = (&o.holds, o.root) else { return Ok(()) };
+        self.range(o)?;
+        let size = o.dtype.size();
+        let mut tags = Vec::new();
+        for (at, tag) in self.elements(o)? {
+            let tag = Some(self.found(o, at)).filter(|t| *t != UNKNOWN).unwrap_or(tag);
+            match o.root {
+                Root::Input(i) => self.inputs[i][at / size] = tag,
+                _ => self.arena[at..at + size].fill(tag),
+            }
+            tags.push(tag);
+        }
+        let dims = self.graph.shape(*v).fixed().ok_or_else(|| Invalid::new("a shape that is not fixed"))?;
+        self.tags.insert(*v, Tensor::of(&dims, &tags));
+        Ok(())
+    }
+
+    /// The tag at a position of an operand's root.
+    fn found(&self, o: &Operand, at: usize) -> Tag {
+        let size = o.dtype.size();
+        if let Root::Input(i) = o.root {
+            return self.inputs[i].get(at / size).copied().unwrap_or(UNKNOWN);
+        }
+        let bytes = &self.arena[at..at + size];
+        if bytes.iter().all(|t| *t == bytes[0]) { bytes[0] } else { UNKNOWN }
+    }
+
     /// The bytes of an operand in the arena (or in its own root).
     fn range(&self, o: &Operand) -> Result<std::ops::Range<usize>, Invalid> {
         let size = o.dtype.size();
@@ -104,9 +200,7 @@ impl Checker<'_> {
                 results.into_iter().next().ok_or_else(|| Invalid::new("a view without a result"))?
             }
             _ => {
-                let own: Vec<i64> = (0..dims.iter().product::<usize>() as i64)
-                    .map(|i| (v.index() as i64) << 40 | i)
-                    .collect();
+                let own: Vec<i64> = (0..dims.iter().product::<usize>() as i64).map(|i| own(v, i)).collect();
                 Tensor::of(&dims, &own)
             }
         };
@@ -141,19 +235,11 @@ impl Checker<'_> {
 
     fn demand(&mut self, o: &Operand) -> Result<(), Invalid> {
         self.range(o)?;
-        let input = matches!(o.root, Root::Input(_));
         if matches!(o.root, Root::Weights | Root::Prepared) {
             return Ok(());
         }
-        let size = o.dtype.size();
         for (at, tag) in self.elements(o)? {
-            let found = if input {
-                let Root::Input(i) = o.root else { return Ok(()) };
-                (self.graph.inputs()[i].value.index() as i64) << 40 | (at / size) as i64
-            } else {
-                let bytes = &self.arena[at..at + size];
-                if bytes.iter().all(|t| *t == bytes[0]) { bytes[0] } else { UNKNOWN }
-            };
+            let found = self.found(o, at);
             if found != tag {
                 let (name, element) = (tag >> 40, tag & ((1 << 40) - 1));
                 let there = if found == UNKNOWN {

@@ -31,9 +31,33 @@ impl Sum for Cost {
     }
 }
 
+impl Cost {
+    fn times(self, n: u64) -> Cost {
+        Cost {
+            flop: self.flop.saturating_mul(n),
+            product_flop: self.product_flop.saturating_mul(n),
+            read_bytes: self.read_bytes.saturating_mul(n),
+            written_bytes: self.written_bytes.saturating_mul(n),
+        }
+    }
+}
+
 impl Step {
-    /// What the step costs.
+    /// What the step costs: of an `If` the dearer branch, of a loop that ends by itself one iteration.
     pub fn cost(&self) -> Cost {
+        match &self.kernel {
+            Kernel::If(k) => {
+                let [a, b] = [&k.then, &k.otherwise].map(|b| b.steps.iter().map(Step::cost).sum::<Cost>());
+                return if a.flop.max(a.read_bytes) < b.flop.max(b.read_bytes) { b } else { a };
+            }
+            Kernel::Loop(k) => {
+                let once: Cost = k.body.steps.iter().map(Step::cost).sum();
+                // How often is known where nothing else ends the loop.
+                let known = k.trips.is_none() && k.go.is_none();
+                return once.times(if known { k.most.unsigned_abs() } else { 1 });
+            }
+            _ => {}
+        }
         let product_flop = product(&self.kernel);
         let bytes = |n: usize, size: usize| (n as u64).saturating_mul(size as u64);
         let results = self.writes.len() - usize::from(self.kernel.takes_scratch()).min(self.writes.len());

@@ -2,7 +2,7 @@
 //! use to see that a plan computes what its graph says, without a rustc run.
 
 use super::kernel::Kernel;
-use super::{Operand, Plan, Root, Step};
+use super::{If, Loop, Operand, Plan, Root, Step};
 use crate::ir::eval::plain::Elements;
 use crate::ir::{Invalid, Tensor, Value};
 use sofie_infer_runtime::{DType, bf16, f16, map, recurrent};
@@ -161,7 +161,38 @@ impl Memory<'_> {
         Elements::from_le(o.dtype, self.bytes(o))
     }
 
+    fn steps(&mut self, steps: &[Step]) -> Result<(), Invalid> {
+        steps.iter().try_for_each(|step| self.step(step))
+    }
+
+    fn holds(&self, o: &Operand) -> bool {
+        self.bytes(o) != [0]
+    }
+
+    fn branch(&mut self, k: &If) -> Result<(), Invalid> {
+        let chosen = if self.holds(&k.condition) { &k.then } else { &k.otherwise };
+        self.steps(&chosen.steps)
+    }
+
+    fn repeat(&mut self, k: &Loop) -> Result<(), Invalid> {
+        let trips = k.trips.as_ref().and_then(|o| self.load::<i64>(Some(o)).first().copied());
+        let trips = trips.map_or(k.most, |n| n.min(k.most));
+        let mut i = 0;
+        self.write::<i64>(&k.counter, |n| n[0] = 0);
+        while i < trips && k.go.as_ref().is_none_or(|o| self.holds(o)) {
+            self.steps(&k.body.steps)?;
+            i += 1;
+            self.write::<i64>(&k.counter, |n| n[0] = i);
+        }
+        Ok(())
+    }
+
     fn step(&mut self, s: &Step) -> Result<(), Invalid> {
+        match &s.kernel {
+            Kernel::If(k) => return self.branch(k),
+            Kernel::Loop(k) => return self.repeat(k),
+            _ => {}
+        }
         let (y, dtype) = (&s.writes[0], s.writes[0].dtype);
         match &s.kernel {
             Kernel::Copy(k) => typed!(dtype, T => {
@@ -223,6 +254,7 @@ impl Memory<'_> {
                     typed!(dtype, T => self.write::<T>(y, |y| k.run(y.into(), &slices)));
                 }
             }
+            Kernel::If(_) | Kernel::Loop(_) => {}
             Kernel::Custom(k) => {
                 return Err(Invalid::new(format!(
                     "{} is a function of the program that calls it",

@@ -1,6 +1,7 @@
 //! The kernels that a plan can call: the runtime's own descriptors, nothing else.
 
 use super::family::{Kind, Numbers};
+use super::region::{If, Loop};
 use crate::ir::Attribute;
 use sofie_infer_runtime::attention::Attention;
 use sofie_infer_runtime::conv::{Conv, ConvTranspose};
@@ -141,6 +142,10 @@ kernels! {
     Plain: Plain.run;
     /// `results… ← operands…`, all dense: a function of the user's program.
     Custom: Custom.call;
+    /// `results…, block ← condition, operands…`: one of two lists of steps.
+    If: If.run;
+    /// `states…, rows…, n, go?, block ← trips?, operands…`: a list of steps, over and over, upon the states that are there.
+    Loop: Loop.run;
     /// `y ← x, scale?, bias?`.
     Rows: Rows.run;
     /// `y ← scale?, bias?`, over what `y` holds.

@@ -13,12 +13,14 @@ mod kernel;
 mod layout;
 mod memory;
 mod planner;
+mod region;
 mod select;
 mod weights;
 
 pub use cost::Cost;
 pub use kernel::{Custom, Kernel};
 pub use layout::Layout;
+pub use region::{Body, If, Loop};
 pub use weights::WeightImage;
 
 use crate::ir::{Graph, Invalid, ValueId};
@@ -157,6 +159,13 @@ impl Plan {
         self.preparations.last().map_or(0, |p| (p.prepared.start + p.prepared.len) * p.prepared.dtype.size())
     }
 
+    /// All steps, those of bodies behind the step that holds them.
+    pub fn all_steps(&self) -> Vec<&Step> {
+        let mut all = Vec::new();
+        self.steps.iter().for_each(|step| step.collect(&mut all));
+        all
+    }
+
     /// The byte at which an operand starts: in the arena, in its input, or in the weights.
     pub fn operand_offset(&self, o: &Operand) -> usize {
         let base = match o.root {
@@ -172,7 +181,12 @@ impl Plan {
 /// # Errors
 /// Where an extent is symbolic, or no kernel serves an operation on its operands.
 pub fn plan(graph: &Graph) -> Result<Plan, Invalid> {
-    let mut planner = planner::Planner::new(graph)?;
+    let planner = planner::Planner::new(graph)?;
+    run(planner, graph)
+}
+
+/// Plans all nodes.
+fn run<'g>(mut planner: planner::Planner<'g>, graph: &'g Graph) -> Result<Plan, Invalid> {
     select::request_places(&mut planner);
     for (i, node) in graph.nodes().iter().enumerate() {
         planner.begin(i);

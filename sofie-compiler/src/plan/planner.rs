@@ -4,6 +4,7 @@
 use super::kernel::Kernel;
 use super::layout::Layout;
 use super::memory::{ALIGN, Live, lower_bound, place};
+use super::region::Inner;
 use super::select::strided;
 use super::{Buffer, Operand, Plan, Port, Preparation, Root, Step, WeightImage};
 use crate::ir::{CHECK, Graph, Invalid, Node, Op, Tensor, ValueId, extent_of};
@@ -93,6 +94,31 @@ impl<'g> Planner<'g> {
             dense_copies: HashMap::new(),
             fused: HashMap::new(),
         })
+    }
+
+    /// A body's plan, whose weights stand among those of this one.
+    pub fn body(&mut self, graph: &Graph) -> Result<Inner, Invalid> {
+        let mut inner = Planner::new(graph)?;
+        inner.weights = std::mem::take(&mut self.weights);
+        inner.preparations = std::mem::take(&mut self.preparations);
+        let mut plan = super::run(inner, graph)?;
+        self.weights = std::mem::take(&mut plan.weights);
+        self.preparations = std::mem::take(&mut plan.preparations);
+        Ok(Inner::new(plan))
+    }
+
+    /// The node that is planned, and its position.
+    pub fn position(&self) -> usize {
+        self.node
+    }
+
+    /// Bytes of the arena for a body's buffers.
+    pub fn block(&mut self, bytes: usize) -> Operand {
+        if bytes == 0 {
+            return Operand::nothing(DType::U8);
+        }
+        let buffer = self.buffer(bytes, false);
+        Operand { root: Root::Buffer(buffer), dtype: DType::U8, start: 0, len: bytes, holds: None }
     }
 
     /// The node that is planned from now on.

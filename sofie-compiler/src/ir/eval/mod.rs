@@ -25,6 +25,7 @@ mod pool;
 mod product;
 mod recurrent;
 mod reduce;
+mod region;
 mod rows;
 mod scatter;
 mod topk;
@@ -93,6 +94,8 @@ pub fn apply(op: &Op, operands: &[&Tensor], results: &[(DType, Vec<usize>)]) -> 
         Op::Recurrent(r) => return recurrent::recurrent(r, x, results),
         Op::Attention(a) => attention::attention(a, x, dims)?,
         Op::Plain(p) => return plain::plain(p, x),
+        Op::If(b) => return region::branch(b, x),
+        Op::Loop(l) => return region::repeat(l, x, results),
         Op::Custom(c) => {
             return Err(Invalid::new(format!("{} is a function of the program that calls it", c.operator)));
         }

@@ -4,7 +4,8 @@ use super::super::{CHECK, Graph, Invalid, Tensor, extent_of};
 use super::run;
 
 /// What a run says whose operands disagree with the shapes that the model declares.
-pub const DISAGREES: &str = "an operand disagrees with the shapes that the model declares";
+pub const DISAGREES: &str =
+    "an operand disagrees with the shapes that the model declares, or a loop does not end";
 
 /// The model's own outputs, cut to the extents that were found at run time.
 ///

@@ -10,6 +10,7 @@ mod movement;
 mod plain;
 mod recurrent;
 mod reduce;
+mod region;
 mod views;
 
 use super::layout::Layout;
@@ -62,6 +63,8 @@ pub fn node(p: &mut Planner<'_>, node: &Node) -> Result<(), Invalid> {
         Op::TopK { largest, .. } => movement::top_k(p, node, *largest),
         Op::Plain(op) => plain::plain(p, node, op),
         Op::Custom(c) => custom::custom(p, node, c),
+        Op::If(b) => region::branch(p, node, b),
+        Op::Loop(l) => region::repeat(p, node, l),
         Op::Scan { product, axis, exclusive, reverse } => {
             plain::scan(p, node, *product, *axis, *exclusive, *reverse)
         }
