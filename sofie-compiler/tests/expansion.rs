@@ -74,6 +74,20 @@ fn deep_sets_with_free_extents() {
 }
 
 #[test]
+fn deep_sets_that_each_session_bounds() {
+    let mut request = request("assets/models/deepsets_eq_dyn.onnx", "sets", &[]);
+    let free = |least, most| Extent::Free { least, most };
+    request.dims =
+        vec![("batch".to_owned(), free(0, None)), ("particles".to_owned(), free(1, Some(128)))];
+    insta::assert_snapshot!(shown(&request));
+}
+
+#[test]
+fn values_that_decide_extents() {
+    insta::assert_snapshot!(expansion("ui-tests/models/chosen.onnx", "chosen", &[("rows", 6)]));
+}
+
+#[test]
 fn particlenet_lite() {
     insta::assert_snapshot!(expansion("assets/models/particlenet_lite_k7_p100.onnx", "tagger", &[]));
 }
@@ -104,12 +118,12 @@ fn compiling_twice_gives_equal_tokens() {
 }
 
 #[test]
-fn weights_apart_want_fixed_extents() {
-    let free = Extent::Free { least: 0, most: Some(4) };
+fn weights_apart_want_bounds() {
+    let free = Extent::Free { least: 0, most: None };
     let request = Request {
         weights: WeightsIn::External,
         dims: vec![("batch".into(), free)],
         ..request("ui-tests/models/free.onnx", "free", &[])
     };
-    assert!(shown(&request).contains("`weights = external` needs a model of fixed extents"));
+    assert!(shown(&request).contains("`weights = external` needs a bound of batch"));
 }
