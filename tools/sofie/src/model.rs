@@ -27,7 +27,11 @@ fn pair(text: &str) -> Result<(String, Extent), String> {
     if let Some((before, most)) = text.rsplit_once("..=") {
         let (symbol, least) = before.rsplit_once('=').ok_or_else(usage)?;
         let least = if least.trim().is_empty() { 0 } else { number(least)? };
-        return Ok((symbol.trim().to_owned(), Extent::Free { least, most: Some(number(most)?) }));
+        let most = number(most)?;
+        if least > most {
+            return Err(format!("no extent is from {least} to {most}"));
+        }
+        return Ok((symbol.trim().to_owned(), Extent::Free { least, most: Some(most) }));
     }
     let (symbol, extent) = text.rsplit_once('=').ok_or_else(usage)?;
     Ok((symbol.trim().to_owned(), Extent::Fixed(number(extent)?)))
@@ -116,4 +120,20 @@ pub fn port_text(port: &Port) -> String {
 /// Writes a file, or says which could not be written.
 pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> Result<(), Failure> {
     std::fs::write(path, bytes).map_err(|e| Failure::Other(format!("cannot write {}: {e}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extents_are_numbers_or_ranges() {
+        let free = |least, most| Extent::Free { least, most: Some(most) };
+        assert_eq!(pair("batch=4"), Ok(("batch".to_owned(), Extent::Fixed(4))));
+        assert_eq!(pair("batch=..=64"), Ok(("batch".to_owned(), free(0, 64))));
+        assert_eq!(pair("a=b = 1..=8"), Ok(("a=b".to_owned(), free(1, 8))));
+        for bad in ["batch", "batch=", "batch=..", "batch=1..4", "batch=8..=4", "..=4"] {
+            assert!(pair(bad).is_err(), "{bad}");
+        }
+    }
 }
