@@ -74,20 +74,6 @@ fn deep_sets_with_free_extents() {
 }
 
 #[test]
-fn deep_sets_that_each_session_bounds() {
-    let mut request = request("assets/models/deepsets_eq_dyn.onnx", "sets", &[]);
-    let free = |least, most| Extent::Free { least, most };
-    request.dims =
-        vec![("batch".to_owned(), free(0, None)), ("particles".to_owned(), free(1, Some(128)))];
-    insta::assert_snapshot!(shown(&request));
-}
-
-#[test]
-fn values_that_decide_extents() {
-    insta::assert_snapshot!(expansion("ui-tests/models/chosen.onnx", "chosen", &[("rows", 6)]));
-}
-
-#[test]
 fn particlenet_lite() {
     insta::assert_snapshot!(expansion("assets/models/particlenet_lite_k7_p100.onnx", "tagger", &[]));
 }
