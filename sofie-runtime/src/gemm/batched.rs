@@ -86,7 +86,7 @@ impl BatchedGemm {
     pub fn scratch_within(&self, least: &BatchedGemm) -> usize {
         let at = |k: usize| {
             let many = BatchedGemm { k, m: self.m.max(FEW_ROWS + 1), ..self.clone() };
-            let few = BatchedGemm { m: 0, b_column: 2, ..many.clone() };
+            let few = BatchedGemm { m: least.m, b_column: 2, ..many.clone() };
             many.scratch().max(few.scratch())
         };
         (least.k..=self.k).map(at).max().unwrap_or(0)
