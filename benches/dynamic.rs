@@ -1,8 +1,8 @@
 //! What free extents cost: sessions of fixed extents beside dynamic ones at the same extents, and a dynamic one whose extents
 //! change with each run: `cargo bench --bench dynamic`. A dynamic session should take no more than 1.1 times as long.
 
-use criterion::Criterion;
 use sofie_infer::rt::DynSession;
+use std::time::Instant;
 
 /// Pairs of sessions: name, extents of the fixed one, bounds of the dynamic one.
 macro_rules! pairs {
@@ -48,36 +48,56 @@ fn fill(session: &mut dyn DynSession) {
     }
 }
 
-fn compare(c: &mut Criterion) {
-    for (name, mut fixed, mut free) in pairs() {
-        let mut group = c.benchmark_group(name);
-        let shapes: Vec<&[usize]> = fixed.input_info().iter().map(|i| i.shape).collect();
-        free.fit(&shapes).expect("extents within the bounds");
-        for (what, session) in [("fixed", &mut fixed), ("free", &mut free)] {
-            fill(&mut **session);
-            group.bench_function(what, |b| b.iter(|| session.run()));
-        }
-        group.finish();
-    }
+/// Microseconds of a call: the median of a block of about two milliseconds.
+fn block(run: &mut dyn FnMut(), calls: usize) -> f64 {
+    let mut times: Vec<f64> = (0..21)
+        .map(|_| {
+            let start = Instant::now();
+            (0..calls).for_each(|_| run());
+            start.elapsed().as_secs_f64() * 1e6 / calls as f64
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
 }
 
-fn change(c: &mut Criterion) {
-    let mut group = c.benchmark_group("changing");
-    let mut session = free::sets::Session::new();
-    group.bench_function("sets (4, 31) and (4, 32) in turn", |b| {
-        b.iter(|| {
-            for particles in [31, 32] {
-                session.fit(&[&[4, particles, 3]]).expect("extents within the bounds");
-                session.run();
-            }
-        });
-    });
-    group.finish();
+/// Calls that take about 100 µs.
+fn calls(run: &mut dyn FnMut()) -> usize {
+    let us = (0..3).map(|_| block(run, 1)).fold(f64::INFINITY, f64::min);
+    (100.0 / us).clamp(1.0, 2000.0) as usize
+}
+
+/// Both in turns, since machines drift: the median of the ratios of neighbouring blocks, and the best block of each.
+fn race(name: &str, a: &mut dyn FnMut(), b: &mut dyn FnMut()) {
+    let (n, m) = (calls(a), calls(b));
+    let rounds: Vec<(f64, f64)> = (0..41).map(|_| (block(a, n), block(b, m))).collect();
+    let mut ratios: Vec<f64> = rounds.iter().map(|(a, b)| b / a).collect();
+    ratios.sort_by(f64::total_cmp);
+    let best = rounds.iter().fold((f64::INFINITY, f64::INFINITY), |x, y| (x.0.min(y.0), x.1.min(y.1)));
+    println!(
+        "{name:44} {:10.3} {:10.3}   {:5.3} (best {:5.3})",
+        best.0,
+        best.1,
+        ratios[ratios.len() / 2],
+        best.1 / best.0
+    );
 }
 
 fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
-    compare(&mut criterion);
-    change(&mut criterion);
-    criterion.final_summary();
+    println!("{:44} {:>10} {:>10}   ratio", "us a call, one in turn with the other", "fixed", "free");
+    for (name, mut fixed, mut free) in pairs() {
+        let shapes: Vec<&[usize]> = fixed.input_info().iter().map(|i| i.shape).collect();
+        free.fit(&shapes).expect("extents within the bounds");
+        fill(&mut *fixed);
+        fill(&mut *free);
+        race(name, &mut || fixed.run(), &mut || free.run());
+    }
+    let (mut same, mut other) = (free::sets::Session::new(), free::sets::Session::new());
+    same.fit(&[&[4, 31, 3]]).expect("extents within the bounds");
+    let mut particles = 31;
+    race("sets, the same extents or others each time", &mut || same.run(), &mut || {
+        other.fit(&[&[4, particles, 3]]).expect("extents within the bounds");
+        other.run();
+        particles ^= 1;
+    });
 }

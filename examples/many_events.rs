@@ -52,15 +52,12 @@ fn main() {
         start.elapsed().as_secs_f64()
     };
     let (mut one, mut all) = (vec![[0.0; 5]; JETS], vec![[0.0; 5]; JETS]);
-    let mut seconds = [[0.0; ROUNDS]; 2];
-    for round in 0..ROUNDS {
-        seconds[0][round] = alone(|| classify(&mut one));
-        seconds[1][round] = classify(&mut all);
-    }
+    // In turns, so that what else the machine does falls on both.
+    let rounds = [(); ROUNDS].map(|()| (alone(|| classify(&mut one)), classify(&mut all)));
     assert!(one == all, "the same bits on any number of cores");
-    let [one, all] = seconds.map(|mut s| {
-        s.sort_by(f64::total_cmp);
-        JETS as f64 / s[ROUNDS / 2]
+    let [one, all] = [rounds.map(|round| round.0), rounds.map(|round| round.1)].map(|mut seconds| {
+        seconds.sort_by(f64::total_cmp);
+        JETS as f64 / seconds[ROUNDS / 2]
     });
     println!("one core   {one:8.0} jets/s");
     println!("all cores  {all:8.0} jets/s, {:.2} times as many", all / one);

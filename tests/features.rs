@@ -13,6 +13,13 @@ sofie_infer::sofie_model!(
     dims(batch = 2),
     weights = external
 );
+sofie_infer::sofie_model!(mod free = "assets/models/hls4ml_mlp_trained.onnx", dims(batch = ..=8));
+sofie_infer::sofie_model!(
+    mod free_apart = "assets/models/hls4ml_mlp_trained.onnx",
+    dims(batch = ..=8),
+    weights = external
+);
+sofie_infer::sofie_model!(mod open = "assets/models/hls4ml_mlp_trained.onnx", dims(batch = ..));
 sofie_infer::sofie_model!(mod spectrum = "ui-tests/models/winograd.onnx", weights = external);
 
 const INPUT: [[f32; 16]; 2] = [[0.25; 16], [-0.5; 16]];
@@ -55,6 +62,44 @@ fn every_step_is_counted() {
     );
     session.clear_profile();
     assert!(session.profile().rows().all(|r| r.calls == 0));
+}
+
+#[test]
+fn steps_of_free_extents_count_what_each_run_computes() {
+    let check = |rows: Vec<sofie_infer::rt::profile::Row>| {
+        assert!(rows.len() >= 4 && rows.iter().all(|r| r.calls == 2), "{rows:?}");
+        assert_eq!(rows[0].flop, (2 + 5) * 2 * 16 * 64);
+        assert!(rows[0].gflops() > 0.0);
+    };
+    let mut session = free::Session::new();
+    session.infer(&INPUT).unwrap();
+    let inputs = session.inputs(free::Dims { batch: 5 }).unwrap();
+    inputs.run().unwrap();
+    check(session.profile().rows().collect());
+    session.clear_profile();
+    assert_eq!(session.profile().time(), std::time::Duration::ZERO);
+    let mut session = open::Session::with_capacity(open::Dims { batch: 5 }).unwrap();
+    session.infer(&INPUT).unwrap();
+    session.inputs(open::Dims { batch: 5 }).unwrap().run().unwrap();
+    check(session.profile().rows().collect());
+}
+
+#[test]
+fn weights_of_free_extents_are_loaded() {
+    let model = || sofie_infer_build::Model::new("assets/models/hls4ml_mlp_trained.onnx");
+    let path = scratch("free.safetensors");
+    model().free("batch", 0..=8).write_weights(&path).unwrap();
+    let mut apart = free_apart::Session::load(&path).unwrap();
+    let mut inside = free::Session::new();
+    for batch in [2, 1, 0] {
+        let x = &INPUT[..batch];
+        assert_eq!(apart.infer(x).unwrap().y, inside.infer(x).unwrap().y);
+    }
+    apart.reload(&path).unwrap();
+    // Other bounds may be another program.
+    model().free("batch", 0..=9).write_weights(&path).unwrap();
+    assert_eq!(apart.reload(&path), Err(Error::OtherProgram));
+    assert_eq!(apart.infer(&INPUT).unwrap().y, inside.infer(&INPUT).unwrap().y);
 }
 
 #[test]

@@ -109,6 +109,12 @@ impl Model {
         self
     }
 
+    /// Leaves a symbolic dimension to each run, from `least` to what `Session::with_capacity` says.
+    pub fn open(mut self, symbol: impl Into<String>, least: u64) -> Model {
+        self.dims.push((symbol.into(), Extent::Free { least, most: None }));
+        self
+    }
+
     /// Adds a `#[test]` to the module that compares with the arrays stored in an archive of NumPy's, relative to the
     /// crate's manifest (feature `npz` of `sofie-infer`).
     pub fn test(mut self, reference: impl Into<String>) -> Model {

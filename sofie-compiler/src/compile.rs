@@ -6,6 +6,7 @@ use crate::plan::{self, Plan, Port};
 use crate::{ir, onnx, ops, passes};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// How to compile.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +74,8 @@ pub fn compile_model(model: &onnx::Model, shown: &Path, options: &Options) -> Re
         let plan = plan::plan(&graph).map_err(|e| refused(internal(&e)))?;
         return Ok(Compiled { graph, plan, family: None, files });
     }
-    let family = Family::new(&graph);
+    let open = options.bounds.iter().filter(|(_, (_, most))| most.is_none()).map(|(name, _)| &**name);
+    let family = Family::open(&graph, open.map(Arc::from).collect());
     let family = family.and_then(|family| Ok((family.at(&family.corner(true))?, family)));
     let (plan, family) = family.map_err(|e| refused(not_free(&e, &graph)))?;
     Ok(Compiled { graph, plan, family: Some(family), files })

@@ -132,13 +132,14 @@ impl Compiled {
     /// The model, if its weights can be where they are wanted.
     ///
     /// # Errors
-    /// Weights apart from a program whose extents are free.
+    /// Weights apart from a program whose extents each session bounds.
     pub fn with_weights(self, weights: &WeightsIn, shown: &Path) -> Result<Compiled, Failure> {
-        if self.family.is_none() || *weights != WeightsIn::External {
+        let Some(open) = self.family.as_ref().and_then(|family| family.open.first()) else { return Ok(self) };
+        if *weights != WeightsIn::External {
             return Ok(self);
         }
-        let error = Error::new("`weights = external` needs a model of fixed extents")
-            .help("fix its dimensions in dims(..), or leave the weights in the program");
+        let error = Error::new(format!("`weights = external` needs a bound of {open}"))
+            .help(format!("give one, dims({open} = ..=64), or leave the weights in the program"));
         Err(Errors::from(error).in_file(shown).into())
     }
 }

@@ -104,12 +104,12 @@ fn compiling_twice_gives_equal_tokens() {
 }
 
 #[test]
-fn weights_apart_want_fixed_extents() {
-    let free = Extent::Free { least: 0, most: Some(4) };
+fn weights_apart_want_bounds() {
+    let free = Extent::Free { least: 0, most: None };
     let request = Request {
         weights: WeightsIn::External,
         dims: vec![("batch".into(), free)],
         ..request("ui-tests/models/free.onnx", "free", &[])
     };
-    assert!(shown(&request).contains("`weights = external` needs a model of fixed extents"));
+    assert!(shown(&request).contains("`weights = external` needs a bound of batch"));
 }

@@ -23,7 +23,7 @@ fn hash(model: &onnx::Model) -> u64 {
         _ => None,
     });
     let options = Options { dims: dims.collect(), ..Options::default() };
-    weights_layout(&compile_model(model, Path::new("model.onnx"), &options).unwrap().plan).hash
+    weights_layout(&compile_model(model, Path::new("model.onnx"), &options).unwrap().plan, None).hash
 }
 
 /// Every float among larger weights a little larger, as after another training.

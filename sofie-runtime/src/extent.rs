@@ -100,9 +100,41 @@ pub fn part<T>(x: &[T], start: usize, len: usize) -> &[T] {
     if len == 0 { &[] } else { &x[start..start + len] }
 }
 
+/// An extent that values decided: what a step counted, at most as much as there is room for.
+#[inline]
+pub fn counted(count: &[i64], room: usize) -> usize {
+    let n = count.first().copied().unwrap_or(0);
+    usize::try_from(n).unwrap_or(0).min(room)
+}
+
+/// Moves together what stands in rows with room for `room` blocks of `block` elements and fills `n` of them.
+pub fn compact<T: Copy>(y: &mut [T], room: usize, block: usize, n: usize) {
+    let (row, filled) = (room * block, n.min(room) * block);
+    if row == filled || row == 0 {
+        return;
+    }
+    for i in 1..y.len() / row {
+        y.copy_within(i * row..i * row + filled, i * filled);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_are_moved_together() {
+        let mut y = [1, 2, 3, 0, 0, 0, 4, 5, 6, 0, 0, 0, 7, 8, 9, 0, 0, 0];
+        compact(&mut y, 2, 3, 1);
+        assert_eq!(y[..9], [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        let before = y;
+        compact(&mut y, 2, 3, 2);
+        compact(&mut y, 6, 3, 6);
+        compact(&mut y, 0, 3, 0);
+        compact(&mut y, 2, 3, 0);
+        assert_eq!(y, before);
+        assert_eq!([counted(&[3], 5), counted(&[7], 5), counted(&[-1], 5), counted(&[], 5)], [3, 5, 0, 0]);
+    }
 
     #[test]
     fn errors_name_tensor_axis_and_both_numbers() {

@@ -17,6 +17,7 @@ mod extent;
 pub mod gather;
 pub mod gemm;
 pub mod interpolate;
+pub mod layout;
 pub mod map;
 pub mod math;
 mod memory;
@@ -43,7 +44,7 @@ pub use alloc::borrow::Cow;
 pub use alloc::sync::Arc;
 pub use attributes::{Attribute, Attributes};
 pub use element::{DType, Element, bf16, f16};
-pub use extent::{ExtentError, agree, extent, part};
+pub use extent::{ExtentError, agree, compact, counted, extent, part};
 pub use map::pad;
 pub use memory::{
     Arena, Cutter, LengthError, NOTHING, Nested, Packed, Span, Spans, View, ViewMut, Weights, bool_bytes,

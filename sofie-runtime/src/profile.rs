@@ -13,9 +13,9 @@ pub struct Step {
     pub kernel: &'static str,
     /// The ONNX nodes that it stands for, with ` + ` between them.
     pub nodes: &'static str,
-    /// Operations on numbers: a multiply-add is two.
+    /// Operations on numbers: a multiply-add is two. Where extents are free, at the largest.
     pub flop: u64,
-    /// Bytes that it reads and writes.
+    /// Bytes that it reads and writes. Where extents are free, at the largest.
     pub bytes: u64,
 }
 
@@ -23,7 +23,15 @@ pub struct Step {
 #[derive(Clone, Debug)]
 pub struct Profile {
     steps: &'static [Step],
-    spent: Box<[(u64, Duration)]>,
+    spent: Box<[Spent]>,
+}
+
+/// What was measured of a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Spent {
+    calls: u64,
+    time: Duration,
+    flop: u64,
 }
 
 /// One step and what was measured.
@@ -35,6 +43,8 @@ pub struct Row {
     pub calls: u64,
     /// The time of all calls.
     pub time: Duration,
+    /// The operations of all calls.
+    pub flop: u64,
 }
 
 impl Row {
@@ -46,7 +56,7 @@ impl Row {
     /// Operations in 10⁹ a second; 0 where none are counted or none ran.
     pub fn gflops(&self) -> f64 {
         let seconds = self.time.as_secs_f64();
-        if seconds > 0.0 { self.step.flop as f64 * self.calls as f64 / seconds / 1e9 } else { 0.0 }
+        if seconds > 0.0 { self.flop as f64 / seconds / 1e9 } else { 0.0 }
     }
 }
 
@@ -59,30 +69,39 @@ pub fn now() -> Instant {
 impl Profile {
     /// Nothing measured yet.
     pub fn new(steps: &'static [Step]) -> Profile {
-        Profile { steps, spent: vec![(0, Duration::ZERO); steps.len()].into() }
+        Profile { steps, spent: vec![Spent::default(); steps.len()].into() }
     }
 
     /// Step `i` began at `started` and has ended.
     #[inline]
     pub fn record(&mut self, i: usize, started: Instant) {
-        let (calls, time) = &mut self.spent[i];
-        *calls += 1;
-        *time += started.elapsed();
+        self.record_flop(i, started, self.steps[i].flop);
+    }
+
+    /// The same of a step whose operations depend on the extents of the run.
+    #[inline]
+    pub fn record_flop(&mut self, i: usize, started: Instant, flop: u64) {
+        let spent = &mut self.spent[i];
+        spent.time += started.elapsed();
+        spent.calls += 1;
+        spent.flop = spent.flop.saturating_add(flop);
     }
 
     /// Forgets what was measured.
     pub fn clear(&mut self) {
-        self.spent.fill((0, Duration::ZERO));
+        self.spent.fill(Spent::default());
     }
 
     /// All steps, in order.
     pub fn rows(&self) -> impl Iterator<Item = Row> {
-        self.steps.iter().zip(&self.spent).map(|(step, &(calls, time))| Row { step, calls, time })
+        let row =
+            |(step, &Spent { calls, time, flop }): (&'static Step, &Spent)| Row { step, calls, time, flop };
+        self.steps.iter().zip(&self.spent).map(row)
     }
 
     /// The time of all steps.
     pub fn time(&self) -> Duration {
-        self.spent.iter().map(|(_, time)| *time).sum()
+        self.spent.iter().map(|spent| spent.time).sum()
     }
 }
 
@@ -98,7 +117,7 @@ impl fmt::Display for Profile {
         )?;
         for row in self.rows() {
             let share = if total > 0.0 { 100.0 * row.time.as_secs_f64() / total } else { 0.0 };
-            let rate = if row.step.flop > 0 { format!("{:.1}", row.gflops()) } else { String::new() };
+            let rate = if row.flop > 0 { format!("{:.1}", row.gflops()) } else { String::new() };
             writeln!(
                 f,
                 "{:10.2} {share:5.1} % {rate:>9} {:8}  {:kernel$}  {}",
@@ -108,7 +127,7 @@ impl fmt::Display for Profile {
                 row.step.nodes,
             )?;
         }
-        let runs = self.spent.iter().map(|(calls, _)| *calls).max().unwrap_or(0);
+        let runs = self.spent.iter().map(|spent| spent.calls).max().unwrap_or(0);
         write!(
             f,
             "{:10.2} us in {} steps, mean of {runs} runs",
@@ -130,7 +149,8 @@ mod tests {
     #[test]
     fn a_table_of_what_was_measured() {
         let mut profile = Profile::new(&STEPS);
-        profile.spent = [(2, Duration::from_nanos(3000)), (2, Duration::from_nanos(1000))].into();
+        let spent = |nanos, flop| Spent { calls: 2, time: Duration::from_nanos(nanos), flop };
+        profile.spent = [spent(3000, 4000), spent(1000, 0)].into();
         let text = profile.to_string();
         let want = "        us   share   GFLOP/s    calls  kernel  ONNX nodes
       1.50  75.0 %       1.3        2  Gemm    Gemm_a + Relu_b

@@ -10,14 +10,14 @@ pub struct TensorInfo {
     pub name: &'static str,
     /// The element type.
     pub dtype: DType,
-    /// The extents, outermost first.
+    /// The extents, outermost first: where they are free, the largest, and `usize::MAX` where each session has its own.
     pub shape: &'static [usize],
 }
 
 impl TensorInfo {
     /// The size in bytes.
     pub fn bytes(&self) -> usize {
-        self.shape.iter().product::<usize>() * self.dtype.size()
+        self.shape.iter().fold(self.dtype.size(), |n, extent| n.saturating_mul(*extent))
     }
 }
 
@@ -30,7 +30,7 @@ pub trait DynSession {
     fn output_info(&self) -> &'static [TensorInfo];
 
     /// Says which shapes the inputs of the next runs have; extents that are free follow from them. Before the first call
-    /// a session has the largest shapes that it can take, which are those of [`DynSession::input_info`].
+    /// a session has the largest shapes that it can take.
     ///
     /// # Errors
     /// When an extent differs from the model's or another input's, or is outside its bounds.

@@ -58,6 +58,31 @@ save(
     [value("y", [3, 3]), value("first", [3], TensorProto.INT64)],
     domains=["com.acme"],
 )
+# The same shape of network with any number of objects.
+save(
+    "custom_free",
+    [
+        helper.make_node("DeltaR", ["x"], ["r"], "distances", domain="com.acme", period=6.2831853),
+        helper.make_node("Neg", ["r"], ["near"], "nearness"),
+        helper.make_node("Softmax", ["near"], ["y"], "weights", axis=1),
+    ],
+    [value("x", ["objects", 2])],
+    [value("y", ["objects", "objects"])],
+    domains=["com.acme"],
+)
+# Results whose extents the values decide: where x is above 0, and the rows that a mask keeps.
+save(
+    "chosen",
+    [
+        helper.make_node("Greater", ["x", "zero"], ["above"], "compare"),
+        helper.make_node("NonZero", ["above"], ["where"], "places"),
+        helper.make_node("Compress", ["x", "mask"], ["kept"], "keep", axis=0),
+        helper.make_node("Relu", ["x"], ["y"], "act"),
+    ],
+    [value("x", ["rows", 3]), value("mask", ["rows"], TensorProto.BOOL)],
+    [value("where", [2, "n"], TensorProto.INT64), value("kept", ["m", 3]), value("y", ["rows", 3])],
+    [numpy_helper.from_array(np.zeros((), np.float32), "zero")],
+)
 save(
     "complex",
     [helper.make_node("Identity", ["x"], ["y"], "same")],

@@ -1,24 +1,79 @@
 //! How a session is made: `new` where the program has the weights, `load` and `reload` where a file has them.
 
 use super::extras::Extras;
+use super::many::has_many;
 use super::module::{Context, input_offsets};
 use super::steps::preparations;
 use super::weights::WeightsIn;
 use crate::plan::Plan;
 use proc_macro2::{Literal, TokenStream};
-use quote::quote;
+use quote::{ToTokens, quote};
+
+/// How the memory of a session comes about.
+pub struct Making {
+    /// Statements before the session is put together.
+    pub before: TokenStream,
+    /// Bytes of the arena.
+    pub arena: TokenStream,
+    /// Bytes of the block of inputs.
+    pub inputs: TokenStream,
+    /// Fields that are neither memory nor extras.
+    pub fields: TokenStream,
+    /// Whether the caller says how large the extents get, as `most`.
+    pub by_capacity: bool,
+}
+
+impl Making {
+    /// Memory that is known while compiling.
+    pub fn fixed(plan: &Plan) -> Making {
+        Making {
+            before: TokenStream::new(),
+            arena: quote!(ARENA_BYTES),
+            inputs: Literal::usize_unsuffixed(input_offsets(plan).1).into_token_stream(),
+            fields: has_many(plan).then(|| quote!(arenas: rt::parallel::Arenas::new(),)).into_token_stream(),
+            by_capacity: false,
+        }
+    }
+}
 
 /// The constructors, and what they share.
-pub fn constructors(cx: &Context<'_>, plan: &Plan, extras: &Extras) -> TokenStream {
+pub fn constructors(cx: &Context<'_>, plan: &Plan, extras: &Extras, making: &Making) -> TokenStream {
     let values = extras.values();
-    let input_bytes = Literal::usize_unsuffixed(input_offsets(plan).1);
-    let made = quote!(Session { arena: rt::Arena::new(ARENA_BYTES), inputs: rt::Arena::new(#input_bytes), arenas: rt::parallel::Arenas::new(), #values });
+    let Making { before, arena, inputs, fields, by_capacity } = making;
+    let made =
+        quote!(Session { arena: rt::Arena::new(#arena), inputs: rt::Arena::new(#inputs), #values #fields });
     let external = *cx.weights == WeightsIn::External;
     let prepare = prepare(cx, plan);
     let argument = external.then(|| quote!(&weights));
     let prepared =
         (!plan.preparations.is_empty()).then(|| quote!(let prepared = rt::Arc::new(prepare(#argument));));
     let profile = cx.profile.then(|| quote!(let profile = rt::profile::Profile::new(STEPS);));
+    if *by_capacity {
+        let doc = format!(
+            " A session of `{}` with memory of its own for extents up to these; weights are shared by all.",
+            cx.path
+        );
+        return quote! {
+            impl Session {
+                #[doc = #doc]
+                ///
+                /// # Errors
+                /// When an extent is outside its bounds.
+                ///
+                /// # Panics
+                /// When there is not as much memory.
+                pub fn with_capacity(most: Dims) -> Result<Session, rt::ExtentError> {
+                    let most = most.checked(Dims::MOST)?;
+                    #prepared
+                    #profile
+                    #before
+                    Ok(#made)
+                }
+            }
+
+            #prepare
+        };
+    }
     if !external {
         let doc = format!(" A session of `{}` with memory of its own; weights are shared by all.", cx.path);
         return quote! {
@@ -27,6 +82,7 @@ pub fn constructors(cx: &Context<'_>, plan: &Plan, extras: &Extras) -> TokenStre
                 pub fn new() -> Session {
                     #prepared
                     #profile
+                    #before
                     #made
                 }
             }
@@ -55,6 +111,7 @@ pub fn constructors(cx: &Context<'_>, plan: &Plan, extras: &Extras) -> TokenStre
                 let weights = rt::Arc::new(WEIGHTS.load(weights)?);
                 #prepared
                 #profile
+                #before
                 Ok(#made)
             }
 

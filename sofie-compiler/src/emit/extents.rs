@@ -27,6 +27,11 @@ fn natural_atom(atom: &Atom) -> bool {
     }
 }
 
+/// The least value of an atom.
+fn least(atom: &Atom) -> i64 {
+    Dim::of_monomials([(vec![(atom.clone(), 1)], 1)]).whole_range().0
+}
+
 impl Writer<'_> {
     /// As a number of this kind. A count that would be negative is 0.
     pub fn number(&self, kind: Kind, d: &Dim) -> TokenStream {
@@ -68,6 +73,51 @@ impl Writer<'_> {
             });
         }
         if sum.is_empty() { quote!(0) } else { sum }
+    }
+
+    /// A `usize` that it does not exceed while no symbol exceeds its variable; the largest number where that does not fit.
+    pub fn most(&self, d: &Dim) -> TokenStream {
+        let terms = d.monomials();
+        // What is taken off counts only where it may be negative itself.
+        let counts = |m: &Monomial, c: i64| c > 0 || m.iter().any(|(atom, _)| least(atom) < 0);
+        let terms = terms.iter().filter(|(m, c)| counts(m, *c)).map(|(m, c)| {
+            let number = Literal::u64_unsuffixed(c.unsigned_abs());
+            let factors = m.iter().flat_map(|(atom, power)| {
+                std::iter::repeat_n(self.most_of(atom), usize::try_from(*power).unwrap_or(0))
+            });
+            factors.fold(quote!(#number), |product, factor| quote!(usize::saturating_mul(#product, #factor)))
+        });
+        terms.reduce(|sum, term| quote!(usize::saturating_add(#sum, #term))).unwrap_or_else(|| quote!(0))
+    }
+
+    /// What the magnitude of an atom does not exceed.
+    fn most_of(&self, atom: &Atom) -> TokenStream {
+        let most = match atom {
+            Atom::Symbol(symbol) => {
+                let variable = self.variables.get(&*symbol.name);
+                quote!(#variable)
+            }
+            // Whatever it is divided by is at least 1.
+            Atom::FloorDiv(a, b) => {
+                let (a, b) = (self.most(a), Literal::i64_unsuffixed(b.range().0.max(1)));
+                quote!((#a / #b))
+            }
+            Atom::Min(a, b) => {
+                let (a, b) = (self.most(a), self.most(b));
+                quote!(usize::min(#a, #b))
+            }
+            Atom::Max(a, b) => {
+                let (a, b) = (self.most(a), self.most(b));
+                quote!(usize::max(#a, #b))
+            }
+        };
+        match least(atom) {
+            n if n < 0 => {
+                let n = Literal::u64_unsuffixed(n.unsigned_abs());
+                quote!(usize::max(#most, #n))
+            }
+            _ => most,
+        }
     }
 
     fn monomial(&self, m: &Monomial, c: u64, signed: bool) -> TokenStream {
@@ -179,6 +229,20 @@ mod tests {
         let windows = n.sub(&3.into()).unwrap().floor_div(&2.into()).unwrap().add(&1.into()).unwrap();
         let text = written(&windows, Kind::Count);
         assert_eq!(text, "usize :: try_from (((n as isize) - 3) . div_euclid (2) + 1) . unwrap_or (0)");
+    }
+
+    #[test]
+    fn what_is_taken_off_is_left_out_of_bounds() {
+        let variables = ["n", "m"].map(|s| (s.to_owned(), format_ident!("{s}"))).into_iter().collect();
+        let most = |d: &Dim| Writer { variables: &variables }.most(d).to_string().replace("usize :: ", "");
+        let (n, m) = (Dim::symbol("n"), Dim::symbol("m"));
+        let d = n.mul(&m).unwrap().mul(&16.into()).unwrap().sub(&n).unwrap().add(&3.into()).unwrap();
+        assert_eq!(most(&d), "saturating_add (3 , saturating_mul (saturating_mul (16 , m) , n))");
+        let windows = n.sub(&3.into()).unwrap().floor_div(&2.into()).unwrap();
+        assert_eq!(most(&windows), "saturating_mul (1 , max ((saturating_mul (1 , n) / 2) , 2))");
+        let less = Dim::Fixed(9).sub(&windows).unwrap();
+        assert!(most(&less).contains("9") && most(&less).contains("max"), "{}", most(&less));
+        assert_eq!(most(&Dim::Fixed(0)), "0");
     }
 
     #[test]

@@ -42,6 +42,13 @@ impl Extras {
         Extras(all.into_iter().flatten().collect())
     }
 
+    /// With where everything lies, which each session knows for itself.
+    pub fn with_layout(mut self) -> Extras {
+        let ty = quote!(Layout);
+        self.0.push(Extra { name: format_ident!("layout"), held: ty.clone(), lent: ty, mutable: false });
+        self
+    }
+
     /// Names that no input's parameter may have.
     pub fn reserved(&self) -> Vec<String> {
         self.0.iter().flat_map(|e| [e.name.to_string(), borrowed(e).to_string()]).collect()

@@ -2,7 +2,7 @@
 //! takes more than one is a feature of the runtime; what is written here does not depend on it.
 
 use super::extras::Extras;
-use super::module::{Tensor, extent_field};
+use super::module::Tensor;
 use super::names::Names;
 use super::types;
 use crate::plan::{Plan, Port};
@@ -41,6 +41,12 @@ pub fn entered(plan: &Plan, body: TokenStream) -> TokenStream {
     quote!(rt::parallel::enter(|| { #body }))
 }
 
+/// Whether a plan's sessions have the method: an output whose extents values decide is no array, of which there is one an
+/// event.
+pub fn has_many(plan: &Plan) -> bool {
+    plan.extents.is_empty()
+}
+
 /// The method.
 pub fn infer_many(
     plan: &Plan,
@@ -57,22 +63,13 @@ pub fn infer_many(
     let mut names = Names::reserving(&taken.iter().map(String::as_str).collect::<Vec<_>>());
     // Results: the field of `Outputs`, the parameter, its type.
     let tensors = outputs.iter().map(|t| (&t.name, names.snake(&t.port.name), event_type(t)));
-    let mut results: Vec<(Ident, Ident, Option<TokenStream>)> =
-        tensors.map(|(field, name, ty)| (field.clone(), name, Some(ty))).collect();
-    for (i, axis, _) in &plan.extents {
-        let field = extent_field(outputs.get(*i).map(|t| &t.name), *axis);
-        let name = names.snake(&field.to_string());
-        results.push((field, name, None));
-    }
+    let results: Vec<(&Ident, Ident, TokenStream)> = tensors.collect();
     let [event, events, arenas, computed] = ["event", "events", "arenas", "computed"].map(|n| names.snake(n));
     let params = inputs.iter().map(|t| {
         let (name, ty) = (&t.name, event_type(t));
         quote!(#name: &[#ty])
     });
-    let result_params = results.iter().map(|(_, name, ty)| match ty {
-        Some(ty) => quote!(#name: &mut [#ty]),
-        None => quote!(#name: &mut [usize]),
-    });
+    let result_params = results.iter().map(|(_, name, ty)| quote!(#name: &mut [#ty]));
     let lengths = inputs.iter().map(|t| &t.name).chain(results.iter().map(|(_, name, _)| name)).map(|name| {
         let shown = name.to_string();
         let shown = shown.trim_start_matches("r#");
@@ -87,10 +84,7 @@ pub fn infer_many(
     });
     let copies: TokenStream = results
         .iter()
-        .map(|(field, name, ty)| match ty {
-            Some(_) => quote!(rt::flat_mut(#name).copy_from_slice(rt::flat(#computed.#field));),
-            None => quote!(*#name = #computed.#field;),
-        })
+        .map(|(field, name, _)| quote!(rt::flat_mut(#name).copy_from_slice(rt::flat(#computed.#field));))
         .collect();
     let slices = pairs(results.iter().map(|(_, name, _)| quote!(#name)).collect());
     let copied = match plan.check {

@@ -2,6 +2,7 @@
 //! one statement a step, and no `unsafe`.
 
 mod construct;
+mod counted;
 mod dynamic;
 mod extents;
 mod extras;

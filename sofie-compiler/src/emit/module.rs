@@ -1,8 +1,11 @@
 //! The module around the steps: constants, `Session`, `Inputs`, `Outputs`, and what tools see of them.
 
-use super::construct::constructors;
+use super::construct::{Making, constructors};
+use super::counted::{compact, count_span, counted};
+use super::dynamic::Counted;
+use super::extents::{Variables, Writer};
 use super::extras::Extras;
-use super::many::{entered, infer_many};
+use super::many::{entered, has_many, infer_many};
 use super::names::Names;
 use super::profile;
 use super::steps::{self, Steps};
@@ -66,22 +69,30 @@ pub fn module(cx: &Context<'_>, plan: &Plan) -> TokenStream {
     let reserved: Vec<&str> = reserved.iter().map(String::as_str).collect();
     let inputs = tensors(plan.inputs.iter(), &reserved);
     let outputs = tensors(plan.outputs.iter().map(|(port, _)| port), &[]);
+    let counted = counted(plan, outputs.iter().map(|t| &t.name));
     let shown = |ports: &mut dyn Iterator<Item = &Port>| -> Vec<(String, String)> {
         ports.map(|p| (p.name.clone(), types::shown(p.dtype, &p.dims))).collect()
     };
-    let (ins, outs) = (shown(&mut plan.inputs.iter()), shown(&mut plan.outputs.iter().map(|(p, _)| p)));
-    let header = header(cx, plan, &ins, &outs);
-    let constants = constants(cx, plan);
-    let packed = packed(cx.weights, plan);
+    let ins = shown(&mut plan.inputs.iter());
+    let mut outs = shown(&mut plan.outputs.iter().map(|(p, _)| p));
+    for ((_, text), t) in outs.iter_mut().zip(&counted) {
+        if let Some(t) = t {
+            *text = t.shown();
+        }
+    }
+    let header = header(cx, plan, &ins, &outs, Some(plan.arena_bytes));
+    let constants = constants(cx, plan, true);
+    let packed = packed(cx.weights, plan, None);
     let flat: Vec<Ident> = inputs.iter().map(|t| t.name.clone()).collect();
     let place = cx.weights.place();
     let for_steps = steps::Context { weights: &place, profile: cx.profile, functions: &cx.functions };
     let Steps { constants: descriptors, body } = steps::steps(&for_steps, plan, &flat);
     let body = entered(plan, body);
-    let session = session(cx, plan, &extras, &inputs, &outputs);
-    let types = interface(plan, &extras, &inputs, &outputs);
+    let session = session(cx, plan, &extras, &inputs, &outputs, &counted);
+    let types = interface(plan, &extras, &inputs, &outputs, &counted);
     let profile = cx.profile.then(|| profile::table(plan));
-    let dynamic = dynamic(plan, &inputs);
+    let dynamic = dynamic(plan, &inputs, &counted);
+    let compact = compact(plan, &counted);
     let compute_params = inputs.iter().map(|t| {
         let (name, ty) = (&t.name, types::stored(t.port.dtype));
         quote!(#name: &[#ty])
@@ -100,6 +111,7 @@ pub fn module(cx: &Context<'_>, plan: &Plan) -> TokenStream {
         /// All steps of the network.
         fn compute(#arena: &mut rt::Arena, #extra_params #(#compute_params),*) {
             #body
+            #compact
         }
     };
     module_of(cx, header, content)
@@ -117,7 +129,7 @@ pub fn module_of(cx: &Context<'_>, header: TokenStream, content: TokenStream) ->
     quote! {
         #header
         #attributes
-        #[allow(dead_code, unused_parens, unused_variables, clippy::all, clippy::pedantic, clippy::nursery)]
+        #[allow(dead_code, unused_parens, unused_qualifications, unused_variables, clippy::all, clippy::pedantic, clippy::nursery)]
         #visibility mod #name {
             use #krate::rt;
 
@@ -134,14 +146,18 @@ pub fn header(
     plan: &Plan,
     inputs: &[(String, String)],
     outputs: &[(String, String)],
+    memory: Option<usize>,
 ) -> TokenStream {
     let user_docs = cx.attributes.to_string().contains("doc");
     let line = format!(
-        " {} compiled from `{}`: {} of weights, {} of memory.",
+        " {} compiled from `{}`: {} of weights, {}.",
         if user_docs { "\n\n A network" } else { "A network" },
         cx.path,
         types::size(plan.weights.bytes().len()),
-        types::size(plan.arena_bytes),
+        memory.map_or_else(
+            || "memory for what a session is made for".into(),
+            |n| types::size(n) + " of memory"
+        ),
     );
     let list = |title: &str, tensors: &[(String, String)]| {
         let mut text = format!("\n\n {title}:");
@@ -154,7 +170,8 @@ pub fn header(
     quote!(#[doc = #text])
 }
 
-pub fn constants(cx: &Context<'_>, plan: &Plan) -> TokenStream {
+/// What is known of a module while compiling; `memory` where each session has as much as the plan's.
+pub fn constants(cx: &Context<'_>, plan: &Plan, memory: bool) -> TokenStream {
     let value = |n: usize| Literal::usize_unsuffixed(n);
     let (arena, bound) = (value(plan.arena_bytes), value(plan.bound_bytes));
     let (scratch, weights) = (value(plan.scratch_bytes), value(plan.weights.bytes().len()));
@@ -173,13 +190,18 @@ pub fn constants(cx: &Context<'_>, plan: &Plan) -> TokenStream {
     };
     let inputs = info(&mut plan.inputs.iter());
     let outputs = info(&mut plan.outputs.iter().map(|(p, _)| p));
+    let memory = memory.then(|| {
+        quote! {
+            /// Bytes of memory that a session computes in.
+            pub const ARENA_BYTES: usize = #arena;
+            /// Bytes that no arena can go below: the most that lives at one step, kernels' scratch apart.
+            pub const ARENA_BOUND_BYTES: usize = #bound;
+            /// Bytes of the arena that are there for kernels' scratch.
+            pub const SCRATCH_BYTES: usize = #scratch;
+        }
+    });
     quote! {
-        /// Bytes of memory that a session computes in.
-        pub const ARENA_BYTES: usize = #arena;
-        /// Bytes that no arena can go below: the most that lives at one step, kernels' scratch apart.
-        pub const ARENA_BOUND_BYTES: usize = #bound;
-        /// Bytes of the arena that are there for kernels' scratch.
-        pub const SCRATCH_BYTES: usize = #scratch;
+        #memory
         #[doc = #weights_doc]
         pub const WEIGHT_BYTES: usize = #weights;
         /// Names, types and shapes of the inputs.
@@ -212,6 +234,7 @@ fn session(
     extras: &Extras,
     inputs: &[Tensor<'_>],
     outputs: &[Tensor<'_>],
+    counted: &[Option<Counted>],
 ) -> TokenStream {
     let params = inputs.iter().map(|t| {
         let (name, ty) = (&t.name, &t.ty);
@@ -246,10 +269,11 @@ fn session(
         }
     });
     let (fields_of_extras, arguments, lend) = (extras.fields(), extras.arguments(), extras.lend());
-    let constructors = constructors(cx, plan, extras);
+    let constructors = constructors(cx, plan, extras, &Making::fixed(plan));
     let profile = cx.profile.then(profile::methods);
-    let make_outputs = make_outputs(plan, outputs);
-    let infer_many = infer_many(plan, extras, cx.profile, inputs, outputs);
+    let make_outputs = make_outputs(plan, outputs, counted);
+    let infer_many = has_many(plan).then(|| infer_many(plan, extras, cx.profile, inputs, outputs));
+    let arenas = has_many(plan).then(|| quote!(arenas: rt::parallel::Arenas,));
     let returned = returned(plan, quote!('_));
     quote! {
         /// A network with the memory that it computes in.
@@ -257,7 +281,7 @@ fn session(
         pub struct Session {
             arena: rt::Arena,
             inputs: rt::Arena,
-            arenas: rt::parallel::Arenas,
+            #arenas
             #fields_of_extras
         }
 
@@ -286,12 +310,6 @@ fn session(
     }
 }
 
-/// The field that says how many elements an output has along an axis.
-pub fn extent_field(output: Option<&Ident>, axis: usize) -> Ident {
-    let name = output.map(Ident::to_string).unwrap_or_default();
-    format_ident!("{}_extent_{axis}", name.trim_start_matches("r#"))
-}
-
 /// What a run returns: outputs, or where an input decides a shape, perhaps an error.
 fn returned(plan: &Plan, life: TokenStream) -> TokenStream {
     match plan.check {
@@ -300,10 +318,19 @@ fn returned(plan: &Plan, life: TokenStream) -> TokenStream {
     }
 }
 
-fn make_outputs(plan: &Plan, outputs: &[Tensor<'_>]) -> TokenStream {
-    let fields = outputs.iter().zip(&plan.outputs).map(|(t, (port, operand))| {
+fn make_outputs(plan: &Plan, outputs: &[Tensor<'_>], counted: &[Option<Counted>]) -> TokenStream {
+    let variables = Variables::new();
+    let w = Writer { variables: &variables };
+    let fields = outputs.iter().zip(&plan.outputs).zip(counted).enumerate();
+    let fields = fields.map(|(i, ((t, (port, operand)), counted))| {
         let name = &t.name;
         let at = plan.operand_offset(operand);
+        if let Some(t) = counted {
+            let (ty, len, at) = (types::stored(port.dtype), t.elements(&w), Literal::usize_unsuffixed(at));
+            let counting = t.counting(&quote!(arena), &|axis| count_span(plan, i, axis), &w);
+            let over = t.over(quote!(arena.get(rt::span::<#ty>(#at, #len))), &w, false);
+            return quote!(#name: { #counting #over });
+        }
         let span = span(port.dtype, at, &port.dims);
         if port.dtype == DType::Bool {
             quote!(#name: rt::nested(rt::bools(arena.get(#span))))
@@ -311,11 +338,6 @@ fn make_outputs(plan: &Plan, outputs: &[Tensor<'_>]) -> TokenStream {
             quote!(#name: rt::nested(arena.get(#span)))
         }
     });
-    let fields = fields.chain(plan.extents.iter().map(|(i, axis, operand)| {
-        let name = extent_field(outputs.get(*i).map(|t| &t.name), *axis);
-        let span = span(DType::I64, plan.operand_offset(operand), &[1]);
-        quote!(#name: arena.get(#span)[0] as usize)
-    }));
     let returned = returned(plan, quote!('_));
     let made = match &plan.check {
         None => quote!(Outputs { #(#fields),* }),
@@ -336,21 +358,25 @@ fn make_outputs(plan: &Plan, outputs: &[Tensor<'_>]) -> TokenStream {
     }
 }
 
-fn interface(plan: &Plan, extras: &Extras, inputs: &[Tensor<'_>], outputs: &[Tensor<'_>]) -> TokenStream {
+fn interface(
+    plan: &Plan,
+    extras: &Extras,
+    inputs: &[Tensor<'_>],
+    outputs: &[Tensor<'_>],
+    counted: &[Option<Counted>],
+) -> TokenStream {
     let field = |t: &Tensor<'_>, reference: TokenStream| {
         let (name, ty, doc) = (&t.name, &t.ty, tensor_doc(t));
         quote! { #[doc = #doc] pub #name: #reference #ty, }
     };
     let input_fields = inputs.iter().map(|t| field(t, quote!(&'s mut)));
-    let output_fields = outputs.iter().map(|t| field(t, quote!(&'s)));
-    let output_fields = output_fields.chain(plan.extents.iter().map(|(i, axis, _)| {
-        let name = extent_field(outputs.get(*i).map(|t| &t.name), *axis);
-        let doc = format!(
-            "How many elements `{}` has along axis {axis}; what is behind them means nothing.",
-            outputs[*i].name
-        );
-        quote! { #[doc = #doc] pub #name: usize, }
-    }));
+    let output_fields = outputs.iter().zip(counted).map(|(t, counted)| match counted {
+        None => field(t, quote!(&'s)),
+        Some(t) => {
+            let (name, ty, doc) = (&t.name, t.shared(Some(quote!('s))), t.doc());
+            quote! { #[doc = #doc] pub #name: #ty, }
+        }
+    });
     let flat = inputs.iter().map(|t| {
         let name = &t.name;
         if t.port.dtype == DType::Bool {
@@ -386,7 +412,9 @@ fn interface(plan: &Plan, extras: &Extras, inputs: &[Tensor<'_>], outputs: &[Ten
     }
 }
 
-fn dynamic(plan: &Plan, inputs: &[Tensor<'_>]) -> TokenStream {
+fn dynamic(plan: &Plan, inputs: &[Tensor<'_>], counted: &[Option<Counted>]) -> TokenStream {
+    let variables = Variables::new();
+    let w = Writer { variables: &variables };
     let run = match plan.check {
         None => quote!(self.inputs().run();),
         Some(_) => quote! {
@@ -401,7 +429,14 @@ fn dynamic(plan: &Plan, inputs: &[Tensor<'_>]) -> TokenStream {
         let i = Literal::usize_unsuffixed(i);
         quote!(#i => self.inputs.get_mut(#bytes),)
     });
-    let output_arms = plan.outputs.iter().enumerate().map(|(i, (port, operand))| {
+    let output_arms = plan.outputs.iter().zip(counted).enumerate().map(|(i, ((port, operand), counted))| {
+        if let Some(t) = counted {
+            let counting = t.counting(&quote!(self.arena), &|axis| count_span(plan, i, axis), &w);
+            let (at, size) = (plan.operand_offset(operand), port.dtype.size());
+            let [i, at, size] = [i, at, size].map(Literal::usize_unsuffixed);
+            let len = t.elements(&w);
+            return quote!(#i => { #counting self.arena.get(rt::span::<u8>(#at, #len * #size)) });
+        }
         let len = port.dims.iter().product::<usize>() * port.dtype.size();
         let bytes = span(DType::U8, plan.operand_offset(operand), &[len]);
         let i = Literal::usize_unsuffixed(i);

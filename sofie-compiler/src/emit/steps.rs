@@ -4,7 +4,7 @@
 use super::literal::Literal;
 use super::names::Names;
 use super::types;
-use crate::plan::{Body, Custom, If, Kernel, Loop, Operand, Plan, Preparation, Root, Step};
+use crate::plan::{Body, If, Kernel, Loop, Operand, Plan, Preparation, Root, Step};
 use proc_macro2::{Ident, Literal as Lit, Span, TokenStream};
 use quote::{ToTokens, quote};
 use sofie_infer_runtime::DType;
@@ -43,6 +43,7 @@ pub const RESERVED: &[&str] = &[
     "OUTPUTS",
     "PACKED",
     "WEIGHTS",
+    "STEPS",
 ];
 
 /// Writes all steps of a plan whose extents are known; `inputs` names the flat slices.
@@ -52,7 +53,7 @@ pub fn steps(cx: &Context<'_>, plan: &Plan, inputs: &[Ident]) -> Steps {
     let mut writer = Writer { cx, plan, inputs, names: &mut names, constants: &mut out.constants };
     for (i, step) in plan.steps.iter().enumerate() {
         let statement = writer.step(step);
-        out.body.extend(if cx.profile { timed(i, statement) } else { statement });
+        out.body.extend(if cx.profile { timed(i, statement, None) } else { statement });
     }
     out
 }
@@ -149,13 +150,17 @@ fn origin(step: &Step) -> String {
     }
 }
 
-/// A statement whose time goes into the profile.
-fn timed(step: usize, statement: TokenStream) -> TokenStream {
+/// A statement whose time goes into the profile; `flop` where its arithmetic depends on the extents.
+pub fn timed(step: usize, statement: TokenStream, flop: Option<TokenStream>) -> TokenStream {
     let step = Lit::usize_unsuffixed(step);
+    let record = match flop {
+        None => quote!(profile.record(#step, started);),
+        Some(flop) => quote!(profile.record_flop(#step, started, (#flop) as u64);),
+    };
     quote! {
         let started = rt::profile::now();
         #statement
-        profile.record(#step, started);
+        #record
     }
 }
 
@@ -191,6 +196,14 @@ pub struct Spans {
     pub writes: Vec<TokenStream>,
     /// Per operand that is read; nothing for one that is not there.
     pub reads: Vec<TokenStream>,
+    /// Of a call of the user's function the extents of each operand, then those of each result.
+    pub extents: Vec<TokenStream>,
+}
+
+/// The extents of a call's operands and results.
+fn extents(kernel: &Kernel) -> Vec<TokenStream> {
+    let Kernel::Custom(call) = kernel else { return Vec::new() };
+    call.reads.iter().chain(&call.writes).map(|dims| dims[..].literal()).collect()
 }
 
 /// The spans of a plan whose extents are known.
@@ -211,6 +224,7 @@ fn spans(plan: &Plan, step: &Step, inputs: &[Ident]) -> Spans {
     Spans {
         writes: step.writes.iter().map(|o| span(plan, o)).collect(),
         reads: step.reads.iter().map(|o| o.as_ref().map(read).unwrap_or_default()).collect(),
+        extents: extents(&step.kernel),
     }
 }
 
@@ -290,7 +304,9 @@ pub fn statement(
 ) -> TokenStream {
     let Borrows { statement, writes, reads } = borrow(cx, step, spans, inputs, locals);
     let call = match &step.kernel {
-        Kernel::Custom(k) => custom(step, k, cx.functions.get(&*k.operator), kernel, writes, reads),
+        Kernel::Custom(k) => {
+            custom(step, cx.functions.get(&*k.operator), kernel, &spans.extents, writes, reads)
+        }
         _ => call(step, kernel, writes, reads),
     };
     quote! { #statement #call }
@@ -299,19 +315,21 @@ pub fn statement(
 /// The call of a function of the user's program: operands, attributes, results.
 fn custom(
     step: &Step,
-    kernel: &Custom,
     function: Option<&&TokenStream>,
     name: &TokenStream,
+    extents: &[TokenStream],
     writes: Vec<TokenStream>,
     reads: Vec<TokenStream>,
 ) -> TokenStream {
-    let reads = step.reads.iter().flatten().zip(reads).zip(&kernel.reads).map(|((o, x), dims)| {
-        let (x, dims) = (if o.dtype == DType::Bool { quote!(rt::bools(#x)) } else { x }, dims[..].literal());
-        quote!(rt::view(#x, #dims))
-    });
-    let writes = step.writes.iter().zip(writes).zip(&kernel.writes).map(|((o, y), dims)| {
-        let (y, dims) =
-            (if o.dtype == DType::Bool { quote!(rt::bools_mut(#y)) } else { y }, dims[..].literal());
+    let mut extents = extents.iter();
+    let reads: Vec<_> = (step.reads.iter().flatten().zip(reads).zip(&mut extents))
+        .map(|((o, x), dims)| {
+            let x = if o.dtype == DType::Bool { quote!(rt::bools(#x)) } else { x };
+            quote!(rt::view(#x, #dims))
+        })
+        .collect();
+    let writes = step.writes.iter().zip(writes).zip(extents).map(|((o, y), dims)| {
+        let y = if o.dtype == DType::Bool { quote!(rt::bools_mut(#y)) } else { y };
         quote!(rt::view_mut(#y, #dims))
     });
     quote! { #function(#(#reads,)* &#name, #(#writes),*); }

@@ -5,6 +5,8 @@
 //! constant that is not in a block, such as scalars that were folded into maps.
 
 use super::names::Names;
+use crate::ir::Symbol;
+use crate::plan::family::Family;
 use crate::plan::{Kernel, Operand, Plan, Root};
 use proc_macro2::{Literal, TokenStream};
 use quote::{ToTokens, format_ident, quote};
@@ -58,15 +60,15 @@ pub struct WeightsBlock {
     pub offset: usize,
 }
 
-/// What a file of weights for this plan holds.
-pub fn layout(plan: &Plan) -> WeightsLayout {
+/// What a file of weights for this plan holds; `family` where its extents are free.
+pub fn layout(plan: &Plan, family: Option<&Family>) -> WeightsLayout {
     let mut names = Names::reserving(&[]);
     let block = |(at, bytes): (usize, usize)| {
         let (name, dtype) = reader(plan, at, bytes)?;
         Some(WeightsBlock { name: names.label(&name), dtype, len: bytes / dtype.size(), offset: at })
     };
     let blocks: Vec<_> = plan.weights.blocks().into_iter().filter_map(block).collect();
-    WeightsLayout { hash: hash(plan, &blocks), bytes: plan.weights.bytes().len(), blocks }
+    WeightsLayout { hash: hash(plan, family, &blocks), bytes: plan.weights.bytes().len(), blocks }
 }
 
 /// Who reads a block first, and as what; nobody reads a constant that was packed in another form.
@@ -101,7 +103,7 @@ fn role(kernel: &Kernel, i: usize) -> String {
 /// FNV-1a, 64 bits, of everything that the program holds beside its weights, written as Rust's `Debug` writes it; tokens
 /// would not do, since rustc and this crate print them differently. It need not resist malice: a file of other weights can
 /// say anything anyway.
-fn hash(plan: &Plan, blocks: &[WeightsBlock]) -> u64 {
+fn hash(plan: &Plan, family: Option<&Family>, blocks: &[WeightsBlock]) -> u64 {
     let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
     let at = |o: &Operand| (o.root, o.dtype, plan.operand_offset(o), o.len);
     // Writing to a hash cannot fail.
@@ -132,6 +134,13 @@ fn hash(plan: &Plan, blocks: &[WeightsBlock]) -> u64 {
     for p in &plan.preparations {
         let _ = write!(hash, "{:?} {:?} {:?}", p.kernel, at(&p.weights), at(&p.prepared));
     }
+    // Where extents are free, the plan is that of the bounds, and others have the numbers of these polynomials.
+    for Symbol { name, least, most } in family.iter().flat_map(|family| &family.symbols) {
+        let _ = write!(hash, "{name} {least} {most}");
+    }
+    for number in family.iter().flat_map(|family| &family.numbers).filter(|d| d.fixed().is_none()) {
+        let _ = write!(hash, "{number};");
+    }
     // Blocks are found by name: two layers of one shape that changed places must not pass for each other.
     let _ = write!(hash, "{blocks:?}");
     hash.0
@@ -148,12 +157,12 @@ impl Write for Fnv {
 }
 
 /// The items that hold the weights, or say what a file of them holds.
-pub fn packed(weights: &WeightsIn, plan: &Plan) -> TokenStream {
+pub fn packed(weights: &WeightsIn, plan: &Plan, family: Option<&Family>) -> TokenStream {
     let bytes = plan.weights.bytes();
     let steps = plan.all_steps();
     let mut reads = steps.iter().flat_map(|s| s.reads.iter().flatten());
     let literal = match weights {
-        WeightsIn::External => return described(plan),
+        WeightsIn::External => return described(plan, family),
         // A step may read weights of no elements.
         _ if bytes.is_empty() && !reads.any(|o| o.root == Root::Weights) => return TokenStream::new(),
         WeightsIn::Literal => Literal::byte_string(bytes).into_token_stream(),
@@ -166,8 +175,8 @@ pub fn packed(weights: &WeightsIn, plan: &Plan) -> TokenStream {
     }
 }
 
-fn described(plan: &Plan) -> TokenStream {
-    let WeightsLayout { hash, bytes, blocks } = layout(plan);
+fn described(plan: &Plan, family: Option<&Family>) -> TokenStream {
+    let WeightsLayout { hash, bytes, blocks } = layout(plan, family);
     let (hash, bytes) = (Literal::u64_unsuffixed(hash), Literal::usize_unsuffixed(bytes));
     let blocks = blocks.iter().map(|WeightsBlock { name, dtype, len, offset }| {
         let dtype = format_ident!("{}", format!("{dtype:?}"));

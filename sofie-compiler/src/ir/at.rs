@@ -60,6 +60,13 @@ impl Values<'_> {
                     Op::Plain(Box::new(p.over(known.unwrap_or(0))))
                 }
             },
+            Op::Custom(call) => {
+                let mut call = call.clone();
+                for (_, shape) in &mut call.results {
+                    *shape = self.shape(shape)?;
+                }
+                Op::Custom(call)
+            }
             Op::TopK { k, largest } => Op::TopK { k: self.number(k)?, largest: *largest },
             _ => return Ok(Cow::Borrowed(op)),
         }))

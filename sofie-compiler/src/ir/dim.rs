@@ -44,8 +44,13 @@ pub struct Symbol {
     pub name: Arc<str>,
     /// The least value, at least 0.
     pub least: i64,
-    /// The largest value; `i64::MAX` where there is no bound.
+    /// The largest value; [`Symbol::OPEN`] or more where there is no bound.
     pub most: i64,
+}
+
+impl Symbol {
+    /// The largest value of an extent that each session bounds: what follows from it stays a number.
+    pub const OPEN: i64 = 1 << 20;
 }
 
 /// What an extent without an upper bound is taken for where costs are weighed.
@@ -279,7 +284,7 @@ impl Dim {
 
     /// What it may well be: the number at the upper bounds of the symbols, where costs are weighed.
     pub fn likely(&self) -> i64 {
-        let open = |s: &Symbol| if s.most == i64::MAX { s.least.max(LIKELY) } else { s.most };
+        let open = |s: &Symbol| if s.most >= Symbol::OPEN { s.least.max(LIKELY) } else { s.most };
         self.eval_symbols(&|s| Some(open(s))).unwrap_or(LIKELY).max(0)
     }
 

@@ -3,7 +3,7 @@
 
 use super::operand::Operand;
 use crate::error::{Error, Errors, Result};
-use crate::ir::{Builder, Dim, Graph, Shape};
+use crate::ir::{Builder, Dim, Graph, Shape, Symbol};
 use crate::onnx::{self, DimSpec, ValueType};
 use sofie_infer_runtime::DType;
 use std::collections::{BTreeMap, BTreeSet};
@@ -121,7 +121,7 @@ impl<'d> Symbols<'d> {
         let dim = match (self.values.get(&name), self.bounds.get(&name)) {
             (Some(&n), _) => Dim::Fixed(extent(n)?),
             (None, Some(&(least, most))) => {
-                Dim::bounded(&name, extent(least)?, most.map_or(Ok(i64::MAX), extent)?)
+                Dim::bounded(&name, extent(least)?, most.map_or(Ok(Symbol::OPEN), extent)?)
             }
             (None, None) => Dim::symbol(&name),
         };

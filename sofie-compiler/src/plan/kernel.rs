@@ -32,9 +32,12 @@ pub struct Custom {
     pub writes: Vec<Vec<usize>>,
 }
 
-/// Extents of a call are not changed: plans of a network with one differ, and it is refused where extents are free.
 impl Numbers for Custom {
-    fn numbers(&mut self, _: &mut dyn FnMut(Kind, i64) -> i64) {}
+    fn numbers(&mut self, f: &mut dyn FnMut(Kind, i64) -> i64) {
+        let Custom { operator: _, attributes: _, reads, writes } = self;
+        reads.numbers(f);
+        writes.numbers(f);
+    }
 }
 
 /// Declares [`Kernel`]: variant, descriptor, the method that runs it, operands as `writes <- reads`.

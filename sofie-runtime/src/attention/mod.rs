@@ -114,6 +114,19 @@ impl Attention {
         (self.depth + self.keys + self.width.next_multiple_of(LANES)) * LANES + copied
     }
 
+    /// Floats of scratch that suffice for all extents from those of `least` to these: blocks are chosen by the extents, so
+    /// that smaller ones may need more.
+    #[must_use]
+    pub fn scratch_within(&self, least: &Attention) -> usize {
+        // More than a few queries need more than few do, and copied keys more than others.
+        let copied = if least.k[2] == self.k[2] { self.k[2] } else { 1024 };
+        let strides = [self.k, [self.k[0], self.k[1], copied, self.k[3]]];
+        let queries = [self.queries, self.queries.max(4 * FEW)];
+        let all =
+            queries.into_iter().flat_map(|queries| strides.map(|k| Attention { queries, k, ..self.clone() }));
+        all.map(|attention| attention.scratch()).max().unwrap_or(0)
+    }
+
     /// Whether keys are copied side by side first: at a stride that is a multiple of 4 KiB the rows of a tile fall
     /// into one set of L1 and evict each other.
     const fn copies_keys(&self) -> bool {

@@ -209,3 +209,18 @@ fn reads_stay_inside() {
     let a = attention(SIZES[1], [Order::Heads; 3]);
     a.run(&mut [0.0; 1000], &[0.0; 1000], &[0.0; 100], &[0.0; 1000], &[], &mut vec![0.0; a.scratch()]);
 }
+
+#[test]
+fn scratch_suffices_for_all_smaller_extents() {
+    for order in [Order::Heads, Order::Tokens, Order::Turned] {
+        for d in [3, 64, 512] {
+            let at = |l: usize, s: usize| {
+                attention(([2, 2, l], [2, s, d, d]), [Order::Tokens, order, Order::Heads])
+            };
+            let enough = at(40, 50).scratch_within(&at(0, 0));
+            for (l, s) in (0..=40).flat_map(|l| (0..=50).map(move |s| (l, s))) {
+                assert!(at(l, s).scratch() <= enough, "{l} queries of {d}, {s} keys");
+            }
+        }
+    }
+}

@@ -132,6 +132,22 @@ impl Conv {
         }
     }
 
+    /// Floats of scratch that suffice for all extents from those of `least` to these: blocks are chosen by the extents, so
+    /// that smaller ones may need more.
+    /// `None` where it depends on the extents of the image otherwise than by the number of tiles.
+    #[must_use]
+    pub fn scratch_within(&self, least: &Conv) -> Option<usize> {
+        if let Algo::Winograd(_) = self.algo {
+            // Its blocks depend on the number of tiles alone, and do not grow beyond so many.
+            const TILES: usize = 512;
+            let window = Window { y: [1, 1, 1], ..self.window };
+            return (1..=TILES).map(|batch| Conv { batch, window, ..self.clone() }.scratch()).max();
+        }
+        // The number of images does not matter.
+        let alike = (self.window, self.ldx, self.ldy) == (least.window, least.ldx, least.ldy);
+        alike.then(|| self.scratch())
+    }
+
     /// Runs the convolution. `w` is [`Conv::pack`]'s result, `prepared` holds what [`Conv::prepare`] wrote;
     /// `bias` has `m` elements or none, `residual` is like y or empty.
     ///

@@ -140,6 +140,15 @@ impl ConvTranspose {
         }
     }
 
+    /// Floats of scratch that suffice for all extents from those of `least` to these: blocks are chosen by the extents, so
+    /// that smaller ones may need more.
+    /// `None` where it depends on the extents of the image.
+    #[must_use]
+    pub fn scratch_within(&self, least: &ConvTranspose) -> Option<usize> {
+        let alike = (self.window, self.ldx, self.ldy) == (least.window, least.ldx, least.ldy);
+        alike.then(|| self.scratch())
+    }
+
     /// Floats of packed weights.
     pub const fn packed_len(&self) -> usize {
         if let Algo::Planar = self.algo {

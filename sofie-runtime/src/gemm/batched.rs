@@ -83,6 +83,18 @@ impl BatchedGemm {
         }
     }
 
+    /// Floats of scratch that suffice for all extents from those of `least` to these: blocks are chosen by the extents, so
+    /// that smaller ones may need more.
+    #[must_use]
+    pub fn scratch_within(&self, least: &BatchedGemm) -> usize {
+        let at = |k: usize| {
+            let many = BatchedGemm { k, m: self.m.max(FEW_ROWS + 1), ..self.clone() };
+            let few = BatchedGemm { m: least.m, b_column: 2, ..many.clone() };
+            many.scratch().max(few.scratch())
+        };
+        (least.k..=self.k).map(at).max().unwrap_or(0)
+    }
+
     /// Whether B is multiplied where it lies: one tile's rows are too few to pay for packing it.
     const fn has_few_rows(&self) -> bool {
         self.m <= FEW_ROWS

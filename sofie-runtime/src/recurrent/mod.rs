@@ -175,6 +175,14 @@ impl Recurrent {
         parts[0] + parts[1] + parts[2] + parts[3]
     }
 
+    /// Floats of scratch that suffice for all extents from those of `least` to these: blocks are chosen by the extents, so
+    /// that smaller ones may need more.
+    #[must_use]
+    pub fn scratch_within(&self, least: &Recurrent) -> usize {
+        let at = |batch| Recurrent { batch, ..self.clone() }.scratch();
+        (least.batch..=self.batch).map(at).max().unwrap_or(0)
+    }
+
     /// The scratch's parts: gate inputs of a chunk, state, cell state, what the cell needs beside them.
     const fn parts(&self) -> [usize; 4] {
         let n = self.cell.gates() * self.hidden;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use sofie_infer_compiler::plan::Port;
-use sofie_infer_compiler::{Compiled, Options, compile_model, ir, onnx, ops};
+use sofie_infer_compiler::{Compiled, Extent, Options, compile_model, ir, onnx, ops};
 
 use crate::answer::Failure;
 use crate::data::Data;
@@ -16,15 +16,25 @@ use crate::progress::Spinner;
 pub struct Args {
     /// The ONNX file
     pub model: PathBuf,
-    /// Fix symbolic dimensions
+    /// Fix symbolic dimensions, or leave them free up to a bound: batch=4, batch=..=64, batch=1..=64
     #[arg(long, value_name = "SYMBOL=EXTENT,...", value_delimiter = ',', value_parser = pair)]
-    pub dims: Vec<(String, u64)>,
+    pub dims: Vec<(String, Extent)>,
 }
 
-fn pair(text: &str) -> Result<(String, u64), String> {
+fn pair(text: &str) -> Result<(String, Extent), String> {
     let usage = || format!("`{text}` is not SYMBOL=EXTENT");
+    let number = |text: &str| text.trim().parse::<u64>().map_err(|_| usage());
+    if let Some((before, most)) = text.rsplit_once("..=") {
+        let (symbol, least) = before.rsplit_once('=').ok_or_else(usage)?;
+        let least = if least.trim().is_empty() { 0 } else { number(least)? };
+        let most = number(most)?;
+        if least > most {
+            return Err(format!("no extent is from {least} to {most}"));
+        }
+        return Ok((symbol.trim().to_owned(), Extent::Free { least, most: Some(most) }));
+    }
     let (symbol, extent) = text.rsplit_once('=').ok_or_else(usage)?;
-    Ok((symbol.trim().to_owned(), extent.trim().parse().map_err(|_| usage())?))
+    Ok((symbol.trim().to_owned(), Extent::Fixed(number(extent)?)))
 }
 
 impl Args {
@@ -32,7 +42,8 @@ impl Args {
     pub fn read(&self) -> Result<Model, Failure> {
         let _spinner = Spinner::new(format!("reading {}", self.model.display()));
         let onnx = onnx::load(&self.model)?;
-        Ok(Model { path: self.model.clone(), onnx, dims: self.dims.iter().cloned().collect() })
+        let Options { dims, bounds, .. } = Options::default().with_extents(&self.dims);
+        Ok(Model { path: self.model.clone(), onnx, dims, bounds })
     }
 }
 
@@ -45,6 +56,8 @@ pub struct Model {
     pub onnx: onnx::Model,
     /// Extents by symbol.
     pub dims: ops::DimValues,
+    /// Bounds of symbols that stay free.
+    pub bounds: ops::DimBounds,
 }
 
 impl Model {
@@ -89,7 +102,7 @@ impl Model {
     /// Optimises and plans the model.
     pub fn compile(&self) -> Result<Compiled, Failure> {
         let _spinner = Spinner::new(format!("compiling {}", self.shown()));
-        let options = Options { dims: self.dims.clone(), ..Options::default() };
+        let options = Options { dims: self.dims.clone(), bounds: self.bounds.clone(), ..Options::default() };
         compile_model(&self.onnx, &self.path, &options).map_err(|failure| failure.errors.into())
     }
 }
@@ -107,4 +120,20 @@ pub fn port_text(port: &Port) -> String {
 /// Writes a file, or says which could not be written.
 pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> Result<(), Failure> {
     std::fs::write(path, bytes).map_err(|e| Failure::Other(format!("cannot write {}: {e}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extents_are_numbers_or_ranges() {
+        let free = |least, most| Extent::Free { least, most: Some(most) };
+        assert_eq!(pair("batch=4"), Ok(("batch".to_owned(), Extent::Fixed(4))));
+        assert_eq!(pair("batch=..=64"), Ok(("batch".to_owned(), free(0, 64))));
+        assert_eq!(pair("a=b = 1..=8"), Ok(("a=b".to_owned(), free(1, 8))));
+        for bad in ["batch", "batch=", "batch=..", "batch=1..4", "batch=8..=4", "..=4"] {
+            assert!(pair(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -1,11 +1,13 @@
 //! `zoo check`: builds every model's program, runs it on the stored cases, says how each did.
 
+use std::path::{Path, PathBuf};
+
 use zoo_harness::{Case, Outcome};
 
 use crate::layout::{Entry, entries};
 use crate::report::{Row, Status, print_checks, write_json};
 use crate::scratch::{Model, Profile, Program, Scratch};
-use crate::{Check, Selection, compiler, dims, run};
+use crate::{Check, Selection, compiler, dims, drawn, run};
 use sofie_infer_runtime::npz::Tolerance;
 
 /// Runs the command; whether every model is ok.
@@ -67,8 +69,14 @@ pub fn row(model: &Model, program: &Program, scratch: &Scratch, index: usize) ->
             None => (row.status, row.message) = (Status::BuildFailed, rustc.clone()),
         },
         Program::Built { path, .. } => {
-            match run::lines(path, &arguments(entry), scratch.threads(), &scratch.logs(index)) {
-                Ok(lines) => judge(&mut row, &lines),
+            let logs = scratch.logs(index);
+            let ran = drawn_cases(model, &logs).and_then(|drawn| {
+                let mut cases = entry.cases.clone();
+                cases.extend(drawn.iter().map(|(case, _)| case.clone()));
+                Ok((run::lines(path, &arguments(entry, &cases), scratch.threads(), &logs)?, drawn))
+            });
+            match ran {
+                Ok((lines, drawn)) => judge(&mut row, &lines, &drawn),
                 Err(message) => (row.status, row.message) = (Status::Wrong, message),
             }
         }
@@ -76,21 +84,56 @@ pub fn row(model: &Model, program: &Program, scratch: &Scratch, index: usize) ->
     row
 }
 
-fn arguments(entry: &Entry) -> Vec<String> {
+/// Cases at other extents than the stored ones have, where extents are free.
+fn drawn_cases(model: &Model, folder: &Path) -> Result<Vec<(PathBuf, String)>, String> {
+    if model.bounds.is_empty() { Ok(Vec::new()) } else { drawn::cases(model, folder) }
+}
+
+fn arguments(entry: &Entry, cases: &[PathBuf]) -> Vec<String> {
     let (rtol, atol) = match entry.tolerance {
         Tolerance::Close { rtol, atol } => (rtol.to_string(), atol),
         Tolerance::MaxNormalised(limit) => ("max".to_owned(), limit),
     };
-    let cases = entry.cases.iter().map(|c| c.to_string_lossy().into_owned());
+    let cases = cases.iter().map(|c| c.to_string_lossy().into_owned());
     ["check".to_owned(), rtol, atol.to_string()].into_iter().chain(cases).collect()
 }
 
-/// Fills the row from the program's lines.
-fn judge(row: &mut Row, lines: &[String]) {
+/// Fills the row from the program's lines; `drawn` are the cases behind those stored, and their extents.
+fn judge(row: &mut Row, lines: &[String], drawn: &[(PathBuf, String)]) {
     let cases: Vec<Case> = lines.iter().filter_map(|l| l.parse().ok()).collect();
+    let stored = cases.len().saturating_sub(drawn.len());
     let mut compared = 0;
     let mut remarks = Vec::new();
-    for case in &cases {
+    let mut others = Vec::new();
+    for (case, (_, extents)) in cases[stored..].iter().zip(drawn) {
+        match &case.outcome {
+            Outcome::Skipped => {
+                row.status = Status::Wrong;
+                remarks.push(format!("no run at {extents}"));
+            }
+            Outcome::Failed(why) => {
+                row.status = Status::Wrong;
+                remarks.push(format!("at {extents}: {why}"));
+            }
+            Outcome::Compared { max_normalised, in_tolerances } => {
+                if *in_tolerances > 1.0 {
+                    row.status = Status::Wrong;
+                    remarks.push(format!("differs from the fixed session at {extents}"));
+                }
+                others.extend((*max_normalised > 0.0).then_some(*max_normalised));
+            }
+        }
+    }
+    if !drawn.is_empty() {
+        let most = others.iter().fold(0.0f64, |a, b| a.max(*b));
+        let off = if others.is_empty() { String::new() } else { format!(", others off by up to {most:.0e}") };
+        remarks.push(format!(
+            "the fixed session's numbers at {} of {} drawn extents{off}",
+            drawn.len() - others.len(),
+            drawn.len()
+        ));
+    }
+    for case in &cases[..stored] {
         match &case.outcome {
             Outcome::Skipped => {}
             Outcome::Compared { max_normalised, in_tolerances } => {
@@ -108,9 +151,9 @@ fn judge(row: &mut Row, lines: &[String]) {
             }
         }
     }
-    if compared < cases.len() {
-        remarks.push(format!("{compared} of {} cases fit the shapes", cases.len()));
-    } else if cases.is_empty() {
+    if compared < stored {
+        remarks.push(format!("{compared} of {stored} cases fit the shapes"));
+    } else if stored == 0 {
         remarks.push("no stored cases".to_owned());
     }
     row.message = remarks.join("; ");
@@ -120,7 +163,7 @@ fn judge(row: &mut Row, lines: &[String]) {
 mod tests {
     use super::*;
 
-    fn judged(outcomes: &[Outcome]) -> Row {
+    fn judged_with(outcomes: &[Outcome], drawn: &[(PathBuf, String)]) -> Row {
         let lines: Vec<_> = outcomes
             .iter()
             .enumerate()
@@ -134,8 +177,27 @@ mod tests {
             message: String::new(),
             times: None,
         };
-        judge(&mut row, &lines);
+        judge(&mut row, &lines, drawn);
         row
+    }
+
+    fn judged(outcomes: &[Outcome]) -> Row {
+        judged_with(outcomes, &[])
+    }
+
+    #[test]
+    fn drawn_extents_are_held_to_the_fixed_session() {
+        let compared = |e: f64| Outcome::Compared { max_normalised: e / 10.0, in_tolerances: e };
+        let drawn = [3, 4].map(|n| (PathBuf::new(), format!("n = {n}")));
+        let row = judged_with(&[compared(0.5), compared(0.0), compared(0.25)], &drawn);
+        assert_eq!((row.status, row.max_error), (Status::Ok, Some(0.05)));
+        assert_eq!(
+            row.message,
+            "the fixed session's numbers at 1 of 2 drawn extents, others off by up to 2e-2"
+        );
+        let row = judged_with(&[compared(0.5), Outcome::Skipped, compared(2.0)], &drawn);
+        assert_eq!(row.status, Status::Wrong);
+        assert!(row.message.starts_with("no run at n = 3; differs from the fixed session at n = 4; "));
     }
 
     #[test]

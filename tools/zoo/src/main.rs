@@ -14,7 +14,9 @@ mod chart;
 mod check;
 mod compiler;
 mod dims;
+mod drawn;
 mod layout;
+mod npz;
 mod profile;
 mod report;
 mod run;
@@ -58,7 +60,8 @@ struct Selection {
 struct Check {
     #[command(flatten)]
     selection: Selection,
-    /// Leave symbolic dimensions free, between the extents of the stored cases, all of which run in one session
+    /// Leave symbolic dimensions free, between the extents of the stored cases: all of those run in one session, and with
+    /// them cases at extents drawn at random, which the model compiled for each of them has computed
     #[arg(long)]
     dynamic: bool,
     /// Threads of each program, which must give the bits of one

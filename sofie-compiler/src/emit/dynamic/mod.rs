@@ -1,23 +1,43 @@
 //! The module of a network with free extents: as that of a fixed one, but what depends on the extents is computed when
 //! they change. Descriptors live in the session, arena and input block have the sizes of the bounds.
 
+mod layout;
+mod outputs;
 mod seen;
 mod steps;
 mod tensor;
 
-use super::construct::prepare;
+use super::construct::{Making, constructors};
 use super::extents::{Variables, Writer};
 use super::extras::Extras;
-use super::module::{Context, constants, extent_field, header, input_offsets, module_of};
+use super::module::{Context, constants, header, module_of};
 use super::names::Names;
+use super::profile;
 use super::types;
-use super::weights::{WeightsIn, packed};
+use super::weights::packed;
 use crate::ir::Symbol;
 use crate::plan::family::Family;
 use crate::plan::{Plan, Port};
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{ToTokens, quote};
+pub use tensor::Tensor as Counted;
 use tensor::{Form, Tensor};
+
+/// Variables of the functions beside the inputs and the extents.
+const RESERVED: [&str; 9] = [
+    "arena",
+    "cutter",
+    "dims",
+    "steps",
+    "shapes",
+    "started",
+    "session_arena",
+    "session_steps",
+    "session_dims",
+];
+/// Those of the function that lays out memory.
+const RESERVED_FOR_LAYOUT: [&str; 8] =
+    ["at", "room", "least", "most", "inputs", "input_room", "arena_bytes", "input_bytes"];
 
 /// A free extent.
 struct Free {
@@ -36,7 +56,7 @@ struct Emitter<'a> {
     family: &'a Family,
     /// The plan at the bounds.
     plan: Plan,
-    /// What a session lends to the steps: weights are in the program, and no times are taken.
+    /// What a session holds beside its memory and lends to the steps.
     extras: Extras,
     inputs: Vec<Tensor>,
     outputs: Vec<Tensor>,
@@ -50,44 +70,53 @@ pub fn dynamic(cx: &Context<'_>, family: &Family, plan: Plan) -> TokenStream {
     let shown = |tensors: &[Tensor]| -> Vec<(String, String)> {
         tensors.iter().map(|t| (t.port.name.clone(), t.shown())).collect()
     };
-    let header = header(cx, &e.plan, &shown(&e.inputs), &shown(&e.outputs));
-    let (constants, packed) = (constants(cx, &e.plan), packed(cx.weights, &e.plan));
+    let memory = (!e.is_open()).then_some(e.plan.arena_bytes);
+    let header = header(cx, &e.plan, &shown(&e.inputs), &shown(&e.outputs), memory);
+    let constants = constants(cx, &e.bounds(), !e.is_open());
+    let packed = packed(cx.weights, &e.plan, Some(family));
+    let profile = cx.profile.then(|| profile::table(&e.plan));
     let (dims, interface, session, seen) = (e.dims(), e.interface(), e.session(), e.seen());
+    let layout = e.is_open().then(|| e.layout());
     let steps = e.steps();
-    module_of(cx, header, quote! { #constants #packed #dims #interface #session #seen #steps })
+    module_of(
+        cx,
+        header,
+        quote! { #constants #packed #dims #interface #session #seen #layout #steps #profile },
+    )
 }
 
 impl<'a> Emitter<'a> {
     fn new(cx: &'a Context<'a>, family: &'a Family, plan: Plan) -> Emitter<'a> {
-        let tensors = |ports: Vec<&Port>, first: &[usize], reserved: &[&str]| -> Vec<Tensor> {
-            let mut names = Names::reserving(reserved);
-            let one = |(port, at): (&Port, &usize)| {
-                let dims = &family.numbers[*at..at + port.dims.len()];
-                Tensor::new(port, dims, names.snake(&port.name))
-            };
-            ports.into_iter().zip(first).map(one).collect()
+        let counted = |output: usize| -> Vec<usize> {
+            plan.extents.iter().filter(|(i, ..)| *i == output).map(|(_, axis, _)| *axis).collect()
         };
-        let reserved = [
-            "arena",
-            "cutter",
-            "prepared",
-            "dims",
-            "steps",
-            "shapes",
-            "session_arena",
-            "session_prepared",
-            "session_steps",
-            "session_dims",
-        ];
+        let tensors = |ports: Vec<&Port>, first: &[usize], reserved: &[&str], outputs: bool| -> Vec<Tensor> {
+            let mut names = Names::reserving(reserved);
+            let one = |(i, (port, at)): (usize, (&Port, &usize))| {
+                let dims = &family.numbers[*at..at + port.dims.len()];
+                let counted = if outputs { counted(i) } else { Vec::new() };
+                Tensor::new(port, dims, names.snake(&port.name), &counted)
+            };
+            ports.into_iter().zip(first).enumerate().map(one).collect()
+        };
+        let extras = Extras::new(&plan, cx.weights, cx.profile);
+        let extras = if family.open.is_empty() { extras } else { extras.with_layout() };
+        let mut reserved = extras.reserved();
+        reserved.extend(RESERVED.map(str::to_owned));
+        let reserved: Vec<&str> = reserved.iter().map(String::as_str).collect();
         let index = &family.index;
-        let inputs = tensors(plan.inputs.iter().collect(), &index.inputs, &reserved);
+        let inputs = tensors(plan.inputs.iter().collect(), &index.inputs, &reserved, false);
         let outputs: Vec<&Port> = plan.outputs.iter().map(|(port, _)| port).collect();
         let at: Vec<usize> =
             outputs.iter().zip(&index.outputs).map(|(port, at)| at - port.dims.len()).collect();
-        let outputs = tensors(outputs, &at, &[]);
+        let outputs = tensors(outputs, &at, &[], true);
         let mut fields = Names::default();
         let taken: Vec<String> = inputs.iter().map(|t| t.name.to_string()).collect();
-        let taken: Vec<&str> = taken.iter().map(String::as_str).chain(reserved).collect();
+        let counts: Vec<String> =
+            outputs.iter().flat_map(|t| t.counts.iter().map(|(_, count)| count.to_string())).collect();
+        let reserved = reserved.into_iter().chain(counts.iter().map(String::as_str));
+        let taken = taken.iter().map(String::as_str).chain(reserved).chain(RESERVED_FOR_LAYOUT);
+        let taken: Vec<&str> = taken.collect();
         let mut locals = Names::reserving(&taken);
         let mut free: Vec<Free> = Vec::new();
         for (i, tensor) in inputs.iter().enumerate() {
@@ -100,8 +129,39 @@ impl<'a> Emitter<'a> {
             }
         }
         let variables = free.iter().map(|f| (f.symbol.name.to_string(), f.local.clone())).collect();
-        let extras = Extras::new(&plan, &WeightsIn::Literal, false);
         Emitter { cx, family, plan, extras, inputs, outputs, free, variables }
+    }
+
+    /// Whether each session bounds some of the extents.
+    fn is_open(&self) -> bool {
+        !self.family.open.is_empty()
+    }
+
+    fn is_open_extent(&self, symbol: &Symbol) -> bool {
+        self.family.open.contains(&symbol.name)
+    }
+
+    /// The largest value of an extent, in a method of `Session`.
+    fn most(&self, f: &Free) -> TokenStream {
+        let field = &f.field;
+        match self.is_open_extent(&f.symbol) {
+            true => quote!(self.layout.most.#field),
+            false => Literal::i64_unsuffixed(f.symbol.most).into_token_stream(),
+        }
+    }
+
+    /// The plan with the largest extents of inputs and outputs that tools see.
+    fn bounds(&self) -> Plan {
+        let mut plan = self.plan.clone();
+        let ports = plan.inputs.iter_mut().chain(plan.outputs.iter_mut().map(|(port, _)| port));
+        for (port, tensor) in ports.zip(self.inputs.iter().chain(&self.outputs)) {
+            for (n, d) in port.dims.iter_mut().zip(&tensor.dims) {
+                if d.symbols().iter().any(|name| self.family.open.iter().any(|open| **open == **name)) {
+                    *n = usize::MAX;
+                }
+            }
+        }
+        plan
     }
 
     fn writer(&self) -> Writer<'_> {
@@ -132,7 +192,7 @@ impl<'a> Emitter<'a> {
             for (a, d) in tensor.dims.iter().enumerate() {
                 let (found, axis) = (extent(i, a), Literal::usize_unsuffixed(a));
                 let known = self.free.iter().find(|f| d.as_symbol() == Some(&f.symbol));
-                let Some(Free { symbol, local, first, .. }) = known else {
+                let Some(f @ Free { symbol, local, first, .. }) = known else {
                     if all || matches!(tensor.form, Form::View(..)) {
                         let expected = self.writer().count(d);
                         tokens.extend(quote!(rt::agree(#name, #axis, #found, #expected)?;));
@@ -140,8 +200,7 @@ impl<'a> Emitter<'a> {
                     continue;
                 };
                 tokens.extend(if *first == (i, a) {
-                    let bounds = [symbol.least, symbol.most].map(Literal::i64_unsuffixed);
-                    let [least, most] = bounds;
+                    let (least, most) = (Literal::i64_unsuffixed(symbol.least), self.most(f));
                     quote!(let #local = rt::extent(#name, #axis, #found, #least, #most)?;)
                 } else {
                     quote!(rt::agree(#name, #axis, #found, #local)?;)
@@ -154,7 +213,10 @@ impl<'a> Emitter<'a> {
     fn dims(&self) -> TokenStream {
         let fields = self.free.iter().map(|f| {
             let (field, s) = (&f.field, &f.symbol);
-            let doc = format!(" `{}`, from {} to {}.", s.name, s.least, s.most);
+            let doc = match self.is_open_extent(s) {
+                true => format!(" `{}`, from {} on.", s.name, s.least),
+                false => format!(" `{}`, from {} to {}.", s.name, s.least, s.most),
+            };
             quote!(#[doc = #doc] pub #field: usize,)
         });
         let corner = |of: &dyn Fn(&Symbol) -> i64| -> TokenStream {
@@ -168,10 +230,13 @@ impl<'a> Emitter<'a> {
         let checks = self.free.iter().map(|f| {
             let (tensor, axis) = f.first;
             let (name, axis) = (&self.inputs[tensor].port.name, Literal::usize_unsuffixed(axis));
-            let (field, [least, most]) =
-                (&f.field, [f.symbol.least, f.symbol.most].map(Literal::i64_unsuffixed));
-            quote!(rt::extent(#name, #axis, self.#field, #least, #most)?;)
+            let (field, least) = (&f.field, Literal::i64_unsuffixed(f.symbol.least));
+            quote!(rt::extent(#name, #axis, self.#field, #least, most.#field)?;)
         });
+        let most_doc = match self.is_open() {
+            false => " The largest extents, which memory is planned for.",
+            true => " The largest extents that a session can be made for.",
+        };
         quote! {
             /// The extents that each run decides.
             #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,10 +247,10 @@ impl<'a> Emitter<'a> {
             impl Dims {
                 /// The least extents.
                 pub const LEAST: Dims = #least;
-                /// The largest extents, which memory is planned for.
+                #[doc = #most_doc]
                 pub const MOST: Dims = #most;
 
-                fn checked(self) -> Result<Dims, rt::ExtentError> {
+                fn checked(self, most: Dims) -> Result<Dims, rt::ExtentError> {
                     #(#checks)*
                     Ok(self)
                 }
@@ -198,14 +263,6 @@ impl<'a> Emitter<'a> {
             let (name, ty, doc) = (&t.name, t.shared(Some(quote!('s))), t.doc());
             quote!(#[doc = #doc] pub #name: #ty,)
         });
-        let extents = self.plan.extents.iter().map(|(i, axis, _)| {
-            let name = self.extent_field(*i, *axis);
-            let doc = format!(
-                "How many elements `{}` has along axis {axis}; what is behind them means nothing.",
-                self.outputs[*i].name
-            );
-            quote!(#[doc = #doc] pub #name: usize,)
-        });
         let input_fields = self.inputs.iter().map(|t| {
             let (name, ty, doc) = (&t.name, t.exclusive(), t.doc());
             quote!(#[doc = #doc] pub #name: #ty,)
@@ -215,13 +272,13 @@ impl<'a> Emitter<'a> {
             t.flat(&quote!(self.#name))
         });
         let (borrows, borrowed) = (self.extras.borrows(), self.extras.borrowed_arguments());
+        let borrowed_layout = self.is_open().then(|| quote!(self.session_layout));
         let clone = if self.outputs.is_empty() { quote!() } else { quote!(Clone, Copy,) };
         quote! {
             /// The network's outputs, borrowed from the session until its next run.
             #[derive(#clone Debug)]
             pub struct Outputs<'s> {
                 #(#output_fields)*
-                #(#extents)*
             }
 
             /// The session's own inputs: fill them, then [`run`](Inputs::run).
@@ -243,19 +300,13 @@ impl<'a> Emitter<'a> {
                     compute(
                         self.session_arena, #borrowed self.session_steps, self.session_dims, #(#flat),*
                     );
-                    outputs(self.session_arena, self.session_dims)
+                    outputs(self.session_arena, self.session_dims, #borrowed_layout)
                 }
             }
         }
     }
 
-    fn extent_field(&self, output: usize, axis: usize) -> Ident {
-        extent_field(self.outputs.get(output).map(|t| &t.name), axis)
-    }
-
     fn session(&self) -> TokenStream {
-        let (_, input_bytes) = input_offsets(&self.plan);
-        let input_bytes = Literal::usize_unsuffixed(input_bytes);
         let params = self.inputs.iter().map(|t| {
             let (name, ty) = (&t.name, t.shared(None));
             quote!(#name: #ty)
@@ -268,9 +319,13 @@ impl<'a> Emitter<'a> {
         );
         let fields: Vec<&Ident> = self.inputs.iter().map(|t| &t.name).collect();
         let w = self.writer();
-        let cuts = self.inputs.iter().map(|t| {
-            let (name, ty) = (&t.name, types::stored(t.port.dtype));
-            let (most, len) = (Literal::usize_unsuffixed(t.port.dims.iter().product()), w.count(&t.len()));
+        let cuts = self.inputs.iter().enumerate().map(|(i, t)| {
+            let (name, ty, len) = (&t.name, types::stored(t.port.dtype), w.count(&t.len()));
+            let i = Literal::usize_unsuffixed(i);
+            let most = match self.is_open() {
+                true => quote!(self.layout.input_room[#i]),
+                false => Literal::usize_unsuffixed(t.port.dims.iter().product()).into_token_stream(),
+            };
             let over = t.over(quote!(&mut #name[..#len]), &w, true);
             quote! {
                 let #name = cutter.cut::<#ty>(#most);
@@ -278,16 +333,51 @@ impl<'a> Emitter<'a> {
             }
         });
         let Emitter { extras, plan, .. } = self;
-        let (fields_of_extras, values) = (extras.fields(), extras.values());
+        let fields_of_extras = extras.fields();
         let (arguments, lend) = (extras.arguments(), extras.lend());
-        let prepare = prepare(self.cx, plan);
-        let prepared =
-            (!plan.preparations.is_empty()).then(|| quote!(let prepared = rt::Arc::new(prepare());));
+        let making = match self.is_open() {
+            false => Making {
+                before: quote! {
+                    let mut steps = Steps::new();
+                    steps.set(Dims::MOST);
+                },
+                fields: quote!(steps, dims: Dims::MOST),
+                ..Making::fixed(plan)
+            },
+            true => Making {
+                before: quote! {
+                    let (layout, arena_bytes, input_bytes) = Layout::new(most);
+                    let mut steps = Steps::new();
+                    steps.set(most);
+                },
+                arena: quote!(arena_bytes),
+                inputs: quote!(input_bytes),
+                fields: quote!(steps, dims: most),
+                by_capacity: true,
+            },
+        };
+        let constructors = constructors(self.cx, plan, extras, &making);
+        let profile = self.cx.profile.then(profile::methods);
+        let (most, layout) = match self.is_open() {
+            true => (quote!(self.layout.most), quote!(&self.layout)),
+            false => (quote!(Dims::MOST), quote!()),
+        };
+        let capacity = self.is_open().then(|| {
+            quote! {
+                /// The largest extents that this session can take.
+                pub fn capacity(&self) -> Dims {
+                    self.layout.most
+                }
+
+                /// Bytes of memory that it computes in.
+                pub fn arena_bytes(&self) -> usize {
+                    self.arena.bytes()
+                }
+            }
+        });
         let find = self.find(&|i, a| self.inputs[i].extent(a), false);
         let (together, apart) = (self.put_together(), self.take_apart(quote!(dims)));
         let outputs = self.make_outputs();
-        let new_doc =
-            format!(" A session of `{}` with memory of its own; weights are shared by all.", self.cx.path);
         quote! {
             /// A network with the memory that it computes in.
             #[derive(Clone, Debug)]
@@ -299,27 +389,17 @@ impl<'a> Emitter<'a> {
                 dims: Dims,
             }
 
+            #constructors
+
             impl Session {
-                #[doc = #new_doc]
-                pub fn new() -> Session {
-                    #prepared
-                    let mut steps = Steps::new();
-                    steps.set(Dims::MOST);
-                    Session {
-                        arena: rt::Arena::new(ARENA_BYTES),
-                        inputs: rt::Arena::new(#input_bytes),
-                        #values
-                        steps,
-                        dims: Dims::MOST,
-                    }
-                }
+                #capacity
 
                 #[doc = #infer_doc]
                 pub fn infer(&mut self, #(#params),*) -> Result<Outputs<'_>, rt::ExtentError> {
                     #find
                     self.resize(#together);
                     self::compute(&mut self.arena, #arguments &self.steps, self.dims, #(#flat),*);
-                    self::outputs(&self.arena, self.dims)
+                    self::outputs(&self.arena, self.dims, #layout)
                 }
 
                 /// The session's own inputs at these extents, to be filled in place; what they held at the same
@@ -328,7 +408,7 @@ impl<'a> Emitter<'a> {
                 /// # Errors
                 /// When an extent is outside its bounds.
                 pub fn inputs(&mut self, dims: Dims) -> Result<Inputs<'_>, rt::ExtentError> {
-                    self.resize(dims.checked()?);
+                    self.resize(dims.checked(#most)?);
                     #apart
                     let mut cutter = self.inputs.cutter();
                     #(#cuts)*
@@ -347,52 +427,11 @@ impl<'a> Emitter<'a> {
                         self.dims = dims;
                     }
                 }
+
+                #profile
             }
 
-            impl Default for Session {
-                fn default() -> Session {
-                    Session::new()
-                }
-            }
-
-            #prepare
             #outputs
-        }
-    }
-
-    fn make_outputs(&self) -> TokenStream {
-        let w = self.writer();
-        let fields = self.outputs.iter().zip(&self.plan.outputs).zip(&self.family.index.outputs);
-        let fields = fields.map(|((t, (_, operand)), at)| {
-            let name = &t.name;
-            let span = self.span(operand, *at, Some(&t.len()));
-            let over = t.over(quote!(arena.get(#span)), &w, false);
-            quote!(#name: #over)
-        });
-        let extents = self.plan.extents.iter().zip(&self.family.index.extents);
-        let extents = extents.map(|((i, axis, operand), at)| {
-            let (name, span) = (self.extent_field(*i, *axis), self.span(operand, *at, None));
-            quote!(#name: arena.get(#span)[0] as usize)
-        });
-        let made = quote!(Ok(Outputs { #(#fields,)* #(#extents),* }));
-        let made = match self.plan.check.as_ref().zip(self.family.index.check) {
-            None => made,
-            Some((operand, at)) => {
-                let span = self.span(operand, at, None);
-                quote! {
-                    match arena.get(#span) {
-                        [0] => Err(rt::ExtentError::Shape(rt::ShapeError)),
-                        _ => #made,
-                    }
-                }
-            }
-        };
-        let apart = self.take_apart(quote!(dims));
-        quote! {
-            fn outputs(arena: &rt::Arena, dims: Dims) -> Result<Outputs<'_>, rt::ExtentError> {
-                #apart
-                #made
-            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::Emitter;
 use crate::emit::module::input_offsets;
 use proc_macro2::{Ident, Literal, TokenStream};
-use quote::{format_ident, quote};
+use quote::{ToTokens, format_ident, quote};
 
 impl Emitter<'_> {
     /// The session as tools see it.
@@ -11,17 +11,27 @@ impl Emitter<'_> {
         let w = self.writer();
         let (offsets, _) = input_offsets(&self.plan);
         let apart = self.take_apart(quote!(self.dims));
+        let layout = self.is_open().then(|| quote!(let layout = &self.layout;));
         let inputs = self.inputs.iter().zip(&offsets).enumerate().map(|(i, (t, at))| {
-            let (i, at) = (Literal::usize_unsuffixed(i), Literal::usize_unsuffixed(*at));
+            let i = Literal::usize_unsuffixed(i);
+            let at = match self.is_open() {
+                true => quote!(self.layout.inputs[#i]),
+                false => Literal::usize_unsuffixed(*at).into_token_stream(),
+            };
             let len = t.len().mul(&t.port.dtype.size().into()).map(|d| w.count(&d)).unwrap_or_default();
             quote!(#i => self.inputs.get_mut(rt::span::<u8>(#at, #len)),)
         });
         let outputs = self.outputs.iter().zip(&self.plan.outputs).zip(&self.family.index.outputs);
-        let outputs = outputs.enumerate().map(|(i, ((t, (port, operand)), at))| {
-            let i = Literal::usize_unsuffixed(i);
-            let start = w.count(&self.place(operand, *at).0);
-            let len = t.len().mul(&port.dtype.size().into()).map(|d| w.count(&d)).unwrap_or_default();
-            quote!(#i => self.arena.get(rt::span::<u8>(#start, #len)),)
+        let outputs = outputs.enumerate().map(|(k, ((t, (port, operand)), at))| {
+            let i = Literal::usize_unsuffixed(k);
+            let start = self.start(operand, *at);
+            if t.counts.is_empty() {
+                let len = t.len().mul(&port.dtype.size().into()).map(|d| w.count(&d)).unwrap_or_default();
+                return quote!(#i => self.arena.get(rt::span::<u8>(#start, #len)),);
+            }
+            let counting = t.counting(&quote!(self.arena), &|axis| self.count_span(k, axis), &w);
+            let (len, size) = (t.elements(&w), Literal::usize_unsuffixed(port.dtype.size()));
+            quote!(#i => { #counting self.arena.get(rt::span::<u8>(#start, #len * #size)) })
         });
         let computed = self.plan.extents.iter().zip(&self.family.index.extents);
         let computed: Vec<_> = computed
@@ -90,6 +100,7 @@ impl Emitter<'_> {
 
                 fn output_extent(&self, i: usize, axis: usize) -> usize {
                     #apart
+                    #layout
                     match (i, axis) {
                         #(#extents)*
                         _ => OUTPUTS[i].shape[axis],
@@ -98,6 +109,7 @@ impl Emitter<'_> {
 
                 fn output_bytes(&self, i: usize) -> &[u8] {
                     #apart
+                    #layout
                     match i {
                         #(#outputs)*
                         _ => panic!("the model has no output {i}"),

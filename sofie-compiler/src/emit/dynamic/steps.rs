@@ -5,26 +5,36 @@ use crate::emit::extents::Stands;
 use crate::emit::literal::map_places;
 use crate::emit::names::Names;
 use crate::emit::steps::{
-    self, RESERVED, Spans, assignments, constant, constant_name, descriptor, statement,
+    self, RESERVED, Spans, assignments, constant, constant_name, descriptor, statement, timed,
 };
 use crate::emit::types;
 use crate::ir::Dim;
-use crate::plan::family::{Numbers, scratch_of};
-use crate::plan::{Kernel, Operand, Root};
-use proc_macro2::{Ident, TokenStream};
+use crate::plan::family::{Numbers, StepIndex, scratch_of};
+use crate::plan::{Kernel, Operand, Root, Step};
+use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{ToTokens, quote};
 use sofie_infer_runtime::map::MapSpec;
 
 impl Emitter<'_> {
-    /// The first byte of an operand in its root, and its number of elements.
-    pub(super) fn place(&self, o: &Operand, at: usize) -> (Dim, Dim) {
-        let base = match o.root {
-            Root::Buffer(b) => self.plan.buffers.get(b).map_or(0, |b| b.offset),
-            _ => 0,
-        };
-        let bytes = self.family.numbers[at].mul(&o.dtype.size().into());
-        let start = bytes.and_then(|n| n.add(&base.into())).unwrap_or(Dim::Fixed(0));
-        (start, self.family.numbers[at + 1].clone())
+    /// The first byte of an operand in its root.
+    pub(super) fn start(&self, o: &Operand, at: usize) -> TokenStream {
+        let w = self.writer();
+        let bytes = self.family.numbers[at].mul(&o.dtype.size().into()).unwrap_or(Dim::Fixed(0));
+        match o.root {
+            Root::Buffer(b) if self.is_open() => {
+                let b = Literal::usize_unsuffixed(b);
+                if bytes.is(0) {
+                    return quote!(layout.at[#b]);
+                }
+                let bytes = w.count(&bytes);
+                quote!(layout.at[#b] + #bytes)
+            }
+            Root::Buffer(b) => {
+                let base = self.plan.buffers.get(b).map_or(0, |b| b.offset);
+                w.count(&bytes.add(&base.into()).unwrap_or(Dim::Fixed(0)))
+            }
+            _ => w.count(&bytes),
+        }
     }
 
     /// The number of elements of an operand, none where it has an axis of none.
@@ -49,34 +59,31 @@ impl Emitter<'_> {
 
     /// The span of an operand in the arena or the weights; `len` where another number of elements is meant.
     pub(super) fn span(&self, o: &Operand, at: usize, len: Option<&Dim>) -> TokenStream {
-        let w = self.writer();
-        let (start, own) = self.place(o, at);
-        let ty = types::stored(o.dtype);
-        let len = len.map_or_else(|| self.len(o, at, &own), |n| w.count(n));
-        let start = w.count(&start);
+        let (start, ty) = (self.start(o, at), types::stored(o.dtype));
+        let own = &self.family.numbers[at + 1];
+        let len = len.map_or_else(|| self.len(o, at, own), |n| self.writer().count(n));
         quote!(rt::span::<#ty>(#start, #len))
     }
 
     pub(super) fn steps(&self) -> TokenStream {
         let (family, w) = (self.family, self.writer());
-        let mut names = Names::reserving(RESERVED);
-        let mut fields = Names::default();
+        let named = self.names();
         let inputs: Vec<Ident> = self.inputs.iter().map(|t| t.name.clone()).collect();
         let locals: Vec<String> = self.variables.values().map(Ident::to_string).collect();
-        let locals: Vec<String> = locals.into_iter().chain(["steps".into(), "dims".into()]).collect();
+        let others = ["steps", "dims", "layout", "started"].map(str::to_owned);
+        let locals: Vec<String> = locals.into_iter().chain(others).collect();
         let place = self.cx.weights.place();
-        // Sessions of free extents take no times.
-        let for_steps = steps::Context { weights: &place, profile: false, functions: &self.cx.functions };
+        let for_steps =
+            steps::Context { weights: &place, profile: self.cx.profile, functions: &self.cx.functions };
         let (mut constants, mut body, mut sets) =
             (TokenStream::new(), TokenStream::new(), TokenStream::new());
         let (mut declared, mut made) = (TokenStream::new(), TokenStream::new());
-        for (i, (step, index)) in self.plan.steps.iter().zip(&family.index.steps).enumerate() {
-            let name = names.constant(&constant_name(step));
+        let steps = self.plan.steps.iter().zip(&family.index.steps).zip(named);
+        for (i, ((step, index), (name, field))) in steps.enumerate() {
             constants.extend(constant(step, &name));
             let numbers = &family.numbers[index.kernel.clone()];
             let mut kernel = name.to_token_stream();
-            if numbers.iter().any(|d| d.fixed().is_none()) {
-                let field = fields.snake(&name.to_string().to_lowercase());
+            if let Some(field) = field {
                 let (ty, _) = descriptor(&step.kernel);
                 declared.extend(quote!(#field: #ty,));
                 made.extend(quote!(#field: #name.clone(),));
@@ -85,6 +92,11 @@ impl Emitter<'_> {
             }
             let scratch = scratch_of(step);
             let write = |(j, o): (usize, &Operand)| match scratch {
+                Some(b) if j + 1 == step.writes.len() && self.is_open() => {
+                    let (b, size) = (Literal::usize_unsuffixed(b), Literal::usize_unsuffixed(o.dtype.size()));
+                    let (start, ty) = (self.start(o, index.writes[j]), types::stored(o.dtype));
+                    quote!(rt::span::<#ty>(#start, layout.room[#b] / #size))
+                }
                 Some(b) if j + 1 == step.writes.len() => {
                     let len = Dim::from(self.plan.buffers[b].bytes / o.dtype.size());
                     self.span(o, index.writes[j], Some(&len))
@@ -104,14 +116,20 @@ impl Emitter<'_> {
             let spans = Spans {
                 writes: step.writes.iter().enumerate().map(write).collect(),
                 reads: step.reads.iter().zip(&index.reads).map(read).collect(),
+                extents: self.extents_of(step, numbers),
             };
-            body.extend(statement(&for_steps, step, &spans, &kernel, &inputs, &locals));
+            let statement = statement(&for_steps, step, &spans, &kernel, &inputs, &locals);
+            body.extend(match self.cx.profile {
+                true => timed(i, statement, Some(w.count(&family.flop[i]))),
+                false => statement,
+            });
         }
         let params = self.inputs.iter().map(|t| {
             let (name, ty) = (&t.name, types::stored(t.port.dtype));
             quote!(#name: &[#ty])
         });
         let extra_params = self.extras.parameters();
+        let compact = self.compact();
         let apart = self.take_apart(quote!(dims));
         quote! {
             #constants
@@ -137,8 +155,36 @@ impl Emitter<'_> {
             fn compute(arena: &mut rt::Arena, #extra_params steps: &Steps, dims: Dims, #(#params),*) {
                 #apart
                 #body
+                #compact
             }
         }
+    }
+
+    /// For each step the name of its descriptor, and of its field in a session where it depends on the extents.
+    pub(super) fn names(&self) -> Vec<(Ident, Option<Ident>)> {
+        let mut names = Names::reserving(RESERVED);
+        let mut fields = Names::default();
+        let one = |(step, index): (&Step, &StepIndex)| {
+            let name = names.constant(&constant_name(step));
+            let numbers = &self.family.numbers[index.kernel.clone()];
+            // What the user's function is given stands in the statement.
+            let is_own = !matches!(step.kernel, Kernel::Custom(_));
+            let depends = is_own && numbers.iter().any(|d| d.fixed().is_none());
+            let field = depends.then(|| fields.snake(&name.to_string().to_lowercase()));
+            (name, field)
+        };
+        self.plan.steps.iter().zip(&self.family.index.steps).map(one).collect()
+    }
+
+    /// The extents of the operands and results of a call of the user's function.
+    fn extents_of(&self, step: &Step, numbers: &[Dim]) -> Vec<TokenStream> {
+        let Kernel::Custom(call) = &step.kernel else { return Vec::new() };
+        let mut numbers = numbers.iter();
+        let list = |dims: &Vec<usize>| {
+            let dims = numbers.by_ref().take(dims.len()).map(|d| self.writer().count(d));
+            quote!([#(#dims),*])
+        };
+        call.reads.iter().chain(&call.writes).map(list).collect()
     }
 
     /// The statements that give a step's descriptor the numbers that depend on the extents.

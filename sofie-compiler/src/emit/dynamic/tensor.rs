@@ -1,12 +1,14 @@
-//! A tensor of a dynamic session's interface: an array, a slice of arrays, or a view, by which of its extents are free.
+//! A tensor of a session's interface: an array, a slice of arrays, or a view, by which of its extents are free, or decided
+//! by values.
 
 use crate::emit::extents::Writer;
 use crate::emit::types;
 use crate::ir::Dim;
 use crate::plan::Port;
 use proc_macro2::{Ident, Literal, TokenStream};
-use quote::quote;
+use quote::{ToTokens, format_ident, quote};
 use sofie_infer_runtime::DType;
+use std::ops::Range;
 
 /// How a tensor stands in a signature.
 pub enum Form {
@@ -28,21 +30,82 @@ pub struct Tensor {
     pub name: Ident,
     /// How it is written.
     pub form: Form,
+    /// The axes whose extents values decide, and the variable that holds each; `dims` has the room.
+    pub counts: Vec<(usize, Ident)>,
 }
 
 impl Tensor {
-    pub fn new(port: &Port, dims: &[Dim], name: Ident) -> Tensor {
-        let free: Vec<usize> = (0..dims.len()).filter(|&a| dims[a].fixed().is_none()).collect();
+    /// `counted` are the axes whose extents values decide.
+    pub fn new(port: &Port, dims: &[Dim], name: Ident, counted: &[usize]) -> Tensor {
+        let is_free = |axis: &usize| dims[*axis].fixed().is_none() || counted.contains(axis);
+        let free: Vec<usize> = (0..dims.len()).filter(is_free).collect();
         let form = match free[..] {
             [] => Form::Array(types::nested(port.dtype, &port.dims)),
             [0] => Form::Rows(types::nested(port.dtype, &port.dims[1..])),
             _ => Form::View(types::element(port.dtype), dims.len()),
         };
-        Tensor { port: port.clone(), dims: dims.to_vec(), name, form }
+        let counts = counted.iter().map(|axis| (*axis, format_ident!("count_along_{axis}"))).collect();
+        Tensor { port: port.clone(), dims: dims.to_vec(), name, form, counts }
+    }
+
+    /// The extent of an axis.
+    fn dim(&self, axis: usize, w: &Writer<'_>) -> TokenStream {
+        match self.counts.iter().find(|(a, _)| *a == axis) {
+            Some((_, count)) => count.to_token_stream(),
+            None => w.count(&self.dims[axis]),
+        }
+    }
+
+    /// The product of some extents.
+    fn product(&self, axes: Range<usize>, w: &Writer<'_>) -> TokenStream {
+        let dims = axes.map(|axis| self.dim(axis, w));
+        dims.reduce(|a, b| quote!((#a) * (#b))).unwrap_or_else(|| quote!(1))
+    }
+
+    /// The number of elements.
+    pub fn elements(&self, w: &Writer<'_>) -> TokenStream {
+        if self.counts.is_empty() { w.count(&self.len()) } else { self.product(0..self.dims.len(), w) }
+    }
+
+    /// The statements that find what values decided; `span` has the place of a number by its axis.
+    pub fn counting(
+        &self,
+        arena: &TokenStream,
+        span: &dyn Fn(usize) -> TokenStream,
+        w: &Writer<'_>,
+    ) -> TokenStream {
+        let one = |(axis, count): &(usize, Ident)| {
+            let (span, room) = (span(*axis), w.count(&self.dims[*axis]));
+            quote!(let #count = rt::counted(#arena.get(#span), #room);)
+        };
+        self.counts.iter().map(one).collect()
+    }
+
+    /// The statements that leave no room between rows of as many elements as values decided, where `start` is the
+    /// tensor's first byte.
+    pub fn compacting(&self, start: &TokenStream, w: &Writer<'_>) -> TokenStream {
+        let ty = types::stored(self.port.dtype);
+        let mut counts: Vec<&(usize, Ident)> = self.counts.iter().filter(|(axis, _)| *axis > 0).collect();
+        counts.sort_by_key(|(axis, _)| std::cmp::Reverse(*axis));
+        // The last axis first: what is behind an axis has no room left.
+        let one = |(axis, count): &(usize, Ident)| {
+            let before = (0..*axis).map(|a| w.count(&self.dims[a])).reduce(|a, b| quote!((#a) * (#b)));
+            let (room, block) = (w.count(&self.dims[*axis]), self.product(*axis + 1..self.dims.len(), w));
+            quote! {
+                rt::compact(
+                    arena.get_mut(rt::span::<#ty>(#start, (#before) * (#room) * (#block))),
+                    #room, #block, #count,
+                );
+            }
+        };
+        counts.into_iter().map(one).collect()
     }
 
     pub fn shown(&self) -> String {
-        let dims: Vec<String> = self.dims.iter().map(Dim::to_string).collect();
+        let counted = |axis: usize| self.counts.iter().any(|(a, _)| *a == axis);
+        let dims = self.dims.iter().enumerate();
+        let dims: Vec<String> =
+            dims.map(|(axis, d)| if counted(axis) { format!("..={d}") } else { d.to_string() }).collect();
         format!("{}[{}]", self.port.dtype, dims.join(", "))
     }
 
@@ -92,8 +155,8 @@ impl Tensor {
             (DType::Bool, true) => quote!(rt::bools_mut(#slice)),
             _ => slice,
         };
-        let dims = self.dims.iter().map(|d| w.count(d));
-        let rows = self.dims.first().map(|d| w.count(d));
+        let dims = (0..self.dims.len()).map(|axis| self.dim(axis, w));
+        let rows = (!self.dims.is_empty()).then(|| self.dim(0, w));
         match (&self.form, exclusive) {
             (Form::Array(_), false) => quote!(rt::nested(#slice)),
             (Form::Array(_), true) => quote!(rt::nested_mut(#slice)),
@@ -116,7 +179,7 @@ impl Tensor {
         }
     }
 
-    /// The number of elements.
+    /// The number of elements that there is room for.
     pub fn len(&self) -> Dim {
         self.dims.iter().try_fold(Dim::ONE, |n, d| n.mul(d)).unwrap_or(Dim::Fixed(0))
     }

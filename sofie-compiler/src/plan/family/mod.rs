@@ -21,6 +21,7 @@ use super::memory::{ALIGN, Live, lower_bound, place};
 use super::{Kernel, Plan, Root, Step, check, plan};
 use crate::ir::{Dim, Extents, Graph, Invalid, Symbol, Valuation, shown_extents};
 use fit::{Independent, Solver};
+use std::sync::Arc;
 
 /// Plans beside those that are solved from, which the polynomials must agree with.
 const HELD_OUT: usize = 2;
@@ -40,6 +41,11 @@ pub struct Family {
     pub numbers: Vec<Dim>,
     /// Where the numbers of each part stand.
     pub index: Index,
+    /// Operations of each step; 0 where they are no polynomial.
+    pub flop: Vec<Dim>,
+    /// Those of the free extents that each session bounds: the template stands at extents that are large enough to
+    /// choose kernels for, and where buffers lie is computed again when a session is made.
+    pub open: Vec<Arc<str>>,
 }
 
 impl Family {
@@ -49,13 +55,24 @@ impl Family {
     /// Where an extent has no upper bound, the graph is not defined for all extents within the bounds, no kernel
     /// serves an operation, or a number of the plan is no polynomial.
     pub fn new(graph: &Graph) -> Result<Family, Invalid> {
+        Family::open(graph, Vec::new())
+    }
+
+    /// The same where each session bounds some of the extents.
+    ///
+    /// # Errors
+    /// As [`Family::new`], or where the scratch of a kernel depends on such an extent in a way that is not followed.
+    pub fn open(graph: &Graph, mut open: Vec<Arc<str>>) -> Result<Family, Invalid> {
         let symbols = symbols(graph);
+        open.retain(|name| symbols.iter().any(|s| s.name == *name));
         if let Some(s) = symbols.iter().find(|s| s.most == i64::MAX) {
             return Err(Invalid::new(format!("{} has no upper bound", s.name)));
         }
         defined::everywhere(graph, &symbols)?;
-        let (basis, plans) = plans(graph, &symbols)?;
-        let mut family = solve(&symbols, basis, plans)?;
+        let near: Vec<Symbol> =
+            symbols.iter().map(|s| Symbol { most: nominal(s, &open), ..s.clone() }).collect();
+        let (basis, plans) = plans(graph, &near)?;
+        let mut family = solve(symbols, open, basis, plans)?;
         family.lay_out()?;
         family.prove(graph)?;
         Ok(family)
@@ -94,23 +111,44 @@ impl Family {
 
     /// The least and the largest extents.
     pub fn corner(&self, most: bool) -> Extents {
-        self.symbols.iter().map(|s| (s.name.clone(), if most { s.most } else { s.least })).collect()
+        let of = |s: &Symbol| if most { nominal(s, &self.open) } else { s.least };
+        self.symbols.iter().map(|s| (s.name.clone(), of(s))).collect()
+    }
+
+    /// What an extent or a size is at the most; with extents that sessions bound, what it is where kernels are chosen.
+    pub(super) fn most(&self, d: &Dim) -> i64 {
+        if self.open.is_empty() {
+            return d.whole_range().1;
+        }
+        let corner = self.corner(true);
+        d.eval(&|name| corner.get(name).copied()).unwrap_or(i64::MAX)
+    }
+
+    /// For each buffer the bytes that its operands reach to; nothing for scratch, whose size is no polynomial.
+    pub fn ends(&self) -> Result<Vec<Vec<Dim>>, Invalid> {
+        let mut ends = vec![Vec::new(); self.template.buffers.len()];
+        let scratch: Vec<usize> = self.template.steps.iter().filter_map(scratch_of).collect();
+        for (o, at) in self.index.operands(&self.template) {
+            let Root::Buffer(b) = o.root else { continue };
+            let end = self.numbers[at].add(&self.numbers[at + 1])?.mul(&o.dtype.size().into())?;
+            if !scratch.contains(&b) && !ends[b].contains(&end) {
+                ends[b].push(end);
+            }
+        }
+        Ok(ends)
     }
 
     /// Gives every buffer the size that it needs at the most, and places all.
     fn lay_out(&mut self) -> Result<(), Invalid> {
         let mut bytes = vec![0usize; self.template.buffers.len()];
-        let scratch: Vec<usize> = self.template.steps.iter().filter_map(scratch_of).collect();
-        for (o, at) in self.index.operands(&self.template) {
-            let Root::Buffer(b) = o.root else { continue };
-            if scratch.contains(&b) {
-                continue;
+        for (bytes, ends) in bytes.iter_mut().zip(self.ends()?) {
+            for end in ends {
+                let most = if self.open.is_empty() { end.range().1 } else { self.most(&end) };
+                let most = usize::try_from(most).ok().filter(|n| *n < isize::MAX as usize);
+                let most =
+                    most.ok_or_else(|| Invalid::new("the bounds of the extents are larger than memory"))?;
+                *bytes = (*bytes).max(most.next_multiple_of(ALIGN));
             }
-            let end = self.numbers[at].add(&self.numbers[at + 1])?.mul(&o.dtype.size().into())?;
-            let most = usize::try_from(end.range().1).ok().filter(|n| *n < isize::MAX as usize);
-            let most =
-                most.ok_or_else(|| Invalid::new("the bounds of the extents are larger than memory"))?;
-            bytes[b] = bytes[b].max(most.next_multiple_of(ALIGN));
         }
         let limits = scratch::limits(self)?;
         for (step, limit) in self.template.steps.iter().zip(limits) {
@@ -124,6 +162,9 @@ impl Family {
                 }
                 _ => {}
             }
+        }
+        if let Some(step) = scratch::missing(self) {
+            return Err(Invalid::new(format!("{step} needs scratch for some of the extents alone")));
         }
         let plan = &mut self.template;
         for (buffer, bytes) in plan.buffers.iter_mut().zip(bytes) {
@@ -160,6 +201,12 @@ impl Family {
         }
         Ok(())
     }
+}
+
+/// The largest extent of a symbol; of one that sessions bound an extent that is large enough to choose kernels for.
+fn nominal(s: &Symbol, open: &[Arc<str>]) -> i64 {
+    const NOMINAL: i64 = 128;
+    if open.contains(&s.name) { s.least.saturating_add(samples::ROOM).max(NOMINAL) } else { s.most }
 }
 
 /// The buffer of a step's scratch, which has the same size at all extents.
@@ -248,7 +295,12 @@ fn skeleton(plan: &Plan) -> Plan {
     plan
 }
 
-fn solve(symbols: &[Symbol], basis: Vec<Dim>, samples: Vec<Sample>) -> Result<Family, Invalid> {
+fn solve(
+    symbols: Vec<Symbol>,
+    open: Vec<Arc<str>>,
+    basis: Vec<Dim>,
+    samples: Vec<Sample>,
+) -> Result<Family, Invalid> {
     let list = |plan: &Plan| {
         let mut all = Vec::new();
         plan.clone().numbers(&mut |_, n| {
@@ -287,8 +339,16 @@ fn solve(symbols: &[Symbol], basis: Vec<Dim>, samples: Vec<Sample>) -> Result<Fa
         let number = solver.solve(&of[..n]).filter(agrees);
         numbers.push(number.ok_or_else(|| unsolved(template, &index, i))?);
     }
+    let flop = (0..template.steps.len()).map(|step| {
+        let flop = |s: &Sample| s.plan.steps.get(step).and_then(|step| i64::try_from(step.cost().flop).ok());
+        let of: Option<Vec<i64>> = samples.iter().map(flop).collect();
+        let agrees =
+            |d: &Dim, of: &[i64]| samples.iter().zip(of).all(|(s, n)| fit::value(d, &s.values) == Some(*n));
+        of.and_then(|of| solver.solve(&of[..n]).filter(|d| agrees(d, &of))).unwrap_or(Dim::Fixed(0))
+    });
+    let flop = flop.collect();
     let template = samples.into_iter().next().map(|s| s.plan).unwrap_or_default();
-    Ok(Family { symbols: symbols.to_vec(), template, numbers, index })
+    Ok(Family { symbols, template, numbers, index, flop, open })
 }
 
 /// Which step the number is of that is no polynomial.

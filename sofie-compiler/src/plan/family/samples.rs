@@ -5,10 +5,8 @@
 use crate::ir::{Atom, Dim, Extents, Graph, Symbol, Valuation};
 use std::collections::BTreeSet;
 
-/// Extents that are taken for those of a symbol without an upper bound.
-const LARGE: i64 = 128;
 /// The least number of values to choose from, beyond the bounds where they are close.
-const ROOM: i64 = 40;
+pub const ROOM: i64 = 40;
 
 /// The symbols of the graph's inputs with their bounds, in order.
 pub fn symbols(graph: &Graph) -> Vec<Symbol> {
@@ -50,9 +48,8 @@ pub fn candidates(graph: &Graph, symbols: &[Symbol], basis: &[Dim], count: usize
     let mut random = Random::new(0x9e37_79b9_7f4a_7c15);
     let taken = fixed(graph);
     let range = |s: &Symbol| {
-        let most = if s.most == i64::MAX { s.least.saturating_add(LARGE).max(LARGE) } else { s.most };
-        let least = s.least.max(3).max(most / 2 + 1);
-        (least, if most - least < ROOM { least + ROOM } else { most })
+        let least = s.least.max(3).max(s.most / 2 + 1);
+        (least, if s.most - least < ROOM { least + ROOM } else { s.most })
     };
     let monomials = basis.iter().flat_map(Dim::monomials).flat_map(|(m, _)| m);
     let mut atoms: Vec<Atom> = monomials.map(|(atom, _)| atom).collect();

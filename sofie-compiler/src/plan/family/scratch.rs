@@ -4,13 +4,9 @@
 use super::Family;
 use crate::ir::{Dim, Extents, Invalid};
 use crate::plan::Kernel;
-use sofie_infer_runtime::conv::{Algo, Conv, Window};
 
 /// Extents that are walked through for one kernel.
-const WALK: i64 = 1 << 16;
-/// Tiles of a Winograd convolution from which on its blocks are as large as they get.
-const TILES: usize = 512;
-
+const WALK: usize = 1 << 16;
 /// Elements of scratch that each step needs at the most; 0 where it takes none.
 pub fn limits(family: &Family) -> Result<Vec<usize>, Invalid> {
     (0..family.template.steps.len()).map(|step| limit(family, step)).collect()
@@ -27,72 +23,68 @@ fn scratch(kernel: &Kernel) -> usize {
     }
 }
 
+/// A step that has no buffer for scratch and needs some where sessions bound extents far beyond those that were planned at.
+pub fn missing(family: &Family) -> Option<String> {
+    const FAR: i64 = 4096;
+    if family.open.is_empty() {
+        return None;
+    }
+    let mut extents = family.corner(true);
+    extents.iter_mut().filter(|(name, _)| family.open.contains(name)).for_each(|(_, n)| *n = FAR.max(*n));
+    let needs = |step: usize| {
+        let without = super::scratch_of(&family.template.steps[step]).is_none();
+        let (most, least) = (
+            family.kernel_at(step, &mut |d| value(d, &extents)),
+            family.kernel_at(step, &mut |d| d.whole_range().0),
+        );
+        without && within(&most, &least).is_some_and(|n| n > 0)
+    };
+    (0..family.template.steps.len()).find(|step| needs(*step)).map(|step| origin(family, step))
+}
+
+/// Scratch for all extents between, where the kernel can say it.
+fn within(most: &Kernel, least: &Kernel) -> Option<usize> {
+    match (most, least) {
+        (Kernel::Attention(k), Kernel::Attention(l)) => Some(k.scratch_within(l)),
+        (Kernel::BatchedGemm(k), Kernel::BatchedGemm(l)) => Some(k.scratch_within(l)),
+        (Kernel::Recurrent(k), Kernel::Recurrent(l)) => Some(k.scratch_within(l)),
+        (Kernel::Conv(k), Kernel::Conv(l)) => k.scratch_within(l),
+        (Kernel::ConvTranspose(k), Kernel::ConvTranspose(l)) => k.scratch_within(l),
+        _ => None,
+    }
+}
+
+/// Whether that is quick to find out.
+fn is_few(most: &Kernel, least: &Kernel) -> bool {
+    let walked = match (most, least) {
+        (Kernel::BatchedGemm(k), Kernel::BatchedGemm(l)) => k.k.abs_diff(l.k),
+        (Kernel::Recurrent(k), Kernel::Recurrent(l)) => k.batch.abs_diff(l.batch),
+        _ => 0,
+    };
+    walked <= WALK
+}
+
 fn limit(family: &Family, step: usize) -> Result<usize, Invalid> {
     if !family.template.steps[step].kernel.takes_scratch() {
         return Ok(0);
     }
-    let most = family.kernel_at(step, &mut |d| d.whole_range().1);
+    let most = family.kernel_at(step, &mut |d| family.most(d));
     let least = family.kernel_at(step, &mut |d| d.whole_range().0);
     if most == least {
         return Ok(scratch(&most));
     }
-    Ok(match most {
-        Kernel::Attention(k) => {
-            // More than a few queries need more than few do, and copied keys more than others.
-            let strides = [
-                k.k[0],
-                k.k[1],
-                if matches!(&least, Kernel::Attention(l) if l.k[2] != k.k[2]) { 1024 } else { k.k[2] },
-                k.k[3],
-            ];
-            let many = k.queries.max(64);
-            [k.queries, many]
-                .into_iter()
-                .flat_map(|queries| [k.k, strides].map(|strides| (queries, strides)))
-                .map(|(queries, strides)| scratch(&Kernel::Attention(attention(&k, queries, strides))))
-                .max()
-                .unwrap_or(0)
-        }
-        Kernel::BatchedGemm(k) => {
-            let Kernel::BatchedGemm(l) = least else { return Ok(0) };
-            if k.k.abs_diff(l.k) as i64 > WALK {
-                return Err(too_many(family, step));
-            }
-            let at = |depth: usize| {
-                let many = sofie_infer_runtime::gemm::BatchedGemm { k: depth, m: k.m.max(64), ..k.clone() };
-                let few = sofie_infer_runtime::gemm::BatchedGemm { m: l.m, b_column: 2, ..many.clone() };
-                many.scratch().max(few.scratch())
-            };
-            (l.k..=k.k).map(at).max().unwrap_or(0)
-        }
-        Kernel::Recurrent(k) => {
-            let Kernel::Recurrent(l) = least else { return Ok(0) };
-            if k.batch.abs_diff(l.batch) as i64 > WALK {
-                return Err(too_many(family, step));
-            }
-            let at = |batch| sofie_infer_runtime::recurrent::Recurrent { batch, ..k.clone() }.scratch();
-            (l.batch..=k.batch).map(at).max().unwrap_or(0)
-        }
-        Kernel::Conv(Conv { algo: Algo::Winograd(_), .. }) => {
-            let Kernel::Conv(k) = most else { return Ok(0) };
-            // Its blocks depend on the number of tiles alone.
-            let window = Window { y: [1, 1, 1], ..k.window };
-            (1..=TILES).map(|batch| Conv { batch, window, ..k.clone() }.scratch()).max().unwrap_or(0)
-        }
-        _ => walk(family, step)?,
-    })
-}
-
-fn attention(
-    k: &sofie_infer_runtime::attention::Attention,
-    queries: usize,
-    strides: [usize; 4],
-) -> sofie_infer_runtime::attention::Attention {
-    sofie_infer_runtime::attention::Attention { queries, k: strides, ..k.clone() }
+    if !is_few(&most, &least) {
+        return Err(too_many(family, step));
+    }
+    within(&most, &least).map_or_else(|| walk(family, step), Ok)
 }
 
 /// Convolutions: the spatial extents are walked through; the batch does not matter.
 fn walk(family: &Family, step: usize) -> Result<usize, Invalid> {
+    if !family.open.is_empty() {
+        let origin = origin(family, step);
+        return Err(Invalid::new(format!("the scratch of {origin} depends on an extent that has no bound")));
+    }
     let mut names = Vec::new();
     let windows = |kernel: &Kernel| match kernel {
         Kernel::Conv(k) => Some((k.window, k.ldx, k.ldy)),
@@ -112,7 +104,7 @@ fn walk(family: &Family, step: usize) -> Result<usize, Invalid> {
     }
     let count =
         names.iter().fold(1i64, |n, s| n.saturating_mul(s.most.saturating_sub(s.least).saturating_add(1)));
-    if count > WALK {
+    if count > WALK as i64 {
         return Err(too_many(family, step));
     }
     let mut largest = 0;
@@ -132,7 +124,10 @@ fn value(d: &Dim, extents: &Extents) -> i64 {
     d.eval(&|name| extents.get(name).copied()).unwrap_or(0)
 }
 
+fn origin(family: &Family, step: usize) -> String {
+    family.template.steps.get(step).map(|s| s.origin.join(" + ")).unwrap_or_default()
+}
+
 fn too_many(family: &Family, step: usize) -> Invalid {
-    let origin = family.template.steps.get(step).map(|s| s.origin.join(" + ")).unwrap_or_default();
-    Invalid::new(format!("the scratch of {origin} depends on too many extents"))
+    Invalid::new(format!("the scratch of {} depends on too many extents", origin(family, step)))
 }

@@ -106,8 +106,12 @@ pub fn repeat(p: &mut Planner<'_>, node: &Node, l: &Repeat) -> Result<(), Invali
         demanded.push(held.operand()?.0);
         Ok(to)
     };
+    let alloc = |p: &mut Planner<'_>, v: ValueId| {
+        let dims = p.dims(v).to_vec();
+        p.alloc(p.graph.dtype(v), &dims, Some(v))
+    };
     for (v, from) in of_states.iter().zip(initial) {
-        let to = p.alloc(p.graph.dtype(*v), &p.dims(*v).to_vec(), Some(*v));
+        let to = alloc(p, *v);
         states.push(start(p, *from, to)?);
     }
     let go = match l.ends {
@@ -117,8 +121,7 @@ pub fn repeat(p: &mut Planner<'_>, node: &Node, l: &Repeat) -> Result<(), Invali
         }
         false => None,
     };
-    let rows: Vec<Home> =
-        others.iter().map(|v| p.alloc(p.graph.dtype(*v), &p.dims(*v).to_vec(), Some(*v))).collect();
+    let rows: Vec<Home> = others.iter().map(|v| alloc(p, *v)).collect();
     let Some((counter, rows)) = rows.split_last() else { return Err(Invalid::new("a loop without a count")) };
     let places: Vec<Home> = go.iter().chain(&states).cloned().collect();
     let mut plan = p.body(&l.body)?;

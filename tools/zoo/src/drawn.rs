@@ -1,0 +1,106 @@
+//! Cases at extents drawn at random within a model's bounds: inputs made of the stored ones' numbers, outputs by the plan
+//! of the model compiled for these very extents. So a session of free extents is held to the fixed one.
+
+use std::path::{Path, PathBuf};
+
+use sofie_infer_compiler::ir::Tensor;
+use sofie_infer_compiler::plan::{Port, execute};
+use sofie_infer_compiler::{Options, compile};
+use sofie_infer_runtime::npz::{Array, Npz};
+
+use crate::dims::{Bounds, Dims};
+use crate::npz;
+use crate::scratch::Model;
+
+/// Extents beside the least and the largest.
+const DRAWN: usize = 3;
+
+/// Writes the cases into `folder`; returns where they lie and at which extents they are.
+pub fn cases(model: &Model, folder: &Path) -> Result<Vec<(PathBuf, String)>, String> {
+    let one = |(k, extents): (usize, Dims)| {
+        let shown: Vec<_> = extents.iter().map(|(symbol, n)| format!("{symbol} = {n}")).collect();
+        let (shown, case) = (shown.join(", "), folder.join(format!("drawn{k}")));
+        write(model, &extents, &case).map_err(|e| format!("at {shown}: {e}"))?;
+        Ok((case, shown))
+    };
+    extents(&model.bounds).into_iter().enumerate().map(one).collect()
+}
+
+/// The least extents, the largest, and some between.
+fn extents(bounds: &Bounds) -> Vec<Dims> {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut at = |f: &dyn Fn(usize, usize, &mut Random) -> usize| -> Dims {
+        bounds.iter().map(|(symbol, &(least, most))| (symbol.clone(), f(least, most, &mut random))).collect()
+    };
+    let mut all = vec![at(&|least, _, _| least), at(&|_, most, _| most)];
+    all.extend((0..DRAWN).map(|_| at(&|least, most, random| least + random.below(most - least + 1))));
+    all
+}
+
+fn write(model: &Model, extents: &Dims, case: &Path) -> Result<(), String> {
+    let Model { entry, dims, .. } = model;
+    let dims = dims.iter().chain(extents).map(|(symbol, &n)| (symbol.clone(), n as u64)).collect();
+    let options = Options { dims, ..Options::default() };
+    let fixed = compile(&entry.path, &entry.path, &options).map_err(|f| f.errors.to_string())?;
+    let stored = entry.cases.iter().map(|c| Npz::open(c.join("inputs.npz")).map_err(|e| e.to_string()));
+    let stored: Vec<Npz> = stored.collect::<Result<_, _>>()?;
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let inputs = fixed.plan.inputs.iter().map(|port| input(port, &stored, &mut random));
+    let inputs: Vec<Array> = inputs.collect::<Result<_, _>>()?;
+    let tensor = |a: &Array| Tensor::from_bytes(a.dtype, a.shape.clone(), a.bytes.clone());
+    let tensors: Option<Vec<Tensor>> = inputs.iter().map(tensor).collect();
+    let outputs = execute::execute(&fixed.plan, &tensors.ok_or("an input of another size than its shape")?)
+        .map_err(|e| e.to_string())?;
+    let named: Vec<_> = fixed.plan.inputs.iter().map(|p| p.name.as_str()).zip(inputs).collect();
+    npz::write(&case.join("inputs.npz"), &named)?;
+    let array = |t: &Tensor| Array { dtype: t.dtype(), shape: t.dims().to_vec(), bytes: t.bytes().to_vec() };
+    let names = fixed.plan.outputs.iter().map(|(p, _)| p.name.as_str());
+    let named: Vec<_> = names.zip(outputs.iter().map(array)).collect();
+    npz::write(&case.join("outputs.npz"), &named)
+}
+
+/// Numbers of a stored case from some place on, over and over. Integers are those of the case whose largest is the
+/// smallest: what counts along an axis then stays inside it at the least extents too.
+fn input(port: &Port, stored: &[Npz], random: &mut Random) -> Result<Array, String> {
+    let arrays = stored.iter().map(|npz| npz.array(&port.name).map_err(|e| e.to_string()));
+    let arrays: Vec<Array> = arrays.collect::<Result<_, _>>()?;
+    let largest = |a: &&Array| a.to_f64().into_iter().fold(0.0, f64::max);
+    let from = match port.dtype.is_float() {
+        true => arrays.first(),
+        false => arrays.iter().min_by(|a, b| largest(a).total_cmp(&largest(b))),
+    };
+    let (dtype, shape) = (port.dtype, port.dims.clone());
+    let len = shape.iter().product::<usize>() * dtype.size();
+    let bytes = from.map_or(&[][..], |a| &a.bytes);
+    if bytes.is_empty() {
+        return Ok(Array { dtype, shape, bytes: vec![0; len] });
+    }
+    let start = random.below(bytes.len() / dtype.size()) * dtype.size();
+    Ok(Array { dtype, shape, bytes: bytes.iter().cycle().skip(start).take(len).copied().collect() })
+}
+
+/// Numbers that are the same at each run: xorshift, Marsaglia 2003.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % n.max(1) as u64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extents_are_within_the_bounds() {
+        let bounds: Bounds = [("batch".to_owned(), (0, 3)), ("n".to_owned(), (7, 9))].into();
+        let all = extents(&bounds);
+        assert_eq!(all.len(), 2 + DRAWN);
+        assert_eq!((all[0]["batch"], all[0]["n"], all[1]["batch"], all[1]["n"]), (0, 7, 3, 9));
+        assert!(all.iter().all(|e| e["batch"] <= 3 && (7..=9).contains(&e["n"])));
+    }
+}
