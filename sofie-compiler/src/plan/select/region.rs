@@ -86,6 +86,12 @@ fn outputs_at(from: &[Operand], homes: &[Home]) -> Result<Vec<Operand>, Invalid>
         .collect()
 }
 
+/// A new dense home for a result.
+fn place(p: &mut Planner<'_>, v: ValueId) -> Home {
+    let dims = p.dims(v).to_vec();
+    p.alloc(p.graph.dtype(v), &dims, Some(v))
+}
+
 /// Plans a loop. The states' buffers are the results': they start as copies and are written once an iteration, after all
 /// that reads them.
 pub fn repeat(p: &mut Planner<'_>, node: &Node, l: &Repeat) -> Result<(), Invalid> {
@@ -106,12 +112,8 @@ pub fn repeat(p: &mut Planner<'_>, node: &Node, l: &Repeat) -> Result<(), Invali
         demanded.push(held.operand()?.0);
         Ok(to)
     };
-    let alloc = |p: &mut Planner<'_>, v: ValueId| {
-        let dims = p.dims(v).to_vec();
-        p.alloc(p.graph.dtype(v), &dims, Some(v))
-    };
     for (v, from) in of_states.iter().zip(initial) {
-        let to = alloc(p, *v);
+        let to = place(p, *v);
         states.push(start(p, *from, to)?);
     }
     let go = match l.ends {
@@ -121,7 +123,7 @@ pub fn repeat(p: &mut Planner<'_>, node: &Node, l: &Repeat) -> Result<(), Invali
         }
         false => None,
     };
-    let rows: Vec<Home> = others.iter().map(|v| alloc(p, *v)).collect();
+    let rows: Vec<Home> = others.iter().map(|v| place(p, *v)).collect();
     let Some((counter, rows)) = rows.split_last() else { return Err(Invalid::new("a loop without a count")) };
     let places: Vec<Home> = go.iter().chain(&states).cloned().collect();
     let mut plan = p.body(&l.body)?;
