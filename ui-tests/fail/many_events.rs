@@ -1,9 +1,6 @@
 sofie_infer::sofie_model!("models/dense.onnx");
 
 fn main() {
-    let events = vec![[0.0; 4]; 10];
-    let mut scores = vec![[0.0; 5]; 10];
-    let mut session = dense::Session::new();
-    session.infer_many(&events, &mut scores);
-    session.infer_many(&events, &scores);
+    let mut scores = [[0.0; 3]; 2];
+    dense::Session::new().infer_many(&[[0.0; 5], [0.0; 5]], &mut scores);
 }

@@ -32,13 +32,15 @@ fn operations(plan: &Plan) -> u64 {
     })
 }
 
+/// Whether the steps of one event are worth sharing out.
+fn is_large(plan: &Plan) -> bool {
+    let large = plan.steps.iter().map(|step| step.cost().flop).filter(|&flop| flop >= parallel::LEAST);
+    large.fold(0, u64::saturating_add) >= parallel::ENTER
+}
+
 /// The statements of `compute`, where the runtime may share them out if they are many.
 pub fn entered(plan: &Plan, body: TokenStream) -> TokenStream {
-    let large = plan.steps.iter().map(|step| step.cost().flop).filter(|&flop| flop >= parallel::LEAST);
-    if large.fold(0, u64::saturating_add) < parallel::ENTER {
-        return body;
-    }
-    quote!(rt::parallel::enter(|| { #body }))
+    if is_large(plan) { quote!(rt::parallel::enter(|| { #body })) } else { body }
 }
 
 /// Whether a plan's sessions have the method: an output whose extents values decide is no array, of which there is one an
@@ -98,7 +100,9 @@ pub fn infer_many(
     };
     let (lent, arguments) = (extras.names(), extras.lent_arguments());
     let of_session = if arenas == "arenas" { quote!(arenas) } else { quote!(arenas: #arenas) };
-    let operations = Literal::u64_unsuffixed(operations(plan));
+    // What has no large steps must not seem to, or few events would run in turns.
+    let most = if is_large(plan) { u64::MAX } else { parallel::ENTER - 1 };
+    let operations = Literal::u64_unsuffixed(operations(plan).min(most));
     let run = quote! { self::compute(arena, #arguments #(#flat),*); #copied };
     let called = if profile {
         // One event after the other, so that the times are those of one thread.

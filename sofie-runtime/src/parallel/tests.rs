@@ -1,13 +1,15 @@
 //! Kernels and events give the same bits on one thread, two and three, and on a thread that is none of the pool's.
 
 use super::*;
-use crate::Act;
 use crate::attention::Attention;
 use crate::conv::{Algo, Conv, ConvTranspose, Window};
+use crate::copy::Strided;
 use crate::gemm::{BatchedGemm, Gemm, GemmRows, Init, Layout, OffsetTable, pack};
+use crate::map::{Binary, Map, MapProgram, MapSpec, Unary, Value, View};
 use crate::pool::{Pool, PoolKind};
 use crate::rows::{RowKind, Rows};
 use crate::simd::for_each_level;
+use crate::{Act, DType};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
@@ -237,6 +239,39 @@ fn rows_are_the_same() {
         same(&format!("{p:?} in place"), x.len(), |y| {
             y.copy_from_slice(&x);
             p.run_in_place(y, &scale, &bias);
+        });
+    }
+}
+
+/// Over memory that is dense, repeated, gathered, transposed, and the result's own.
+#[test]
+fn maps_are_the_same() {
+    let dims = [90, 37, 130];
+    let [a, b, c] = dims.map(|n| n as isize);
+    let view = |strides: [isize; 3]| Strided::new(&dims, &strides, 0).unwrap();
+    let (dense, repeated, column) = (Strided::dense(&dims).unwrap(), view([c, 0, 1]), view([b, 1, 0]));
+    let (row, turned) = (view([0, 0, 1]), view([1, a, a * b]));
+    let gathered =
+        View::Indexed { slice: (0, &row), index: (1, &column), index_type: DType::I64, extent: 90, step: c };
+    let len = dims.iter().product();
+    let (x, y) = (numbers(len), numbers(len + 1)[1..].to_vec());
+    let index: Vec<i64> = (0..dims[0] * dims[1]).map(|i| (i * 7919 % 90) as i64).collect();
+    let cases: [(&Strided, Vec<View<'_>>); 5] = [
+        (&dense, vec![View::Slice(0, &dense), View::Slice(2, &repeated)]),
+        (&dense, vec![gathered, View::Slice(2, &column)]),
+        (&turned, vec![View::Slice(0, &dense), View::Slice(2, &turned)]),
+        (&dense, vec![View::Out, View::Slice(2, &dense)]),
+        (&turned, vec![View::Out, gathered]),
+    ];
+    for (i, (out, views)) in cases.into_iter().enumerate() {
+        let mut values: Vec<Value> = (0..2).map(Value::Input).collect();
+        values.push(Value::Binary(Binary::Mul, 0, 1));
+        values.push(Value::Unary(Unary::GeluErf, 2));
+        let program = MapProgram::compile(&values, &[DType::F32; 2]).unwrap();
+        let map = Map::new(MapSpec::of_views(out, &views, program).unwrap());
+        same(&format!("map {i}"), len, |out| {
+            out.copy_from_slice(&y);
+            map.run(out.into(), &[x.as_slice().into(), index.as_slice().into(), y.as_slice().into()]);
         });
     }
 }
