@@ -11,7 +11,8 @@ use sofie_infer_runtime::weights_file::{HASH, dtype};
 /// Where the format cannot hold the weights, which no model of this compiler brings about.
 pub fn safetensors(compiled: &Compiled, model: &str) -> Result<Vec<u8>, Error> {
     let refused = |e: safetensors::SafeTensorError| Error::new(format!("the weights cannot be written: {e}"));
-    let (layout, bytes) = (weights_layout(&compiled.plan, compiled.family.as_ref()), compiled.plan.weights.bytes());
+    let (layout, bytes) =
+        (weights_layout(&compiled.plan, compiled.family.as_ref()), compiled.plan.weights.bytes());
     let mut views = Vec::with_capacity(layout.blocks.len());
     for block in &layout.blocks {
         let data = &bytes[block.offset..block.offset + block.len * block.dtype.size()];

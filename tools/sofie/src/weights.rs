@@ -26,7 +26,8 @@ pub fn run(args: &Args) -> Result<Answer, Failure> {
     let compiled = model.compile()?;
     let file = safetensors(&compiled, &model.shown())?;
     write(&args.output, &file)?;
-    let (layout, path) = (weights_layout(&compiled.plan, compiled.family.as_ref()), args.output.display().to_string());
+    let (layout, path) =
+        (weights_layout(&compiled.plan, compiled.family.as_ref()), args.output.display().to_string());
     let block = |b: &WeightsBlock| json!({ "name": b.name, "dtype": b.dtype.to_string(), "len": b.len });
     Ok(Answer {
         text: format!("wrote {path}: {}, {}", plural(layout.blocks.len(), "block"), bytes(file.len() as u64)),
