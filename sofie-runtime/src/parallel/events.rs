@@ -6,10 +6,10 @@ use crate::{Arena, ShapeError};
 
 /// Operations of all events below which they stay on one core: some 100 µs.
 #[cfg(feature = "threads")]
-const TOGETHER: usize = 5_000_000;
+const TOGETHER: u64 = 5_000_000;
 /// Operations of the events that are handed over at once: some 50 µs.
 #[cfg(feature = "threads")]
-const HANDED: usize = 2_500_000;
+const HANDED: u64 = 2_500_000;
 /// Such parts for each thread at most.
 #[cfg(feature = "threads")]
 const PARTS: usize = 64;
@@ -117,7 +117,7 @@ impl fmt::Debug for Arenas {
 pub fn spread<O: Columns>(
     arena: &mut Arena,
     arenas: &mut Arenas,
-    operations: usize,
+    operations: u64,
     events: usize,
     results: O,
     f: impl Fn(&mut Arena, usize, O::Row) -> bool + Sync,
@@ -161,17 +161,17 @@ mod threads {
     use std::sync::{Mutex, TryLockError};
 
     /// In how many parts the events run.
-    pub(super) fn parts(operations: usize, events: usize) -> usize {
-        let all = operations.saturating_mul(events);
+    pub(super) fn parts(operations: u64, events: usize) -> usize {
+        let all = operations.saturating_mul(events as u64);
         if all < TOGETHER || events < 2 {
             return 1;
         }
         let threads = pool::threads();
         // Few events that are worth sharing out each: their kernels are.
-        if threads == 1 || events < threads && operations as u64 >= ENTER {
+        if threads == 1 || events < threads && operations >= ENTER {
             return 1;
         }
-        let parts = (all / HANDED).min(PARTS * threads).min(events);
+        let parts = (PARTS * threads).min(events).min(usize::try_from(all / HANDED).unwrap_or(usize::MAX));
         if parts > threads { parts - parts % threads } else { parts }
     }
 
