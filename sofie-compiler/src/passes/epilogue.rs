@@ -106,9 +106,7 @@ impl Host<'_> {
 
     /// The one reader of a register, if it adds something that an epilogue can add.
     fn addend(&mut self, r: Reg) -> Result<Option<Reg>, Invalid> {
-        let mut readers = readers(self.e, r);
-        let (Some(reader), None) = (readers.next(), readers.next()) else { return Ok(None) };
-        drop(readers);
+        let Some(reader) = only_reader(self.e, r) else { return Ok(None) };
         let (other, negative) = match self.e.insts()[reader] {
             Inst::Binary(Binary::Add, a, b) if a != b => (if a == r { b } else { a }, false),
             Inst::Binary(Binary::Sub, a, b) if a == r && b != r => (b, true),
@@ -170,6 +168,20 @@ fn readers(e: &MapExpr, r: Reg) -> impl Iterator<Item = Reg> {
     e.insts().iter().enumerate().filter(move |(_, i)| i.operands().any(|o| o == r)).map(|(i, _)| i)
 }
 
+/// The one reader of a register that has one.
+fn only_reader(e: &MapExpr, r: Reg) -> Option<Reg> {
+    let mut readers = readers(e, r);
+    readers.next().filter(|_| readers.next().is_none())
+}
+
+/// The number that a register is everywhere.
+fn number(e: &MapExpr, r: Reg) -> Option<f32> {
+    match e.insts()[r] {
+        Inst::Const(c) => Some(c.to_f64() as f32),
+        _ => None,
+    }
+}
+
 /// Activations that every product applies in registers; the others are worth it only where no map is left.
 fn is_cheap(act: Act) -> bool {
     matches!(act, Act::None | Act::Relu | Act::LeakyRelu { .. } | Act::Clip { .. })
@@ -178,14 +190,7 @@ fn is_cheap(act: Act) -> bool {
 /// The activation that the readers of a register compute, and the register of its result.
 pub fn activation(e: &MapExpr, r: Reg) -> Option<(Act, Reg)> {
     let found: Vec<Reg> = readers(e, r).collect();
-    let number = |r: Reg| match e.insts()[r] {
-        Inst::Const(c) => Some(c.to_f64() as f32),
-        _ => None,
-    };
-    let only = |r: Reg| {
-        let mut readers = readers(e, r);
-        readers.next().filter(|_| readers.next().is_none())
-    };
+    let (number, only) = (|r| number(e, r), |r| only_reader(e, r));
     match found.as_slice() {
         &[y] => match e.insts()[y] {
             Inst::Unary(op, _) => {
@@ -233,14 +238,7 @@ pub fn activation(e: &MapExpr, r: Reg) -> Option<(Act, Reg)> {
 
 /// `min(relu(alpha * x + beta), 1)`, whose line is register `line`.
 fn hard_sigmoid(e: &MapExpr, r: Reg, line: Reg) -> Option<(Act, Reg)> {
-    let number = |r: Reg| match e.insts()[r] {
-        Inst::Const(c) => Some(c.to_f64() as f32),
-        _ => None,
-    };
-    let only = |r: Reg| {
-        let mut readers = readers(e, r);
-        readers.next().filter(|_| readers.next().is_none())
-    };
+    let (number, only) = (|r| number(e, r), |r| only_reader(e, r));
     let Inst::MulAdd(x, alpha, beta) = e.insts()[line] else { return None };
     let (alpha, beta) = (number(alpha)?, number(beta)?);
     let above = only(line).filter(|y| x == r && e.insts()[*y] == Inst::Unary(Unary::Relu, line))?;
@@ -261,10 +259,7 @@ fn hard_swish(e: &MapExpr, r: Reg, readers_of_r: &[Reg]) -> Option<(Act, Reg)> {
 
 /// `x >= 0 ? x : f(x)` with the f of LeakyRelu and Elu, and `max(x, alpha * x)`.
 fn two_sided(e: &MapExpr, r: Reg, readers_of_r: &[Reg]) -> Option<(Act, Reg)> {
-    let number = |r: Reg| match e.insts()[r] {
-        Inst::Const(c) => Some(c.to_f64() as f32),
-        _ => None,
-    };
+    let number = |r| number(e, r);
     let slope = |y: Reg| match e.insts()[y] {
         Inst::Binary(Binary::Mul, a, b) if a == r => number(b),
         Inst::Binary(Binary::Mul, a, b) if b == r => number(a),
