@@ -133,7 +133,7 @@ pub fn constructors(cx: &Context<'_>, plan: &Plan, extras: &Extras, making: &Mak
 }
 
 /// The function that transforms weights, where any are.
-pub fn prepare(cx: &Context<'_>, plan: &Plan) -> TokenStream {
+fn prepare(cx: &Context<'_>, plan: &Plan) -> TokenStream {
     if plan.preparations.is_empty() {
         return TokenStream::new();
     }
