@@ -69,6 +69,11 @@ impl DType {
         matches!(self, DType::F32 | DType::F64 | DType::F16 | DType::BF16)
     }
 
+    /// Whether the elements are floats of 16 bits, which are computed in `f32`.
+    pub const fn is_half(self) -> bool {
+        matches!(self, DType::F16 | DType::BF16)
+    }
+
     /// Whether the elements are integers (bool is not).
     pub const fn is_int(self) -> bool {
         !self.is_float() && !matches!(self, DType::Bool)

@@ -131,7 +131,7 @@ impl Expr {
     /// The expression does not apply to the types.
     pub fn compile(&self, types: &[DType]) -> Result<MapExpr, Invalid> {
         let stored = types.first().copied().unwrap_or(DType::F32);
-        let narrow = matches!(stored, DType::F16 | DType::BF16);
+        let narrow = stored.is_half();
         let mut c =
             Compiler { e: MapExpr::over(types), compute: if narrow { DType::F32 } else { stored }, types };
         let r = c.push(self)?;
@@ -154,7 +154,7 @@ impl Compiler<'_> {
         let inst = match expr {
             Expr::Operand(i) => {
                 let r = self.e.push(Inst::Input(*i))?;
-                let narrow = self.types.get(*i).is_some_and(|t| matches!(t, DType::F16 | DType::BF16));
+                let narrow = self.types.get(*i).is_some_and(|t| t.is_half());
                 if !(narrow && self.compute == DType::F32) {
                     return Ok(r);
                 }

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 pub fn widen(graph: &Graph) -> Result<Graph, Invalid> {
     let mut wide = HashMap::new();
     Rewriter::run(graph, |r, node| {
-        let halves = |values: &[ValueId]| values.iter().any(|v| is_half(graph.dtype(*v)));
+        let halves = |values: &[ValueId]| values.iter().any(|v| graph.dtype(*v).is_half());
         if !halves(&node.inputs) && !halves(&node.outputs) {
             return Ok(None);
         }
@@ -42,7 +42,7 @@ fn rewritten(
     for v in &node.inputs {
         inputs.push(match wide.get(v) {
             Some(float) => *float,
-            None if is_half(graph.dtype(*v)) => {
+            None if graph.dtype(*v).is_half() => {
                 let half = r.get(*v)?;
                 let float = r.b.cast(half, DType::F32)?;
                 wide.insert(*v, float);
@@ -53,16 +53,12 @@ fn rewritten(
     }
     let mut results = r.b.push(op, &inputs)?;
     for (old, new) in node.outputs.iter().zip(&mut results) {
-        if is_half(graph.dtype(*old)) {
+        if graph.dtype(*old).is_half() {
             wide.insert(*old, *new);
             *new = r.b.cast(*new, graph.dtype(*old))?;
         }
     }
     Ok(results)
-}
-
-fn is_half(t: DType) -> bool {
-    matches!(t, DType::F16 | DType::BF16)
 }
 
 /// Whether every element of the result is one of the operands', or a constant.
@@ -76,7 +72,7 @@ fn moves(op: &Op) -> bool {
 
 /// Whether an expression does more over 16-bit floats than convert from and to them.
 fn computes(e: &MapExpr) -> bool {
-    let half = |r: usize| e.reg_type(r).is_some_and(is_half);
+    let half = |r: usize| e.reg_type(r).is_some_and(DType::is_half);
     e.insts().iter().enumerate().any(|(r, inst)| match inst {
         Inst::Input(_) | Inst::Const(_) | Inst::Iota(_) | Inst::Cast(..) => false,
         _ => half(r) || inst.operands().any(half),
@@ -84,18 +80,18 @@ fn computes(e: &MapExpr) -> bool {
 }
 
 fn float(x: Scalar) -> Scalar {
-    if is_half(x.dtype) { Scalar::from_f64(DType::F32, x.to_f64()) } else { x }
+    if x.dtype.is_half() { Scalar::from_f64(DType::F32, x.to_f64()) } else { x }
 }
 
 /// The expression with `f32` in place of 16-bit floats; a conversion to one of them still rounds.
 fn over_floats(e: &MapExpr) -> Result<MapExpr, Invalid> {
-    let wider = |t: DType| if is_half(t) { DType::F32 } else { t };
+    let wider = |t: DType| if t.is_half() { DType::F32 } else { t };
     let mut new = MapExpr::over(&e.inputs().iter().map(|t| wider(*t)).collect::<Vec<_>>());
     let mut at = Vec::new();
     for inst in e.insts() {
         let next = match inst.map_operands(|r| at[r]) {
             Inst::Const(x) => new.push(Inst::Const(float(x)))?,
-            Inst::Cast(to, x) if is_half(to) => {
+            Inst::Cast(to, x) if to.is_half() => {
                 let rounded = new.push(Inst::Cast(to, x))?;
                 new.push(Inst::Cast(DType::F32, rounded))?
             }

@@ -89,7 +89,7 @@ pub(super) unsafe fn narrow(dtype: DType, n: usize, x: *const f32, y: *mut u16) 
 /// Then `x` must be valid for reading and writing `n` floats.
 #[inline(always)]
 pub(super) unsafe fn round(dtype: DType, n: usize, x: *mut f32) {
-    if matches!(dtype, DType::F16 | DType::BF16) {
+    if dtype.is_half() {
         // SAFETY: the caller's promise.
         let x = unsafe { core::slice::from_raw_parts_mut(x, n) };
         dispatch(Loop { dtype, convert: Convert::Round(x) });
