@@ -1,96 +1,144 @@
-//! Quantisation in one instruction: what a quantised model does between two products (divide, round, shift, saturate,
-//! and back) is seven instructions of a map, each with its pass over a block; in registers they take the time of the
-//! division. The combined instructions give the same bits.
+//! Several operations in one instruction: what a quantised model does between two products (divide, round, shift, saturate,
+//! and back) is seven instructions of a map, an activation with a bend up to four, each with its pass over a block; in
+//! registers they take the time of the longest. The combined instructions give the same bits.
 
 use super::compile::Value;
+use super::program::Code;
 use super::{Binary, Scalar, Unary};
 use crate::DType;
 use alloc::vec::Vec;
 
-/// `values` with quantisation combined; what is no longer read stays, without a use.
+/// `values` with operations combined; what is no longer read stays, without a use.
 pub(super) fn combine(values: &[Value], inputs: &[DType]) -> Vec<Value> {
-    let mut new: Vec<Value> = Vec::with_capacity(values.len());
-    let mut types: Vec<Option<DType>> = Vec::with_capacity(values.len());
-    // Where each of `values` is in `new`.
+    let mut so_far = Values { values: Vec::with_capacity(values.len()), types: Vec::new(), inputs };
+    // Where each of `values` is among those.
     let mut at: Vec<usize> = Vec::with_capacity(values.len());
     for value in values {
         // An index that is not there yet is an error that whoever compiles the values reports.
         let value = value.renumbered(|v| at.get(v).copied().unwrap_or(usize::MAX));
-        let value = match saturate(value, &new, &types) {
-            Some((to, x, Some(zero))) => Value::Saturate(to, x, zero),
-            Some((to, x, None)) => {
-                new.push(Value::Const(Scalar::f32(0.0)));
-                types.push(Some(DType::F32));
-                Value::Saturate(to, x, new.len() - 1)
+        let value = match so_far.saturate(value) {
+            Some((to, x, zero)) => {
+                let zero = zero.unwrap_or_else(|| so_far.push(Value::Const(Scalar::f32(0.0))));
+                Value::Combined(Code::Saturate(to), [x, zero, x])
             }
-            None => fake_quantize(value, &new).unwrap_or(value),
+            None => so_far
+                .fake_quantize(value)
+                .or_else(|| so_far.two_sided(value))
+                .or_else(|| so_far.clip(value))
+                .unwrap_or(value),
         };
-        types.push(type_of(value, &types, inputs));
-        new.push(value);
-        at.push(new.len() - 1);
+        at.push(so_far.push(value));
     }
-    new
+    so_far.values
 }
 
-fn type_of(value: Value, types: &[Option<DType>], inputs: &[DType]) -> Option<DType> {
-    let of = |v: usize| types.get(v).copied().flatten();
-    match value {
-        Value::Input(i) => inputs.get(i).copied(),
-        Value::Const(x) => Some(x.dtype),
-        Value::Unary(op, a) => of(a).map(|t| op.result(t)),
-        Value::Binary(op, a, _) => of(a).map(|t| op.result(t)),
-        Value::MulAdd(a, ..) | Value::Select(_, a, _) => of(a),
-        Value::Cast(to, _) => Some(to),
-        Value::Saturate(..) | Value::FakeQuantize(..) => Some(DType::F32),
-    }
+/// The values so far.
+struct Values<'a> {
+    values: Vec<Value>,
+    types: Vec<Option<DType>>,
+    inputs: &'a [DType],
 }
 
-/// The type, `x` and, unless it is 0, `z` of `f32(type(round(x) + z))`.
-fn saturate(
-    value: Value,
-    values: &[Value],
-    types: &[Option<DType>],
-) -> Option<(DType, usize, Option<usize>)> {
-    let get = |v: usize| values.get(v).copied();
-    let Value::Cast(DType::F32, stored) = value else { return None };
-    let Value::Cast(to @ (DType::I8 | DType::U8 | DType::I16 | DType::U16), sum) = get(stored)? else {
-        return None;
-    };
-    let rounded = |v: usize| match get(v) {
-        Some(Value::Unary(Unary::Round, x)) if types.get(x) == Some(&Some(DType::F32)) => Some(x),
-        _ => None,
-    };
-    match get(sum)? {
-        Value::Binary(Binary::Add, a, z) if rounded(a).is_some() => Some((to, rounded(a)?, Some(z))),
-        Value::Binary(Binary::Add, z, a) => Some((to, rounded(a)?, Some(z))),
-        _ => Some((to, rounded(sum)?, None)),
-    }
-}
-
-/// `(saturate(x / s, z) - z) * s`, the difference left out where `z` is 0.
-fn fake_quantize(value: Value, values: &[Value]) -> Option<Value> {
-    let get = |v: usize| values.get(v).copied();
-    let same = |a: usize, b: usize| {
-        a == b || matches!((get(a), get(b)), (Some(Value::Const(x)), Some(Value::Const(y))) if x == y)
-    };
-    let is_zero = |v: usize| matches!(get(v), Some(Value::Const(x)) if x.dtype == DType::F32 && x.bits == 0);
-    let Value::Binary(Binary::Mul, a, b) = value else { return None };
-    [(a, b), (b, a)].into_iter().find_map(|(steps, scale)| {
-        let (steps, zero) = match get(steps)? {
-            Value::Binary(Binary::Sub, steps, zero) => (get(steps)?, Some(zero)),
-            steps => (steps, None),
+impl Values<'_> {
+    fn push(&mut self, value: Value) -> usize {
+        let dtype = match value {
+            Value::Input(i) => self.inputs.get(i).copied(),
+            Value::Const(x) => Some(x.dtype),
+            Value::Unary(op, a) => self.dtype(a).map(|t| op.result(t)),
+            Value::Binary(op, a, _) => self.dtype(a).map(|t| op.result(t)),
+            Value::MulAdd(a, ..) | Value::Select(_, a, _) => self.dtype(a),
+            Value::Cast(to, _) => Some(to),
+            Value::Combined(..) => Some(DType::F32),
         };
-        let Value::Saturate(to, quotient, z) = steps else { return None };
-        let Value::Binary(Binary::Div, x, s) = get(quotient)? else { return None };
-        let shifted = zero.map_or_else(|| is_zero(z), |zero| same(zero, z));
-        (shifted && same(s, scale)).then_some(Value::FakeQuantize(to, x, scale, z))
-    })
+        self.types.push(dtype);
+        self.values.push(value);
+        self.values.len() - 1
+    }
+
+    fn get(&self, v: usize) -> Option<Value> {
+        self.values.get(v).copied()
+    }
+
+    fn dtype(&self, v: usize) -> Option<DType> {
+        self.types.get(v).copied().flatten()
+    }
+
+    fn is_f32(&self, v: usize) -> bool {
+        self.dtype(v) == Some(DType::F32)
+    }
+
+    fn is_zero(&self, v: usize) -> bool {
+        matches!(self.get(v), Some(Value::Const(x)) if x == Scalar::f32(0.0))
+    }
+
+    /// The type, `x` and, unless it is 0, `z` of `f32(type(round(x) + z))`.
+    fn saturate(&self, value: Value) -> Option<(DType, usize, Option<usize>)> {
+        let Value::Cast(DType::F32, stored) = value else { return None };
+        let Value::Cast(to @ (DType::I8 | DType::U8 | DType::I16 | DType::U16), sum) = self.get(stored)?
+        else {
+            return None;
+        };
+        let rounded = |v: usize| match self.get(v) {
+            Some(Value::Unary(Unary::Round, x)) if self.is_f32(x) => Some(x),
+            _ => None,
+        };
+        match self.get(sum)? {
+            Value::Binary(Binary::Add, a, z) if rounded(a).is_some() => Some((to, rounded(a)?, Some(z))),
+            Value::Binary(Binary::Add, z, a) => Some((to, rounded(a)?, Some(z))),
+            _ => Some((to, rounded(sum)?, None)),
+        }
+    }
+
+    /// `(saturate(x / s, z) - z) * s`, the difference left out where `z` is 0.
+    fn fake_quantize(&self, value: Value) -> Option<Value> {
+        let same = |a: usize, b: usize| {
+            a == b
+                || matches!((self.get(a), self.get(b)), (Some(Value::Const(x)), Some(Value::Const(y))) if x == y)
+        };
+        let Value::Binary(Binary::Mul, a, b) = value else { return None };
+        [(a, b), (b, a)].into_iter().find_map(|(steps, scale)| {
+            let (steps, zero) = match self.get(steps)? {
+                Value::Binary(Binary::Sub, steps, zero) => (self.get(steps)?, Some(zero)),
+                steps => (steps, None),
+            };
+            let Value::Combined(Code::Saturate(to), [quotient, z, _]) = steps else { return None };
+            let Value::Binary(Binary::Div, x, s) = self.get(quotient)? else { return None };
+            let shifted = zero.map_or_else(|| self.is_zero(z), |zero| same(zero, z));
+            (shifted && same(s, scale)).then_some(Value::Combined(Code::FakeQuantize(to), [x, scale, z]))
+        })
+    }
+
+    /// `x` where it is not below 0, else `x * a` or `expm1(x) * a`.
+    fn two_sided(&self, value: Value) -> Option<Value> {
+        let Value::Select(condition, yes, no) = value else { return None };
+        let (x, straight, bent) = match self.get(condition)? {
+            Value::Binary(Binary::Ge, x, zero) if self.is_zero(zero) => (x, yes, no),
+            Value::Binary(Binary::Lt, x, zero) if self.is_zero(zero) => (x, no, yes),
+            _ => return None,
+        };
+        let Value::Binary(Binary::Mul, a, b) = self.get(bent)? else { return None };
+        let code = |of: usize| match self.get(of) {
+            _ if of == x => Some(Code::LeakyRelu),
+            Some(Value::Unary(Unary::Expm1, y)) if y == x => Some(Code::Elu),
+            _ => None,
+        };
+        let (code, slope) = code(a).map(|code| (code, b)).or_else(|| code(b).map(|code| (code, a)))?;
+        (straight == x && self.is_f32(x)).then_some(Value::Combined(code, [x, slope, x]))
+    }
+
+    /// `min(max(x, lo), hi)`.
+    fn clip(&self, value: Value) -> Option<Value> {
+        let Value::Binary(Binary::Min, above, hi) = value else { return None };
+        let Value::Binary(Binary::Max, x, lo) = self.get(above)? else { return None };
+        self.is_f32(x).then_some(Value::Combined(Code::Clip, [x, lo, hi]))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{MapProgram, Scalar};
     use super::*;
+    use alloc::string::ToString;
 
     fn quantised(zero: Option<f32>) -> Vec<Value> {
         let mut v = alloc::vec![
@@ -129,6 +177,42 @@ mod tests {
         values.push(Value::Binary(Binary::Mul, steps, steps + 1));
         let program = MapProgram::compile(&values, &[DType::F32]).unwrap();
         assert_eq!(program.insts().len(), 4, "divide, saturate, subtract, multiply: {program}");
+    }
+
+    #[test]
+    fn activations_with_a_bend_are_one_instruction() {
+        let (x, zero, slope) =
+            (Value::Input(0), Value::Const(Scalar::f32(0.0)), Value::Const(Scalar::f32(1.5)));
+        let below = Value::Binary(Binary::Lt, 0, 1);
+        let leaky = [x, zero, slope, below, Value::Binary(Binary::Mul, 2, 0), Value::Select(3, 4, 0)];
+        let above = Value::Binary(Binary::Ge, 0, 1);
+        let expm1 = Value::Unary(Unary::Expm1, 0);
+        let elu = [x, zero, slope, above, expm1, Value::Binary(Binary::Mul, 4, 2), Value::Select(3, 0, 5)];
+        let clip = [x, zero, slope, Value::Binary(Binary::Max, 0, 1), Value::Binary(Binary::Min, 3, 2)];
+        for (values, shown) in
+            [(&leaky[..], "leaky_relu(x0, 1.5)"), (&elu, "elu(x0, 1.5)"), (&clip, "clip(x0, 0.0, 1.5)")]
+        {
+            let program = MapProgram::compile(values, &[DType::F32]).unwrap();
+            assert_eq!(program.to_string(), shown);
+            let doubles: Vec<Value> = values.iter().map(|v| in_doubles(*v)).collect();
+            assert!(MapProgram::compile(&doubles, &[DType::F64]).unwrap().insts().len() > 1);
+        }
+    }
+
+    #[test]
+    fn another_bend_is_no_activation() {
+        let (x, zero, slope) =
+            (Value::Input(0), Value::Const(Scalar::f32(-0.5)), Value::Const(Scalar::f32(1.5)));
+        let below = Value::Binary(Binary::Lt, 0, 1);
+        let values = [x, zero, slope, below, Value::Binary(Binary::Mul, 2, 0), Value::Select(3, 4, 0)];
+        assert_eq!(MapProgram::compile(&values, &[DType::F32]).unwrap().insts().len(), 3);
+    }
+
+    fn in_doubles(value: Value) -> Value {
+        match value {
+            Value::Const(x) => Value::Const(x.to_f64().into()),
+            value => value,
+        }
     }
 
     #[test]

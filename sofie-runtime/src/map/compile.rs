@@ -27,10 +27,9 @@ pub enum Value {
     Select(usize, usize, usize),
     /// A conversion, as by [`cast`](super::cast).
     Cast(DType, usize),
-    /// [`Code::Saturate`]; compiling finds it in the others.
-    Saturate(DType, usize, usize),
-    /// [`Code::FakeQuantize`]; compiling finds it in the others.
-    FakeQuantize(DType, usize, usize, usize),
+    /// An instruction that does the work of several; compiling finds it in the others. Of the values, as many as
+    /// the code takes count.
+    Combined(Code, [usize; 3]),
 }
 
 impl Value {
@@ -41,10 +40,9 @@ impl Value {
             Value::Unary(op, a) => Value::Unary(op, f(a)),
             Value::Cast(to, a) => Value::Cast(to, f(a)),
             Value::Binary(op, a, b) => Value::Binary(op, f(a), f(b)),
-            Value::Saturate(to, a, b) => Value::Saturate(to, f(a), f(b)),
             Value::MulAdd(a, b, c) => Value::MulAdd(f(a), f(b), f(c)),
             Value::Select(a, b, c) => Value::Select(f(a), f(b), f(c)),
-            Value::FakeQuantize(to, a, b, c) => Value::FakeQuantize(to, f(a), f(b), f(c)),
+            Value::Combined(code, args) => Value::Combined(code, args.map(f)),
         }
     }
 }
@@ -114,9 +112,10 @@ fn operands(value: &Value) -> impl Iterator<Item = usize> + use<> {
     let (a, b, c) = match *value {
         Value::Input(_) | Value::Const(_) => (None, None, None),
         Value::Unary(_, a) | Value::Cast(_, a) => (Some(a), None, None),
-        Value::Binary(_, a, b) | Value::Saturate(_, a, b) => (Some(a), Some(b), None),
-        Value::MulAdd(a, b, c) | Value::Select(a, b, c) | Value::FakeQuantize(_, a, b, c) => {
-            (Some(a), Some(b), Some(c))
+        Value::Binary(_, a, b) => (Some(a), Some(b), None),
+        Value::MulAdd(a, b, c) | Value::Select(a, b, c) => (Some(a), Some(b), Some(c)),
+        Value::Combined(code, [a, b, c]) => {
+            (Some(a), (code.arity() > 1).then_some(b), (code.arity() > 2).then_some(c))
         }
     };
     [a, b, c].into_iter().flatten()
@@ -141,8 +140,7 @@ impl Compiler<'_> {
             Value::Cast(to, a) => (Code::Cast(to), a),
             Value::Binary(op, a, _) => (Code::Binary(op), a),
             Value::MulAdd(a, _, _) => (Code::MulAdd, a),
-            Value::Saturate(to, a, _) => (Code::Saturate(to), a),
-            Value::FakeQuantize(to, a, _, _) => (Code::FakeQuantize(to), a),
+            Value::Combined(code, [a, ..]) => (code, a),
             Value::Select(_, b, _) => (Code::Select, b),
             Value::Input(_) | Value::Const(_) => return Err(malformed),
         };

@@ -30,6 +30,12 @@ pub enum Code {
     Cast(DType),
     /// `round(a) + b`, converted to this integer type of at most 16 bits and back. `f32`.
     Saturate(DType),
+    /// `a` where `a >= 0`, else `a * b`. `f32`.
+    LeakyRelu,
+    /// `a` where `a >= 0`, else `(e^a - 1) * b`. `f32`.
+    Elu,
+    /// `min(max(a, b), c)`; NaN wins. `f32`.
+    Clip,
     /// `(saturate(a / b, c) - c) * b`: quantised by the scale `b` and the zero point `c`, and back. `f32`.
     FakeQuantize(DType),
 }
@@ -88,8 +94,8 @@ impl Code {
     pub const fn arity(self) -> usize {
         match self {
             Code::Copy | Code::Unary(_) | Code::Cast(_) => 1,
-            Code::Binary(_) | Code::Saturate(_) => 2,
-            Code::MulAdd | Code::Select | Code::FakeQuantize(_) => 3,
+            Code::Binary(_) | Code::Saturate(_) | Code::LeakyRelu | Code::Elu => 2,
+            Code::MulAdd | Code::Select | Code::FakeQuantize(_) | Code::Clip => 3,
         }
     }
 
@@ -99,7 +105,14 @@ impl Code {
             Code::Unary(op) => op.result(dtype),
             Code::Binary(op) => op.result(dtype),
             Code::Cast(to) => to,
-            Code::Copy | Code::MulAdd | Code::Select | Code::Saturate(_) | Code::FakeQuantize(_) => dtype,
+            Code::Copy
+            | Code::MulAdd
+            | Code::Select
+            | Code::Saturate(_)
+            | Code::FakeQuantize(_)
+            | Code::LeakyRelu
+            | Code::Elu
+            | Code::Clip => dtype,
         }
     }
 
@@ -112,6 +125,7 @@ impl Code {
             Code::Saturate(to) | Code::FakeQuantize(to) => {
                 same(dtype, DType::F32) && !to.is_float() && to.size() <= 2 && !same(to, DType::Bool)
             }
+            Code::LeakyRelu | Code::Elu | Code::Clip => same(dtype, DType::F32),
             Code::Copy | Code::Select | Code::Cast(_) => true,
         }
     }

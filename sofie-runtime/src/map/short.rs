@@ -170,6 +170,9 @@ fn expression(code: Code, [a, b, c]: &[String; 3]) -> String {
         Code::Select => format!("if {a} {{ {b} }} else {{ {c} }}"),
         Code::Saturate(to) => format!("saturate_{}({a}, {b})", to.name()),
         Code::FakeQuantize(to) => format!("fake_quantize_{}({a}, {b}, {c})", to.name()),
+        Code::LeakyRelu => format!("leaky_relu({a}, {b})"),
+        Code::Elu => format!("elu({a}, {b})"),
+        Code::Clip => format!("clip({a}, {b}, {c})"),
         Code::Cast(to) => format!("{}({a})", to.name()),
     }
 }

@@ -163,7 +163,7 @@ fn scalar_value(values: &[Value], inputs: &[Scalar]) -> Scalar {
                 }
             }
             Value::Cast(to, a) => cast(v[a], to),
-            Value::Saturate(..) | Value::FakeQuantize(..) => unreachable!("only compiling makes them"),
+            Value::Combined(..) => unreachable!("only compiling makes them"),
         };
         v.push(x);
     }
@@ -460,6 +460,30 @@ fn quantisation_is_that_of_its_steps() {
                 check(&values, &[DType::F32], &dims, &[View::Slice(0, &dims)], std::slice::from_ref(&x));
                 values.pop();
             }
+        }
+    }
+}
+
+#[test]
+fn activations_with_a_bend_are_those_of_their_steps() {
+    let n = 77;
+    let dims = Strided::dense(&[n]).unwrap();
+    let x = Buffer::new(DType::F32, (0..n).map(|i| number(DType::F32, i as u64)));
+    for slope in [0.1, 1.673_263_2, -2.0, 0.0, f32::INFINITY, f32::NAN] {
+        let head = [Value::Input(0), Value::Const(Scalar::f32(0.0)), Value::Const(Scalar::f32(slope))];
+        let tails = [
+            vec![Value::Binary(Binary::Lt, 0, 1), Value::Binary(Binary::Mul, 0, 2), Value::Select(3, 4, 0)],
+            vec![
+                Value::Binary(Binary::Ge, 0, 1),
+                Value::Unary(Unary::Expm1, 0),
+                Value::Binary(Binary::Mul, 2, 4),
+                Value::Select(3, 0, 5),
+            ],
+            vec![Value::Binary(Binary::Max, 0, 1), Value::Binary(Binary::Min, 3, 2)],
+        ];
+        for tail in tails {
+            let values = [&head[..], &tail].concat();
+            check(&values, &[DType::F32], &dims, &[View::Slice(0, &dims)], std::slice::from_ref(&x));
         }
     }
 }

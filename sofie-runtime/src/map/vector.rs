@@ -5,7 +5,7 @@ use super::exec::{Io, Loc};
 use super::program::Code;
 use super::{Binary, Unary};
 use crate::DType;
-use crate::math::{Fn1, Fn2, VisitFn1, VisitFn2, visit, visit2};
+use crate::math::{self, Fn1, Fn2, VisitFn1, VisitFn2, visit, visit2};
 use crate::simd::{LANES, Op, Simd, dispatch};
 
 /// A group of at most 16 elements of a block. Whoever makes one promises that all of an instruction's arguments
@@ -166,6 +166,18 @@ impl Op for Exec<'_> {
                     let steps = saturate(s, range, s.div(g.float(0), scale), zero);
                     g.put(s.mul(s.sub(steps, zero), scale))
                 })
+            }
+            Code::LeakyRelu => each_group!(s, io, g => {
+                let x = g.float(0);
+                g.put(s.select(s.ge(x, s.zero()), x, s.mul(x, g.float(1))))
+            }),
+            Code::Elu => each_group!(s, io, g => {
+                let x = g.float(0);
+                let below = s.mul(math::expm1_of_negative(s, x), g.float(1));
+                g.put(s.select(s.ge(x, s.zero()), x, below))
+            }),
+            Code::Clip => {
+                each_group!(s, io, g => g.put(s.min(s.max(g.float(0), g.float(1)), g.float(2))))
             }
             Code::Copy | Code::Cast(_) => each_group!(s, io, g => g.put(g.float(0))),
         }
