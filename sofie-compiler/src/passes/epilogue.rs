@@ -124,11 +124,23 @@ impl Host<'_> {
                     let v = if negative { self.b.unary(Unary::Neg, v)? } else { v };
                     return Ok(self.add_bias(v)?.then_some(reader));
                 }
-                let same = self.result_shape()? == *self.b.shape(v);
-                if negative || !same || self.product.residual.is_some() {
+                let result = self.result_shape()?;
+                if self.product.residual.is_some() {
                     return Ok(None);
                 }
-                self.product.residual = Some(v);
+                let residual = if *self.b.shape(v) == result {
+                    if negative {
+                        return Ok(None);
+                    }
+                    v
+                } else if is_row(self.b.shape(v)) && self.b.shape(v).dims().last() == result.dims().last() {
+                    // One row for all: what conditions a layer on its event as a whole.
+                    let row = if negative { self.b.unary(Unary::Neg, v)? } else { v };
+                    self.b.broadcast(row, &result)?
+                } else {
+                    return Ok(None);
+                };
+                self.product.residual = Some(residual);
                 Ok(Some(reader))
             }
             _ => Ok(None),
@@ -326,6 +338,20 @@ mod tests {
         let y = b.one(Op::Map(e.finish(result)), &[y]).unwrap();
         b.output("y", y);
         crate::passes::optimize(b.finish(), None).unwrap().to_string()
+    }
+
+    #[test]
+    fn a_row_that_the_run_computes_is_the_residual_of_all_rows() {
+        let mut b = Builder::new();
+        let x = b.input("x", DType::F32, Shape::of(&[1, 5, 3]));
+        let row = b.input("row", DType::F32, Shape::of(&[1, 1, 4]));
+        let w = b.tensor(Tensor::of(&[1, 3, 4], &[0.5f32; 12]));
+        let y = b.one(Op::MatMul(Epilogue::NONE), &[x, w]).unwrap();
+        let y = b.binary(Binary::Sub, y, row).unwrap();
+        let y = b.unary(Unary::Relu, y).unwrap();
+        b.output("y", y);
+        let text = crate::passes::optimize(b.finish(), None).unwrap().to_string();
+        assert!(text.contains("+residual Relu") && text.contains("map neg(x0)(%1)"), "{text}");
     }
 
     #[test]

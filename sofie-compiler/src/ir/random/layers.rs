@@ -1,9 +1,9 @@
 //! Random layers: products, convolutions, windows, row programs, recurrent cells, attention.
 
-use super::{Gen, NUMEL};
+use super::{Fact, Gen, NUMEL};
 use crate::ir::{
     Attention, Cell, Conv, ConvTranspose, Epilogue, Interpolate, Masking, Op, Pool, PoolKind, Recurrent,
-    RowKind, Tensor, ValueId, Window,
+    RowKind, Shape, Tensor, ValueId, Window,
 };
 use sofie_infer_runtime::{Act, DType};
 
@@ -61,9 +61,23 @@ fn with_epilogue(
     let e = Epilogue { bias: g.flip(), residual: g.rarely(3), act: if float { act(g) } else { Act::None } };
     for (there, dims) in [(e.bias, bias), (e.residual, dims)] {
         if there {
-            let v = g.of(t, dims);
+            // A residual may be one row for all.
+            let row = dims.len() > 1 && g.rarely(3);
+            let v = if row {
+                let mut one = vec![1; dims.len()];
+                one[dims.len() - 1] = dims[dims.len() - 1];
+                g.of(t, &one)
+            } else {
+                g.of(t, dims)
+            };
             size += g.fact(v).size;
-            inputs.push(v);
+            if row {
+                let Fact { exact, size } = g.fact(v);
+                let all = g.push(Op::Broadcast(Shape::of(dims)), &[v]);
+                inputs.extend(all.into_iter().map(|v| g.know(v, exact, size)));
+            } else {
+                inputs.push(v);
+            }
         }
     }
     g.rounded(op(e), &inputs, size)
