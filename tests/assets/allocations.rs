@@ -6,6 +6,9 @@ use crate::models::{all, cases};
 #[test]
 fn inference_allocates_nothing() {
     assert!(allocations() > 0, "the allocator does not count");
+    // The tests' runtime has the feature `threads`: what a pool of several allocates is rayon's.
+    let alone = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build().unwrap();
+    assert_eq!(alone.current_num_threads(), 1);
     let mut allocating = Vec::new();
     for (name, mut session) in all() {
         for case in cases(name, &*session) {

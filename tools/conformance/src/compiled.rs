@@ -95,6 +95,7 @@ fn run_batch(
         "[package]\nname = \"batch\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[dependencies]\n\
          {dependency} = {{ path = {:?}, default-features = false, features = [\"std\"] }}\n\n[profile.dev]\ndebug = false\nincremental = false\n\n\
          [profile.dev.build-override]\nopt-level = 3\n\n[profile.dev.package.\"*\"]\nopt-level = 3\n\n\
+         [profile.dev.package.sofie-infer-compiler]\nopt-level = 0\n\n\
          [workspace]\n",
         path.canonicalize().map_err(io)?
     );
