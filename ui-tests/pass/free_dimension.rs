@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 #![deny(warnings)]
 
-sofie_infer::sofie_model! { mod free = "models/free.onnx", dims(batch = ..=8) }
+sofie_infer::sofie_model! { mod free = "ui-tests/models/free.onnx", dims(batch = ..=8) }
 
 fn main() {
     let mut session = free::Session::new();

@@ -1,6 +1,6 @@
-sofie_infer::sofie_model!("models/names.onnx");
+sofie_infer::sofie_model!("ui-tests/models/names.onnx");
 // Inputs that are called as the expansion's own variables might be.
-sofie_infer::sofie_model!("models/locals.onnx");
+sofie_infer::sofie_model!("ui-tests/models/locals.onnx");
 
 fn main() {
     let mut session = names::Session::new();

@@ -4,14 +4,14 @@ mod detectors {
         sofie_infer::sofie_model! {
             /// The barrel's network.
             #[allow(unused)]
-            pub(crate) mod tagger = "models/dense.onnx"
+            pub(crate) mod tagger = "ui-tests/models/dense.onnx"
         }
     }
 
-    sofie_infer::sofie_model!("models/dense.onnx",);
+    sofie_infer::sofie_model!("ui-tests/models/dense.onnx",);
 }
 
-sofie_infer::sofie_model! { mod fixed = "models/free.onnx", dims(batch = 2) }
+sofie_infer::sofie_model! { mod fixed = "ui-tests/models/free.onnx", dims(batch = 2) }
 
 fn main() {
     let x = [[0.5, -1.0, 2.0, 0.25]];

@@ -37,7 +37,7 @@ mod operators {
 }
 
 sofie_infer::sofie_model! {
-    mod custom = "models/custom.onnx",
+    mod custom = "ui-tests/models/custom.onnx",
     op("com.acme::DeltaR"([n, 2]) -> [n, n] = delta_r),
     op("com.acme::Closest"([n, m]) -> ([n, m - m + 1], i64[n]) = crate::operators::closest),
 }

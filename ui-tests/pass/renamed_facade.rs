@@ -4,9 +4,9 @@ mod reexport {
     pub use networks::sofie_model as compile;
 }
 
-networks::sofie_model!("models/dense.onnx");
+networks::sofie_model!("ui-tests/models/dense.onnx");
 mod other {
-    crate::reexport::compile!("models/two_inputs.onnx");
+    crate::reexport::compile!("ui-tests/models/two_inputs.onnx");
 }
 
 fn main() {

@@ -1,7 +1,7 @@
 // What a session can do: be sent, cloned, shown, filled in place, called with plain slices; zero-sized axes; bools.
-sofie_infer::sofie_model!("models/dense.onnx");
-sofie_infer::sofie_model!("models/empty_axis.onnx");
-sofie_infer::sofie_model!("models/bools.onnx");
+sofie_infer::sofie_model!("ui-tests/models/dense.onnx");
+sofie_infer::sofie_model!("ui-tests/models/empty_axis.onnx");
+sofie_infer::sofie_model!("ui-tests/models/bools.onnx");
 
 fn send<T: Send + Sync + Clone + std::fmt::Debug>(_: &T) {}
 
