@@ -266,7 +266,8 @@ pub(super) fn window(c: &mut Ctx<'_, '_>, [a0, a1, a2]: [f64; 3]) -> Result<Vec<
     let size = usize::try_from(size).map_err(|_| Error::new(format!("size is {size}")))?;
     let periodic = c.attrs.flag_or("periodic", true)?;
     let dtype = c.dtype_attr("output_datatype")?.unwrap_or(DType::F32);
-    let n = if periodic { size } else { size.saturating_sub(1).max(1) } as f64;
+    // A symmetric window of one point is 0 / 0, as in the operator's own function.
+    let n = if periodic { size } else { size.saturating_sub(1) } as f64;
     let value = |i: usize| {
         let angle = 2.0 * std::f64::consts::PI * i as f64 / n;
         a0 - a1 * function(Unary::Cos, angle) + a2 * function(Unary::Cos, 2.0 * angle)
