@@ -142,11 +142,15 @@ pub(super) fn softsign(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
 }
 
 /// `Clip`: between bounds that are attributes up to opset 10 and optional operands afterwards. Where
-/// they cross, the upper one wins.
+/// they cross, the upper one wins. From opset 6 to 10 the bounds have defaults, the largest numbers of f32, so that
+/// infinities do not pass.
 pub(super) fn clip(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "input")?;
     let (lo, hi) = if c.version() < 11 {
-        let (lo, hi) = (c.attrs.float("min")?, c.attrs.float("max")?);
+        let (mut lo, mut hi) = (c.attrs.float("min")?, c.attrs.float("max")?);
+        if c.version() >= 6 {
+            (lo, hi) = (lo.or(Some(f32::MIN)), hi.or(Some(f32::MAX)));
+        }
         (lo.map(|n| c.number(n.into(), v)), hi.map(|n| c.number(n.into(), v)))
     } else {
         (c.optional(1)?, c.optional(2)?)
@@ -211,6 +215,11 @@ mod tests {
         let y = Tensor::of(&[3], &[-1.0, 0.5, 1.0].map(f16::from_f32));
         let old = [("min", Attribute::Float(-1.0)), ("max", Attribute::Float(1.0))];
         assert_eq!(run("Clip", 6, &old, std::slice::from_ref(&x)), y);
+        let infinite = f32s(&[2], &[f32::NEG_INFINITY, f32::INFINITY]);
+        let below = Tensor::of(&[2], &[f32::MIN, 1.0]);
+        assert_eq!(run("Clip", 6, &old[1..], std::slice::from_ref(&infinite)), below);
+        let open = [infinite, Arg::Left, f32s(&[], &[1.0])];
+        assert_eq!(run("Clip", 13, &[], &open), Tensor::of(&[2], &[f32::NEG_INFINITY, 1.0]));
         let bound = |b: f32| Arg::Const(Tensor::of(&[], &[f16::from_f32(b)]));
         assert_eq!(run("Clip", 13, &[], &[x, bound(-1.0), bound(1.0)]), y);
     }

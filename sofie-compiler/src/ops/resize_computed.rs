@@ -56,11 +56,15 @@ pub(super) fn resize(
     let to = c.declares(0, if matches!(by, By::Sizes) { 3 } else { scales_at }, "the scales or sizes")?;
     let from = c.fixed(v, "a resize")?;
     let untouched = (0..from.len()).filter(|a| !axes.contains(a)).all(|a| to.get(a) == Some(&from[a]));
-    if to.len() != from.len() || !untouched || from.contains(&0) || to.contains(&0) {
+    if to.len() != from.len() || !untouched || from.contains(&0) && !to.contains(&0) {
         return Err(Error::new(format!("{from:?} is resized to {to:?} along {axes:?}")));
     }
     let targets = targets(c, axes, &from, &to, &by, policy)?;
     let dtype = c.dtype(v);
+    if to.contains(&0) {
+        let zero = c.b.scalar(sofie_infer_runtime::map::Scalar::from_f64(dtype, 0.0));
+        return Ok(Some(c.b.broadcast(zero, &crate::ir::Shape::of(&to))?));
+    }
     let between = !matches!(settings.filter, Filter::Nearest(_));
     let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
     let mut result = if between { c.b.cast(v, wide)? } else { v };

@@ -40,10 +40,10 @@ class Node:
     """What a drawing function gives: arrays (None for one that is left out), attributes, and how many results it names.
     Exact operators are compared within a hair; others add up, and small results may be what is left of large numbers.
     `named` says which results are asked for, where some in the middle are not; `reference`, whether onnx.reference does
-    what the attributes say."""
+    what the attributes say; `within`, what integers may differ by, where rounding decides."""
 
-    def __init__(self, inputs, outputs=1, exact=False, named=None, reference=True, **attributes):
-        self.inputs, self.exact, self.reference = inputs, exact, reference
+    def __init__(self, inputs, outputs=1, exact=False, named=None, reference=True, within=0, **attributes):
+        self.inputs, self.exact, self.reference, self.within = inputs, exact, reference, within
         self.attributes = {k: v for k, v in attributes.items() if v is not None}
         self.named = named or [True] * outputs
 
@@ -52,7 +52,8 @@ class Graph:
     """Several nodes, for operators whose results are no tensors."""
 
     def __init__(self, inputs, nodes, outputs, exact=True):
-        self.inputs, self.nodes, self.outputs, self.exact, self.reference = inputs, nodes, outputs, exact, True
+        self.inputs, self.nodes, self.outputs, self.exact = inputs, nodes, outputs, exact
+        self.reference, self.within = True, 0
 
 
 class Draw:
@@ -300,7 +301,7 @@ def tolerance(made, arrays):
             largest = max(largest, np.abs(finite).max(initial=0))
     if half:
         return {"rtol": 2e-2, "atol": 1e-3 if made.exact else largest * 1e-2}
-    return {"rtol": 1e-3, "atol": 1e-7 if made.exact else largest * 1e-5}
+    return {"rtol": 1e-3, "atol": made.within or (1e-7 if made.exact else largest * 1e-5)}
 
 
 def agree(a, b, rtol, atol):

@@ -28,7 +28,7 @@ def unary(d):
 @op("Celu", "Elu", "LeakyRelu", "ThresholdedRelu", "Selu", "HardSigmoid", "Shrink", "Gelu", "Swish", "IsInf")
 def parametrised(d):
     dtype = d.dtype("T1" if d.op == "IsInf" or d.op == "Celu" and "T1" in [t.type_param_str for t in d.schema.type_constraints] else "T")
-    x = d.array(d.shape(), dtype, 0.5)
+    x = d.array(d.shape(), dtype, 0.5 if dtype.kind not in "iu" else 0)
     attributes = {
         "Celu": lambda: {"alpha": d.uniform(0.2, 2)},
         "Elu": lambda: {"alpha": d.uniform(-1, 2)},
@@ -46,6 +46,8 @@ def parametrised(d):
 
 def pair(d, dtype, other=None, edges=0.2):
     x = d.array(d.shape(), dtype, edges)
+    if d.maybe(0.06) and not other:
+        return [x, x]
     y = d.array(d.partner(x.shape), other or dtype, edges)
     return [x, y] if d.maybe() or other else [y, x]
 
@@ -199,7 +201,12 @@ def dropout(d):
     dtype = d.dtype("T")
     x = d.array(d.shape(), dtype)
     if d.version < 12:
-        return Node([x], d.int(1, 2), exact=True, ratio=d.uniform(0, 0.9))
+        # What the mask holds without training, old versions do not say.
+        return Node([x], exact=True, ratio=d.uniform(0, 0.9))
     ratio = np.array(d.choice([0.0, 0.3]), d.dtype("T1")) if d.maybe() else None
     training = np.array(False) if d.maybe() else None
+    if ratio is not None and training is not None and d.maybe(0.3):
+        ratio, training = ratio * 0, np.array(True)
+        ratio = Fixed(ratio.astype(d.dtype("T1")))
+        training = Fixed(training)
     return Node([x, ratio, training], d.int(1, 2), exact=True, seed=d.some(1))

@@ -96,10 +96,14 @@ def conv_transpose(d):
     if d.maybe(0.2):
         attributes.pop("pads", None)
         attributes["output_shape"] = [n * s + d.int(0, 1) for n, s in zip(x.shape[2:], strides)]
+        spans = [s * (n - 1) + v * (k - 1) + 1 for s, n, k, v in zip(strides, x.shape[2:], kernel, attributes.get("dilations") or [1] * spatial)]
+        if any(span < to for span, to in zip(spans, attributes["output_shape"])):
+            raise Unfit  # pads would be negative
     per = d.int(1, 3)
     bias = weight(d, d.array([per * group], dtype)) if d.maybe() else None
-    return Node([x, weight(d, d.array([channels, per, *kernel], dtype)), bias], group=group if group > 1 else d.some(1),
-                kernel_shape=d.some(kernel), **attributes)
+    # onnx.reference adds the first filter's bias to every group.
+    return Node([x, weight(d, d.array([channels, per, *kernel], dtype)), bias], reference=group == 1 or bias is None,
+                group=group if group > 1 else d.some(1), kernel_shape=d.some(kernel), **attributes)
 
 
 @op("MaxPool", "AveragePool", "LpPool")
@@ -108,6 +112,11 @@ def pool(d):
     x = image(d, d.int(1, 3), d.choice([1, 2, 2, 3]), dtype)
     dilated = d.version >= {"MaxPool": 10, "AveragePool": 19, "LpPool": 18}[d.op]
     kernel, attributes = window(d, x.shape[2:], dilated=dilated)
+    if attributes.get("auto_pad", "").startswith("SAME"):
+        # ONNX Runtime forgets the dilation. Windows smaller than their stride have negative pads by the operator's formula, which
+        # ONNX Runtime takes as such now and then, and refuses elsewhere.
+        attributes["dilations"] = None
+        attributes["strides"] = [min(s, k) for s, k in zip(attributes.get("strides") or [1] * len(kernel), kernel)]
     if d.version >= {"MaxPool": 10, "AveragePool": 10, "LpPool": 18}[d.op]:
         attributes["ceil_mode"] = d.some(0, 1)
     outputs = 1
@@ -118,7 +127,8 @@ def pool(d):
     if d.op == "MaxPool" and d.version >= 8:
         attributes["storage_order"] = d.some(0, 1)
         outputs = d.int(1, 2)
-    return Node([x], outputs, kernel_shape=kernel, **attributes)
+    # onnx.reference averages the windows of an LpPool before it adds them up again.
+    return Node([x], outputs, reference=d.op != "LpPool", kernel_shape=kernel, **attributes)
 
 
 @op("GlobalMaxPool", "GlobalAveragePool", "GlobalLpPool")
@@ -196,7 +206,9 @@ def resize(d):
     sizes = [d.int(1, 9) if w else n for n, w in zip(shape, whole)]
     scales = [d.choice([0.5, 0.6, 1.0, 1.5, 2.0, 3.0]) if w else 1.0 for w in whole]
     if d.version < 11:
-        return Node([x, d.fixed(scales, np.float32)], mode=mode)
+        return Node([x, d.fixed(scales, np.float32)], within=int(dtype.kind in "iu"), mode=mode)
+    # Of fractions between integers ONNX says nothing.
+    whole_numbers = dtype.kind not in "f" and mode in ("linear", "cubic")
     choices = ["half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel", "tf_crop_and_resize"]
     choices += ["tf_half_pixel_for_nn"] if d.version < 13 else []
     choices += ["half_pixel_symmetric"] if d.version >= 19 else []
@@ -222,9 +234,9 @@ def resize(d):
             attributes["axes"] = [a - rank if d.maybe() else a for a in axes]
             attributes["keep_aspect_ratio_policy"] = d.some("stretch", "not_larger", "not_smaller")
     if d.maybe():
-        return Node([x, roi, None if d.version >= 13 else Fixed(np.zeros([0], np.float32)), d.fixed(sizes)], **attributes)
+        return Node([x, roi, None if d.version >= 13 else Fixed(np.zeros([0], np.float32)), d.fixed(sizes)], reference=not whole_numbers, within=int(whole_numbers), **attributes)
     attributes.pop("keep_aspect_ratio_policy", None)
-    return Node([x, roi, d.fixed(scales, np.float32)], **attributes)
+    return Node([x, roi, d.fixed(scales, np.float32)], reference=not whole_numbers, within=int(whole_numbers), **attributes)
 
 
 @op("Upsample")
@@ -245,9 +257,9 @@ def upsample(d):
 def grid_sample(d):
     spatial = d.choice([2, 2, 3]) if d.version >= 20 else 2
     modes = ["bilinear", "nearest", "bicubic"] if d.version < 20 else ["linear", "nearest"] + ["cubic"] * (spatial == 2)
-    x = image(d, d.int(1, 3), spatial, d.dtype("T1"), 6)
+    x = image(d, d.int(1, 3), spatial, d.dtype("T1", FLOAT), 6)
     grid = np.random.uniform(-1.4, 1.4, [x.shape[0], *[d.int(1, 4) for _ in range(spatial)], spatial])
-    grid = grid.astype(d.dtype("T2") if d.version >= 20 else d.choice([np.float32, x.dtype] if x.dtype.kind == "f" else [np.float32]))
+    grid = grid.astype(d.dtype("T2", FLOAT) if d.version >= 20 else d.choice([np.float32, x.dtype] if x.dtype.kind == "f" else [np.float32]))
     return Node([x, grid], mode=d.some(*modes), align_corners=d.some(0, 1), padding_mode=d.some("zeros", "border", "reflection"))
 
 
@@ -390,8 +402,8 @@ def recurrent(d):
         attributes["activations"] = names
     most = 3 if d.op == "LSTM" else 2
     named = d.choice([[True] * most, [True] * most, [True], [False, True], [False, False, True][:most]])
-    # onnx.reference forgets the lengths, the clip, and most activations.
-    alone = lens is None and "clip" not in attributes and "activations" not in attributes
+    # onnx.reference forgets the lengths, the clip, coupled gates and most activations.
+    alone = lens is None and not {"clip", "activations", "input_forget"} & {k for k, v in attributes.items() if v is not None}
     return Node(operands, named=named, reference=alone, **attributes)
 
 

@@ -77,7 +77,7 @@ def linear_classifier(d):
     width, classes = d.int(1, 4), d.choice([1, 2, 2, 3, 4])
     scores = 1 if classes <= 2 and d.maybe(0.6) else classes
     x = rows(d, width, d.dtype("T1"))
-    return Node([x], 2, coefficients=[float(v) for v in np.random.randn(scores * width)], intercepts=[float(v) for v in np.random.randn(scores)] if d.maybe(0.8) else None,
+    return Node([x], 2, reference=False, coefficients=[float(v) for v in np.random.randn(scores * width)], intercepts=[float(v) for v in np.random.randn(scores)] if d.maybe(0.8) else None,
                 classlabels_ints=[int(v) for v in np.random.permutation(9)[:max(classes, 2) if scores == 1 and d.maybe() else classes]], multi_class=d.some(0, 1), post_transform=d.some(*POST[:4]))
 
 
@@ -85,7 +85,7 @@ def linear_classifier(d):
 def linear_regressor(d):
     width, targets = d.int(1, 4), d.int(1, 3)
     return Node([rows(d, width, d.dtype("T"))], coefficients=[float(v) for v in np.random.randn(targets * width)], intercepts=[float(v) for v in np.random.randn(targets)] if d.maybe(0.7) else None,
-                targets=targets if targets > 1 else d.some(1), post_transform=d.some(*POST[:4]))
+                targets=targets if targets > 1 else d.some(1), post_transform=d.some(*POST[:4]) if targets > 1 else None)
 
 
 @op("Normalizer", domain="ml")
@@ -122,7 +122,7 @@ def svm_regressor(d):
     x = rows(d, width, d.dtype("T", (np.float32,)))
     linear = d.maybe(0.2)
     return Node([x], coefficients=[float(v) for v in np.random.randn(width if linear else n)], support_vectors=None if linear else [float(v) for v in np.random.randn(n * width)],
-                n_supports=0 if linear else n, rho=[0.3], one_class=d.some(0, 1), post_transform=d.some("NONE", "LOGISTIC"),
+                n_supports=0 if linear else n, rho=[0.3], one_class=d.some(0, 1), post_transform=d.some("NONE"),
                 **(kernel(d) if not linear else {"kernel_type": "LINEAR", "kernel_params": [0.5, 0.0, 3.0]}))
 
 
@@ -138,6 +138,7 @@ def svm_classifier(d):
                 rho=[float(v) for v in np.random.randn(pairs)], classlabels_ints=list(range(3, 3 + classes)), post_transform=d.some(*POST[:4]), **kernel(d), **prob)
 
 
+# Where a feature is missing, BRANCH_NEQ is a question to itself: the peers hold it, ONNX's text does not.
 MODES = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"]
 
 
@@ -179,8 +180,8 @@ def shared(d, rows_, wide=False):
     return out
 
 
-def missing(d, x):
-    if x.dtype.kind == "f" and d.maybe(0.4):
+def missing(d, x, unequal):
+    if x.dtype.kind == "f" and not unequal and d.maybe(0.4):
         x = np.where(np.random.rand(*x.shape) < 0.3, np.full_like(x, np.nan), np.round(x * 2) / 2).astype(x.dtype)
     return x
 
@@ -190,7 +191,7 @@ def tree_regressor(d):
     width, targets = d.int(1, 3), d.int(1, 3)
     rows_, leaves = forest(d, width, d.int(1, 4))
     dtype = d.dtype("T")
-    x = missing(d, rows(d, width, dtype))
+    x = missing(d, rows(d, width, dtype), any(r[4] == "BRANCH_NEQ" for r in rows_))
     wide = dtype == np.float64 and d.version >= 3
     pairs = [(t, n, k) for t, n in leaves for k in ([d.int(0, targets - 1)] if d.maybe(0.7) else range(targets))]
     weights = [float(v) for v in np.random.randn(len(pairs))]
@@ -199,22 +200,25 @@ def tree_regressor(d):
     if base:
         given |= {"base_values_as_tensor": numpy_helper.from_array(np.array(base), "b")} if wide else {"base_values": base}
     return Node([x], n_targets=targets, target_treeids=[p[0] for p in pairs], target_nodeids=[p[1] for p in pairs], target_ids=[p[2] for p in pairs],
-                aggregate_function=d.some("SUM", "AVERAGE", "MIN", "MAX"), post_transform=d.some("NONE", "LOGISTIC", "SOFTMAX") if d.maybe(0.3) else None,
+                aggregate_function=d.some("SUM", "AVERAGE", *(["MIN", "MAX"] if targets == 1 else [])),
+                post_transform=d.some("NONE", "LOGISTIC", "SOFTMAX") if d.maybe(0.3) and targets > 1 else None,
                 **given, **shared(d, rows_, wide))
 
 
 @op("TreeEnsembleClassifier", domain="ml")
 def tree_classifier(d):
-    width, classes = d.int(1, 3), d.choice([1, 2, 2, 3])
+    width, classes = d.int(1, 3), d.choice([2, 2, 3])
     rows_, leaves = forest(d, width, d.int(1, 4))
     dtype = d.dtype("T1")
-    x = missing(d, rows(d, width, dtype))
+    x = missing(d, rows(d, width, dtype), any(r[4] == "BRANCH_NEQ" for r in rows_))
     wide = dtype == np.float64 and d.version >= 3
     binary = classes == 2 and d.maybe(0.6)
-    pairs = [(t, n, k) for t, n in leaves for k in ([0 if binary else d.int(0, classes - 1)] if d.maybe(0.6) or binary else range(classes))]
-    weights = [float(v) for v in (np.random.rand(len(pairs)) if d.maybe(0.6) else np.random.randn(len(pairs)))]
+    # What classes without a vote score among negative votes, ONNX does not say.
+    signed = d.maybe(0.4)
+    pairs = [(t, n, k) for t, n in leaves for k in ([0 if binary else d.int(0, classes - 1)] if binary or not signed and d.maybe(0.6) else range(classes))]
+    weights = [float(v) for v in (np.random.randn(len(pairs)) if signed else np.random.rand(len(pairs)))]
     given = {"class_weights_as_tensor": numpy_helper.from_array(np.array(weights), "w")} if wide else {"class_weights": weights}
-    if d.maybe(0.3):
+    if d.maybe(0.3) and (binary or classes > 2):
         base = [float(v) for v in np.random.randn(1 if binary else classes)]
         given |= {"base_values_as_tensor": numpy_helper.from_array(np.array(base), "b")} if wide else {"base_values": base}
     return Node([x], 2, classlabels_int64s=[int(v) for v in np.random.permutation(9)[: classes]], class_treeids=[p[0] for p in pairs], class_nodeids=[p[1] for p in pairs],
@@ -247,7 +251,10 @@ def tree_ensemble(d):
         if row[2] == 6:
             members += [-1.0, 0.5, 1.0, float("nan")]
     column = lambda k: [int(r[k]) for r in inner]
-    return Node([missing(d, rows(d, width, dtype))], n_targets=targets, aggregate_function=d.some(0, 1, 2, 3), post_transform=d.some(0, 1, 2) if d.maybe(0.3) else None, tree_roots=roots,
+    # What a target without a leaf has as its least or greatest, ONNX does not say.
+    aggregate, transform = d.some(0, 1, 2, 3) if targets == 1 else d.some(0, 1), d.some(0, 1) if d.maybe(0.3) and targets > 1 else None
+    x = missing(d, rows(d, width, dtype), 5 in column(2))
+    return Node([x], n_targets=targets, aggregate_function=aggregate, post_transform=transform, tree_roots=roots,
                 nodes_featureids=column(0), nodes_splits=numpy_helper.from_array(np.array([r[1] for r in inner], dtype), "s"),
                 nodes_modes=numpy_helper.from_array(np.array(column(2), np.uint8), "m"), nodes_missing_value_tracks_true=column(3) if d.maybe() else None,
                 nodes_truenodeids=column(4), nodes_trueleafs=column(5), nodes_falsenodeids=column(6), nodes_falseleafs=column(7), leaf_targetids=leaves,

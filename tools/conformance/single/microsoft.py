@@ -26,14 +26,14 @@ def zero(dtype, shape=()):
 def qlinear_binary(d):
     dtype = d.choice(BYTES)
     shape = d.shape(least=1, most=4, empty=0)
-    return Node([numbers(shape, dtype), scale(), zero(dtype), numbers(d.partner(shape), dtype), scale(), zero(dtype), Fixed(np.float32(0.7)), zero(dtype)], exact=True)
+    return Node([numbers(shape, dtype), scale(), zero(dtype), numbers(d.partner(shape), dtype), scale(), zero(dtype), Fixed(np.float32(0.7)), zero(dtype)], within=1)
 
 
 @op("QLinearSigmoid", "QLinearLeakyRelu", domain="ms")
 def qlinear_unary(d):
     dtype = d.choice(BYTES)
     more = {"alpha": d.uniform(0.01, 0.5)} if d.op == "QLinearLeakyRelu" else {}
-    return Node([numbers(d.shape(least=1, most=4, empty=0), dtype), scale(), zero(dtype), Fixed(np.float32(0.03)), zero(dtype)], exact=True, **more)
+    return Node([numbers(d.shape(least=1, most=4, empty=0), dtype), scale(), zero(dtype), Fixed(np.float32(0.03)), zero(dtype)], within=1, **more)
 
 
 @op("QLinearConcat", domain="ms")
@@ -45,7 +45,7 @@ def qlinear_concat(d):
         dims = list(shape)
         dims[axis] = d.int(1, 4)
         parts += [numbers(dims, dtype), scale(), zero(dtype)]
-    return Node([Fixed(np.float32(0.3)), zero(dtype), *parts], exact=True, axis=axis)
+    return Node([Fixed(np.float32(0.3)), zero(dtype), *parts], within=1, axis=axis)
 
 
 @op("QLinearAveragePool", domain="ms")
@@ -53,7 +53,7 @@ def qlinear_pool(d):
     dtype = d.choice(BYTES)
     x = numbers([1, d.int(1, 3), d.int(3, 8), d.int(3, 8)], dtype)
     kernel, attributes = window(d, x.shape[2:], dilated=False)
-    return Node([x, scale(), zero(dtype), Fixed(np.float32(0.3)), zero(dtype)], exact=True, kernel_shape=kernel, count_include_pad=d.some(0, 1), ceil_mode=d.some(0), **attributes)
+    return Node([x, scale(), zero(dtype), Fixed(np.float32(0.3)), zero(dtype)], within=1, kernel_shape=kernel, count_include_pad=d.some(0, 1), ceil_mode=d.some(0), **attributes)
 
 
 @op("FusedMatMul", "TransposeMatMul", domain="ms")
@@ -90,7 +90,7 @@ def gelus(d):
     inputs = [x]
     if d.op == "BiasGelu" or d.op == "FastGelu" and d.maybe():
         inputs.append(d.array([x.shape[-1]]))
-    return Node(inputs, exact=True, alpha=d.some(1.5) if d.op == "QuickGelu" else None)
+    return Node(inputs, alpha=d.some(1.5) if d.op == "QuickGelu" else None)
 
 
 @op("SkipLayerNormalization", "SkipSimplifiedLayerNormalization", domain="ms")

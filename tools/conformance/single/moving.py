@@ -48,7 +48,7 @@ def transpose(d):
 
 @op("Flatten")
 def flatten(d):
-    x = d.array(d.shape(), any_type(d))
+    x = d.array(d.shape(least=1), any_type(d))
     axis = d.some(*range(-x.ndim if d.version >= 11 else 0, x.ndim + 1))
     return Node([x], exact=True, axis=axis)
 
@@ -129,6 +129,9 @@ def slice_(d):
     dtype = d.choice(d.types("Tind"))
     probability = d.choice([0.0, 1.0, 1.0, 1.0])
     number = lambda v: d.fixed(v, dtype, probability)
+    if dtype == np.int32 and any(s < 0 for s in steps):
+        # ONNX Runtime takes 2^31 - 1 for the start's side of a backward slice.
+        ends = [min(e, 2**30) for e in ends]
     steps = number(steps) if any(s != 1 for s in steps) or d.maybe(0.3) else None
     return Node([x, number(starts), number(ends), None if without else number(axes), steps], exact=True)
 
@@ -393,7 +396,8 @@ def unique(d):
     x = d.array(d.shape(least=1), any_type(d))
     axis = d.some(d.axis(x.ndim))
     named = d.choice([[True] * 4, [True], [True] * 2, [True, False, True], [True, False, False, True]])
-    return Node([x], exact=True, named=named, axis=axis, sorted=d.some(0, 1))
+    order = d.some(0, 1)
+    return Node([x], exact=True, named=named, reference=order != 0, axis=axis, sorted=order)
 
 
 @op("CenterCropPad")

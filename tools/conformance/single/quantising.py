@@ -107,7 +107,7 @@ def qlinear_matmul(d):
     per = [right[-1]] if len(right) == 2 and d.maybe(0.3) else []
     scale = lambda s=(): weight(d, np.asarray(np.random.choice([0.03, 0.1, 0.5], s)).astype(kind), 0.9)
     return Node([number(left, a_type), scale(), points(d, a_type), weight(d, number(right, b_type)), scale(per), weight(d, zero(b_type, per), 0.9),
-                 weight(d, np.asarray(kind(2.0)), 0.9), points(d, y_type)], exact=True)
+                 weight(d, np.asarray(kind(2.0)), 0.9), points(d, y_type)], within=1)
 
 
 @op("QLinearConv", "ConvInteger")
@@ -133,4 +133,4 @@ def qlinear_conv(d):
     bias = weight(d, np.random.randint(-500, 500, filters).astype(np.int32)) if d.maybe(0.6) else None
     zw = zero(w_type, per) if w_type == np.uint8 and not per else np.zeros(per, w_type)
     return Node([x, scale(), points(d, x_type), w, scale(per), weight(d, zw, 0.9), weight(d, np.asarray(np.float32(2.0)), 0.9), points(d, y_type), bias],
-                exact=True, **attributes)
+                within=1, **attributes)

@@ -43,7 +43,7 @@ def windows(d):
     to = d.dtype("T2", (np.float32, np.float64, np.float16, np.int32))
     from draw import element
 
-    return Node([d.fixed(np.array(d.int(1, 12)), d.choice([np.int64, np.int32]))], periodic=d.some(0, 1), output_datatype=d.some(element(np.zeros(0, to))))
+    return Node([d.fixed(np.array(d.int(2, 12) if to.kind == "i" else d.int(1, 12)), d.choice([np.int64, np.int32]))], periodic=d.some(0, 1), output_datatype=d.some(element(np.zeros(0, to))))
 
 
 @op("MelWeightMatrix")
