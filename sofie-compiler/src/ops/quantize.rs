@@ -87,6 +87,11 @@ pub(super) fn quantize(c: &mut Ctx<'_, '_>) -> Result<Vec<Operand>> {
     // Numbers of the formula are of its first operand's type.
     let v = if c.dtype(v).is_float() { v } else { c.b.cast(v, DType::F32)? };
     let value = x().cast(DType::F32) / y().cast(DType::F32);
+    let constant = zero.and_then(|zero| c.b.constant(zero));
+    // The zero point of a float type is 0, which would take the sign from a zero.
+    let to_float = to.is_err_and(|storage| storage.range().is_none());
+    let nothing = to_float && constant.is_some_and(|t| t.to_f64s().iter().all(|&n| n == 0.0));
+    let zero = zero.filter(|_| !nothing);
     let zero = zero.map(|zero| spread(c, zero, &shape, axis, block)).transpose()?;
     let operands: Vec<ValueId> = [Some(v), Some(scale), zero].into_iter().flatten().collect();
     let zero = zero.map(|_| z());

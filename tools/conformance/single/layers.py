@@ -65,7 +65,8 @@ def window(d, extents, transposed=False, dilated=True, most=4):
 
 
 def image(d, channels, spatial, dtype=np.float32, most=9):
-    return d.array([d.int(1, 2), channels, *[d.int(2, most if spatial < 3 else 5) for _ in range(spatial)]], dtype)
+    batch = 0 if d.maybe(0.04) else d.int(1, 2)
+    return d.array([batch, channels, *[d.int(2, most if spatial < 3 else 5) for _ in range(spatial)]], dtype)
 
 
 @op("Conv")
@@ -91,7 +92,11 @@ def conv_transpose(d):
     group = d.choice([g for g in range(1, channels + 1) if channels % g == 0])
     kernel, attributes = window(d, x.shape[2:], True)
     strides = attributes.get("strides") or [1] * spatial
-    if d.maybe(0.3):
+    if attributes.get("auto_pad", "").startswith("SAME"):
+        # ONNX Runtime keeps pads from being negative, where the standard wants the extent times the stride.
+        strides = [min(s, k) for s, k in zip(strides, kernel)]
+        attributes |= {"strides": strides, "auto_pad": "SAME_UPPER"}
+    elif d.maybe(0.3):
         attributes["output_padding"] = [d.int(0, s - 1) for s in strides]
     if d.maybe(0.2):
         attributes.pop("pads", None)
@@ -127,8 +132,9 @@ def pool(d):
     if d.op == "MaxPool" and d.version >= 8:
         attributes["storage_order"] = d.some(0, 1)
         outputs = d.int(1, 2)
-    # onnx.reference averages the windows of an LpPool before it adds them up again.
-    return Node([x], outputs, reference=d.op != "LpPool", kernel_shape=kernel, **attributes)
+    # onnx.reference averages the windows of an LpPool before it adds them up again, and has another SAME_LOWER.
+    alike = d.op != "LpPool" and attributes.get("auto_pad") != "SAME_LOWER"
+    return Node([x], outputs, reference=alike, kernel_shape=kernel, **attributes)
 
 
 @op("GlobalMaxPool", "GlobalAveragePool", "GlobalLpPool")
@@ -207,7 +213,7 @@ def resize(d):
     scales = [d.choice([0.5, 0.6, 1.0, 1.5, 2.0, 3.0]) if w else 1.0 for w in whole]
     if d.version < 11:
         return Node([x, d.fixed(scales, np.float32)], within=int(dtype.kind in "iu"), mode=mode)
-    # Of fractions between integers ONNX says nothing.
+    # Of fractions between integers ONNX says nothing, and onnx.reference has another pytorch_half_pixel of one element.
     whole_numbers = dtype.kind not in "f" and mode in ("linear", "cubic")
     choices = ["half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel", "tf_crop_and_resize"]
     choices += ["tf_half_pixel_for_nn"] if d.version < 13 else []
@@ -234,9 +240,9 @@ def resize(d):
             attributes["axes"] = [a - rank if d.maybe() else a for a in axes]
             attributes["keep_aspect_ratio_policy"] = d.some("stretch", "not_larger", "not_smaller")
     if d.maybe():
-        return Node([x, roi, None if d.version >= 13 else Fixed(np.zeros([0], np.float32)), d.fixed(sizes)], reference=not whole_numbers, within=int(whole_numbers), **attributes)
+        return Node([x, roi, None if d.version >= 13 else Fixed(np.zeros([0], np.float32)), d.fixed(sizes)], reference=not whole_numbers and attributes["coordinate_transformation_mode"] != "pytorch_half_pixel", within=int(whole_numbers), **attributes)
     attributes.pop("keep_aspect_ratio_policy", None)
-    return Node([x, roi, d.fixed(scales, np.float32)], reference=not whole_numbers, within=int(whole_numbers), **attributes)
+    return Node([x, roi, d.fixed(scales, np.float32)], reference=not whole_numbers and attributes["coordinate_transformation_mode"] != "pytorch_half_pixel", within=int(whole_numbers), **attributes)
 
 
 @op("Upsample")

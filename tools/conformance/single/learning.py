@@ -212,7 +212,8 @@ def tree_classifier(d):
     dtype = d.dtype("T1")
     x = missing(d, rows(d, width, dtype), any(r[4] == "BRANCH_NEQ" for r in rows_))
     wide = dtype == np.float64 and d.version >= 3
-    binary = classes == 2 and d.maybe(0.6)
+    # Of two classes with votes each ONNX Runtime has labels of its own.
+    binary = classes == 2
     # What classes without a vote score among negative votes, ONNX does not say.
     signed = d.maybe(0.4)
     pairs = [(t, n, k) for t, n in leaves for k in ([0 if binary else d.int(0, classes - 1)] if binary or not signed and d.maybe(0.6) else range(classes))]

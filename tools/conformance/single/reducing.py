@@ -20,6 +20,8 @@ def reduce(d):
         x = np.asarray(x).astype(dtype)
     if d.op == "ReduceLogSum" and d.maybe(0.9):
         x = (np.abs(x) + 0.5).astype(dtype) if dtype.kind not in "iu" else x
+    if dtype.kind in "iu" and d.op == "ReduceMean" and 0 in x.shape:
+        raise Unfit  # there is no mean of no integers
     axes = d.axes(x.ndim) if x.ndim and d.maybe(0.8) else None
     keepdims = d.some(0, 1)
     since = 13 if d.op == "ReduceSum" else 18
