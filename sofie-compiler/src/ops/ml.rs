@@ -125,7 +125,9 @@ pub(super) fn normalizer(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
 pub(super) fn binarizer(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "X")?;
     let threshold = c.attrs.float_or("threshold", 0.0)?;
-    Ok(vec![c.map(above(threshold.into()), &[v])?])
+    // Between integers there are thresholds too.
+    let y = c.in_floats(v, DType::F64, |c, v| c.map(above(threshold.into()), &[v]))?;
+    Ok(vec![y])
 }
 
 /// `Imputer`: another value for those that are missing.
@@ -294,6 +296,13 @@ mod tests {
         ];
         let y = run("LinearClassifier", &attrs, Tensor::of(&[2, 2], &[3.0f32, 1.0, 0.0, 1.0]), 2);
         assert_eq!(y, [Tensor::of(&[2], &[7i64, 4]), Tensor::of(&[2, 2], &[-1.0f32, 2.0, 2.0, -1.0])]);
+    }
+
+    #[test]
+    fn thresholds_between_integers() {
+        let attrs = [("threshold", Attribute::Float(-0.5))];
+        let y = run("Binarizer", &attrs, Tensor::of(&[1, 3], &[-1i64, 0, 1]), 1);
+        assert_eq!(y, [Tensor::of(&[1, 3], &[0i64, 1, 1])]);
     }
 
     #[test]

@@ -231,7 +231,8 @@ def resize(d):
         attributes["cubic_coeff_a"] = d.some(-0.5, -0.75)
         attributes["exclude_outside"] = d.some(0, 1)
     if d.version >= 18:
-        attributes["antialias"] = d.some(0, 1) if mode in ("linear", "cubic") else None
+        # ONNX Runtime's antialias knows no negative integers.
+        attributes["antialias"] = d.some(0, 1) if mode in ("linear", "cubic") and not whole_numbers else None
         if d.maybe(0.3):
             axes = [i for i in range(rank) if whole[i]]
             sizes, scales = [sizes[a] for a in axes], [scales[a] for a in axes]
@@ -239,7 +240,8 @@ def resize(d):
                 roi = Fixed(np.concatenate([roi.array[axes], roi.array[[rank + a for a in axes]]]))
             attributes["axes"] = [a - rank if d.maybe() else a for a in axes]
             attributes["keep_aspect_ratio_policy"] = d.some("stretch", "not_larger", "not_smaller")
-    if d.maybe():
+    # Whether align_corners rounds the extent of a scaled axis first, ONNX's text and its tests do not agree.
+    if d.maybe() or attributes["coordinate_transformation_mode"] == "align_corners":
         return Node([x, roi, None if d.version >= 13 else Fixed(np.zeros([0], np.float32)), d.fixed(sizes)], reference=not whole_numbers and attributes["coordinate_transformation_mode"] != "pytorch_half_pixel", within=int(whole_numbers), **attributes)
     attributes.pop("keep_aspect_ratio_policy", None)
     return Node([x, roi, d.fixed(scales, np.float32)], reference=not whole_numbers and attributes["coordinate_transformation_mode"] != "pytorch_half_pixel", within=int(whole_numbers), **attributes)
@@ -266,7 +268,10 @@ def grid_sample(d):
     x = image(d, d.int(1, 3), spatial, d.dtype("T1", FLOAT), 6)
     grid = np.random.uniform(-1.4, 1.4, [x.shape[0], *[d.int(1, 4) for _ in range(spatial)], spatial])
     grid = grid.astype(d.dtype("T2", FLOAT) if d.version >= 20 else d.choice([np.float32, x.dtype] if x.dtype.kind == "f" else [np.float32]))
-    return Node([x, grid], mode=d.some(*modes), align_corners=d.some(0, 1), padding_mode=d.some("zeros", "border", "reflection"))
+    mode = d.some(*modes)
+    # ONNX Runtime moves the point of a bicubic sample to the border, where the standard moves each pixel.
+    outside = ["zeros", "reflection"] + (["border"] if mode not in ("cubic", "bicubic") else [])
+    return Node([x, grid], mode=mode, align_corners=d.some(0, 1), padding_mode=d.some(*outside))
 
 
 @op("AffineGrid")
