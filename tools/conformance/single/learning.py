@@ -255,7 +255,8 @@ def tree_ensemble(d):
     # What a target without a leaf has as its least or greatest, ONNX does not say.
     aggregate, transform = d.some(0, 1, 2, 3) if targets == 1 else d.some(0, 1), d.some(0, 1) if d.maybe(0.3) and targets > 1 else None
     x = missing(d, rows(d, width, dtype), 5 in column(2))
-    return Node([x], n_targets=targets, aggregate_function=aggregate, post_transform=transform, tree_roots=roots,
+    # onnx.reference forgets the transform.
+    return Node([x], reference=transform in (None, 0), n_targets=targets, aggregate_function=aggregate, post_transform=transform, tree_roots=roots,
                 nodes_featureids=column(0), nodes_splits=numpy_helper.from_array(np.array([r[1] for r in inner], dtype), "s"),
                 nodes_modes=numpy_helper.from_array(np.array(column(2), np.uint8), "m"), nodes_missing_value_tracks_true=column(3) if d.maybe() else None,
                 nodes_truenodeids=column(4), nodes_trueleafs=column(5), nodes_falsenodeids=column(6), nodes_falseleafs=column(7), leaf_targetids=leaves,
