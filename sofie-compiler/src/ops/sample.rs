@@ -31,6 +31,9 @@ pub(super) fn grid_sample(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     if axes > 3 || !fits || dims[2..].contains(&0) {
         return Err(Error::new(format!("a grid {places:?} over an image {dims:?}")));
     }
+    if !c.dtype(grid).is_float() {
+        return Err(Error::new(format!("a grid of {}; places are floats", c.dtype(grid))));
+    }
     let points = places[1..=axes].iter().product();
     let kernel = plain::GridSample {
         batch: dims[0],
