@@ -32,7 +32,7 @@ pub(super) fn general(c: &mut Ctx<'_, '_>) -> Result<ValueId> {
     }
     let signed = c.dtype(a).is_signed_int();
     let whole = |factor: f32| factor.fract() == 0.0 && (signed || factor >= 0.0);
-    if !c.dtype(a).is_float() && !(whole(alpha) && whole(beta)) {
+    if !(c.dtype(a).is_float() || whole(alpha) && whole(beta)) {
         return Err(Error::new(format!("alpha {alpha} and beta {beta} of a product of {}", c.dtype(a)))
             .help("cast the operands to a float before the product; whole factors work"));
     }
