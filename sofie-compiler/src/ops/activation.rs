@@ -4,6 +4,7 @@ use super::Ctx;
 use super::expr::{Expr, num, x, y};
 use crate::error::{Error, Result};
 use crate::ir::{Dim, ValueId};
+use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::Unary;
 
 /// A float attribute, as ONNX's default where it is left out.
@@ -125,11 +126,14 @@ pub(super) fn thresholded_relu(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     apply(c, x().gt(alpha).select(x(), num(0.0)))
 }
 
-/// `x + bias` below `-lambd`, `x - bias` above `lambd`, else 0.
+/// `x + bias` below `-lambd`, `x - bias` above `lambd`, else 0. Integers are compared and moved as the numbers that
+/// they are, and what comes of it loses its fraction.
 pub(super) fn shrink(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let (bias, lambd) = (alpha(c, "bias", 0.0)?, alpha(c, "lambd", 0.5)?);
     let above = x().gt(lambd.clone()).select(x() - bias.clone(), num(0.0));
-    apply(c, x().lt(-lambd).select(x() + bias, above))
+    let v = c.required(0, "input")?;
+    let y = c.in_floats(v, DType::F64, |c, v| c.map(x().lt(-lambd).select(x() + bias, above), &[v]))?;
+    Ok(vec![y])
 }
 
 /// `x / (1 + |x|)`.
@@ -138,11 +142,15 @@ pub(super) fn softsign(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
 }
 
 /// `Clip`: between bounds that are attributes up to opset 10 and optional operands afterwards. Where
-/// they cross, the upper one wins.
+/// they cross, the upper one wins. From opset 6 to 10 the bounds have defaults, the largest numbers of f32, so that
+/// infinities do not pass.
 pub(super) fn clip(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "input")?;
     let (lo, hi) = if c.version() < 11 {
-        let (lo, hi) = (c.attrs.float("min")?, c.attrs.float("max")?);
+        let (mut lo, mut hi) = (c.attrs.float("min")?, c.attrs.float("max")?);
+        if c.version() >= 6 {
+            (lo, hi) = (lo.or(Some(f32::MIN)), hi.or(Some(f32::MAX)));
+        }
         (lo.map(|n| c.number(n.into(), v)), hi.map(|n| c.number(n.into(), v)))
     } else {
         (c.optional(1)?, c.optional(2)?)
@@ -189,6 +197,31 @@ mod tests {
         apply("ThresholdedRelu", &[], &[0.5, 1.0, 1.5], &[0.0, 0.0, 1.5]);
         apply("Shrink", &[("bias", 1.5), ("lambd", 1.0)], &[-2.0, 0.5, 2.0], &[-0.5, 0.0, 0.5]);
         apply("Softsign", &[], &[-1.0, 3.0], &[-0.5, 0.75]);
+    }
+
+    #[test]
+    fn integers_shrink_by_fractions() {
+        let attrs = [("bias", Attribute::Float(0.25)), ("lambd", Attribute::Float(1.5))];
+        let x = Arg::In(Tensor::of(&[4], &[0u32, 1, 2, 1 << 31]));
+        assert_eq!(run("Shrink", 9, &attrs, &[x]), Tensor::of(&[4], &[0u32, 0, 1, (1 << 31) - 1]));
+        let x = Arg::In(Tensor::of(&[3], &[-3i8, -1, 2]));
+        assert_eq!(run("Shrink", 9, &attrs, &[x]), Tensor::of(&[3], &[-2i8, 0, 1]));
+    }
+
+    #[test]
+    fn bounds_of_every_float() {
+        use sofie_infer_runtime::f16;
+        let x = Arg::In(Tensor::of(&[3], &[-2.0, 0.5, 2.0].map(f16::from_f32)));
+        let y = Tensor::of(&[3], &[-1.0, 0.5, 1.0].map(f16::from_f32));
+        let old = [("min", Attribute::Float(-1.0)), ("max", Attribute::Float(1.0))];
+        assert_eq!(run("Clip", 6, &old, std::slice::from_ref(&x)), y);
+        let infinite = f32s(&[2], &[f32::NEG_INFINITY, f32::INFINITY]);
+        let below = Tensor::of(&[2], &[f32::MIN, 1.0]);
+        assert_eq!(run("Clip", 6, &old[1..], std::slice::from_ref(&infinite)), below);
+        let open = [infinite, Arg::Left, f32s(&[], &[1.0])];
+        assert_eq!(run("Clip", 13, &[], &open), Tensor::of(&[2], &[f32::NEG_INFINITY, 1.0]));
+        let bound = |b: f32| Arg::Const(Tensor::of(&[], &[f16::from_f32(b)]));
+        assert_eq!(run("Clip", 13, &[], &[x, bound(-1.0), bound(1.0)]), y);
     }
 
     #[test]

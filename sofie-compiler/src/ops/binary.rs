@@ -4,11 +4,11 @@
 //! with its axes from `axis` on; since 7 shapes broadcast as numpy's do.
 
 use super::Ctx;
-use super::expr::{Expr, num, x, y};
+use super::expr::{num, x, y};
 use crate::error::{Error, Result};
-use crate::ir::{Dim, ValueId};
+use crate::ir::{Dim, Tensor, ValueId};
 use sofie_infer_runtime::DType;
-use sofie_infer_runtime::map::Binary;
+use sofie_infer_runtime::map::{Binary, Scalar};
 
 /// `C = op(A, B)`.
 pub(super) fn binary(c: &mut Ctx<'_, '_>, op: Binary) -> Result<Vec<ValueId>> {
@@ -38,16 +38,16 @@ fn operands(c: &mut Ctx<'_, '_>) -> Result<(ValueId, ValueId)> {
 pub(super) fn pow(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let (a, b) = operands(c)?;
     let (base, exponent) = (c.dtype(a), c.dtype(b));
-    let power = |a: Expr, b: Expr| a.binary(Binary::Pow, b);
-    let z = if base == exponent {
-        c.b.binary(Binary::Pow, a, b)?
-    } else if base.is_int() && exponent.is_float() {
-        c.map(power(x().cast(DType::F64), y().cast(DType::F64)).cast(base), &[a, b])?
-    } else {
+    // Most exponents are small constants, and the same number in the base's type.
+    let same = |t: &Tensor| t.to_f64s().iter().all(|&n| Scalar::from_f64(base, n).to_f64() == n);
+    if base == exponent || c.b.constant(b).is_some_and(same) {
         let b = c.b.cast(b, base)?;
-        c.b.binary(Binary::Pow, a, b)?
-    };
-    Ok(vec![z])
+        return Ok(vec![c.b.binary(Binary::Pow, a, b)?]);
+    }
+    // Elsewhere an exponent that is rounded may lose what makes it no whole number, or its parity.
+    let wide = if base.is_int() && exponent.is_int() { DType::I64 } else { DType::F64 };
+    let power = x().cast(wide).binary(Binary::Pow, y().cast(wide)).cast(base);
+    Ok(vec![c.map(power, &[a, b])?])
 }
 
 /// `Mod`: the sign of the divisor, or with `fmod` that of the dividend.
@@ -128,6 +128,13 @@ mod tests {
             run("Pow", 15, &[], &[f32s(&[2], &[2.0, -3.0]), exponent]),
             Tensor::of(&[2], &[8.0f32, -27.0])
         );
+        use sofie_infer_runtime::f16;
+        let base = Arg::In(Tensor::of(&[2], &[-1.5, 2.0].map(f16::from_f32)));
+        let y = run("Pow", 15, &[], &[base, f32s(&[], &[0.999_95])]);
+        assert!(y.get(0).to_f64().is_nan() && (y.get(1).to_f64() - 2.0).abs() < 1e-2, "{y:?}");
+        let bytes = Arg::In(Tensor::of(&[2], &[2i8, -1]));
+        let exponent = Arg::In(Tensor::of(&[], &[256i64]));
+        assert_eq!(run("Pow", 15, &[], &[bytes, exponent]), Tensor::of(&[2], &[0i8, 1]));
     }
 
     #[test]

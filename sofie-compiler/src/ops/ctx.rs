@@ -288,6 +288,25 @@ impl Ctx<'_, '_> {
         self.b.scalar(sofie_infer_runtime::map::Scalar::from_f64(dtype, x))
     }
 
+    /// What `f` makes of `v`; of integers what it makes of the same numbers in `float`, without its fraction.
+    ///
+    /// # Errors
+    /// Those of `f`.
+    pub fn in_floats(
+        &mut self,
+        v: ValueId,
+        float: DType,
+        f: impl FnOnce(&mut Self, ValueId) -> Result<ValueId>,
+    ) -> Result<ValueId> {
+        let dtype = self.dtype(v);
+        if dtype.is_float() {
+            return f(self, v);
+        }
+        let wide = self.b.cast(v, float)?;
+        let y = f(self, wide)?;
+        Ok(self.b.cast(y, dtype)?)
+    }
+
     /// A value with the axes that have extent 1 and stand in `axes` (sorted) taken out.
     ///
     /// # Errors

@@ -161,6 +161,10 @@ impl Compiler<'_> {
                 Inst::Cast(DType::F32, r)
             }
             Expr::Number(x) => Inst::Const(Scalar::from_f64(self.compute, *x)),
+            // A half meets operands that are widened.
+            Expr::Typed(s) if s.dtype.is_half() && self.compute == DType::F32 => {
+                Inst::Const(sofie_infer_runtime::map::cast(*s, DType::F32))
+            }
             Expr::Typed(s) => Inst::Const(*s),
             Expr::Iota(axis) => Inst::Iota(*axis),
             Expr::Unary(op, a) => Inst::Unary(*op, self.push(a)?),
@@ -196,6 +200,9 @@ mod tests {
     fn narrow_floats_are_rounded_once() {
         let e = (x() * y() + num(1.0)).compile(&[DType::F16, DType::F16]).unwrap();
         assert_eq!(e.to_string(), "f16(add(mul(f32(x0), f32(x1)), 1.0))");
+        let bound = Expr::Typed(Scalar::from_f64(DType::F16, 2.0));
+        let e = x().min(bound).compile(&[DType::F16]).unwrap();
+        assert_eq!(e.to_string(), "f16(min(f32(x0), 2.0))");
         let predicate = x().lt(num(0.0)).compile(&[DType::BF16]).unwrap();
         assert_eq!(predicate.dtype(), Some(DType::Bool));
     }

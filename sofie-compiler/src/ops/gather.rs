@@ -123,6 +123,13 @@ mod tests {
         let rows = f32s(&[2, 2], &[1.0, 2.0, 3.0, 4.0]);
         let y = run("ScatterND", 18, &[("reduction", text("max"))], &[matrix(), index.clone(), rows.clone()]);
         assert_eq!(y, Tensor::of(&[3, 2], &[0.0f32, 1.0, 3.0, 4.0, 4.0, 5.0]));
+        let (flags, index_of) = (|x: &[bool]| Arg::In(Tensor::of(&[x.len()], x)), index.clone());
+        let meet = |how: &str| {
+            let attrs = [("reduction", text(how))];
+            run("ScatterND", 16, &attrs, &[flags(&[true, true]), index_of.clone(), flags(&[false, true])])
+        };
+        assert_eq!(meet("add"), Tensor::of(&[2], &[true, true]));
+        assert_eq!(meet("mul"), Tensor::of(&[2], &[true, false]));
         let axis = [("axis", Attribute::Int(-1)), ("reduction", text("median"))];
         assert!(lowered("ScatterElements", 18, &axis, &[matrix(), index, rows], 1).is_err());
     }

@@ -30,8 +30,11 @@ pub(super) fn general(c: &mut Ctx<'_, '_>) -> Result<ValueId> {
     if c.attrs.flag_or("transB", false)? {
         b = c.b.transpose(b, &[1, 0])?;
     }
-    if !c.dtype(a).is_float() && (alpha != 1.0 || beta != 1.0) {
-        return Err(Error::new(format!("alpha {alpha} and beta {beta} of a product of {}", c.dtype(a))));
+    let signed = c.dtype(a).is_signed_int();
+    let whole = |factor: f32| factor.fract() == 0.0 && (signed || factor >= 0.0);
+    if !(c.dtype(a).is_float() || whole(alpha) && whole(beta)) {
+        return Err(Error::new(format!("alpha {alpha} and beta {beta} of a product of {}", c.dtype(a)))
+            .help("cast the operands to a float before the product; whole factors work"));
     }
     scale_one(c, &mut a, &mut b, alpha)?;
     let Some(addend) = addend.filter(|_| beta != 0.0) else {
@@ -109,6 +112,16 @@ mod tests {
         assert_eq!(with(f32s(&[2, 2], &[1.0, 2.0, 3.0, 4.0])), [2.0, 12.0, 5.0, 24.0]);
         let error = lowered("Gemm", 13, &[], &[a.clone(), b.clone(), f32s(&[3], &[0.0; 3])], 1).unwrap_err();
         assert!(error.contains("do not broadcast"), "{error}");
+    }
+
+    #[test]
+    fn whole_factors_of_integers() {
+        let matrix = |dims: [usize; 2], x: &[i64]| Arg::In(Tensor::of(&dims, x));
+        let args = [matrix([1, 2], &[1, 2]), matrix([2, 1], &[3, 4]), matrix([1, 1], &[5])];
+        let factors = |a: f32, b: f32| [("alpha", Attribute::Float(a)), ("beta", Attribute::Float(b))];
+        assert_eq!(run("Gemm", 13, &factors(2.0, -3.0), &args), Tensor::of(&[1, 1], &[7i64]));
+        let error = lowered("Gemm", 13, &factors(0.5, 1.0), &args, 1).unwrap_err();
+        assert!(error.contains("cast the operands to a float"), "{error}");
     }
 
     #[test]

@@ -60,7 +60,14 @@ pub(super) fn linear_classifier(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     c.attrs.ignore(&["multi_class"]);
     let (classes, names) = labels(c, "classlabels_ints")?;
     let transform = c.attrs.string_or("post_transform", "NONE")?;
-    let targets = c.attrs.floats("intercepts")?.map_or(classes, <[f32]>::len);
+    let coefficients = c.attrs.floats("coefficients")?.map_or(0, <[f32]>::len);
+    let of_one = |n: &i64| *n > 0 && coefficients as i64 == *n;
+    let targets = match c.attrs.floats("intercepts")? {
+        Some(intercepts) => intercepts.len(),
+        // One score for two classes has as many coefficients as there are features.
+        None if c.shape(v).dims().last().and_then(Dim::fixed).as_ref().is_some_and(of_one) => 1,
+        None => classes,
+    };
     let scores = linear(c, v, targets)?;
     if targets == 1 && classes == 2 {
         let index = c.map(x().gt(num(0.0)).cast(DType::I64), &[scores])?;
@@ -118,7 +125,9 @@ pub(super) fn normalizer(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
 pub(super) fn binarizer(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "X")?;
     let threshold = c.attrs.float_or("threshold", 0.0)?;
-    Ok(vec![c.map(above(threshold.into()), &[v])?])
+    // Between integers there are thresholds too.
+    let y = c.in_floats(v, DType::F64, |c, v| c.map(above(threshold.into()), &[v]))?;
+    Ok(vec![y])
 }
 
 /// `Imputer`: another value for those that are missing.
@@ -135,7 +144,7 @@ pub(super) fn imputer(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         let missing = c.attrs.int_or("replaced_value_int64", 0)?;
         let values = c.attrs.ints("imputed_value_int64s")?.unwrap_or_default();
         c.attrs.ignore(&["replaced_value_float", "imputed_value_floats"]);
-        (x().eq(Expr::Typed(missing.into())), Tensor::of(&[values.len()], values))
+        (x().cast(DType::I64).eq(Expr::Typed(missing.into())), Tensor::of(&[values.len()], values))
     };
     let values = c.b.tensor(values);
     let values = c.b.cast(values, c.dtype(v))?;
@@ -264,4 +273,43 @@ pub(super) fn one_hot_encoder(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
 pub(super) fn zip_map(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     c.attrs.ignore(&["classlabels_int64s", "classlabels_strings"]);
     Ok(vec![c.required(0, "X")?])
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ir::{Tensor, eval};
+    use crate::onnx::Attribute;
+    use crate::ops::driver::lower_graph;
+    use crate::ops::testing::*;
+
+    fn run(op: &str, attrs: &[(&str, Attribute)], x: Tensor, outputs: usize) -> Vec<Tensor> {
+        let mut graph = model(op, 1, attrs, &[Arg::In(x.clone())], outputs);
+        graph.nodes[0].domain = "ai.onnx.ml".into();
+        eval::run(&lower_graph(&graph, &Default::default()).unwrap(), &[x]).unwrap()
+    }
+
+    #[test]
+    fn one_score_for_two_classes_without_an_intercept() {
+        let attrs = [
+            ("coefficients", Attribute::Floats(vec![1.0, -1.0])),
+            ("classlabels_ints", Attribute::Ints(vec![4, 7])),
+        ];
+        let y = run("LinearClassifier", &attrs, Tensor::of(&[2, 2], &[3.0f32, 1.0, 0.0, 1.0]), 2);
+        assert_eq!(y, [Tensor::of(&[2], &[7i64, 4]), Tensor::of(&[2, 2], &[-1.0f32, 2.0, 2.0, -1.0])]);
+    }
+
+    #[test]
+    fn thresholds_between_integers() {
+        let attrs = [("threshold", Attribute::Float(-0.5))];
+        let y = run("Binarizer", &attrs, Tensor::of(&[1, 3], &[-1i64, 0, 1]), 1);
+        assert_eq!(y, [Tensor::of(&[1, 3], &[0i64, 1, 1])]);
+    }
+
+    #[test]
+    fn missing_numbers_of_every_integer() {
+        let attrs =
+            [("imputed_value_int64s", Attribute::Ints(vec![9])), ("replaced_value_int64", Attribute::Int(2))];
+        let y = run("Imputer", &attrs, Tensor::of(&[1, 3], &[1i32, 2, 3]), 1);
+        assert_eq!(y, [Tensor::of(&[1, 3], &[1i32, 9, 3])]);
+    }
 }

@@ -190,7 +190,7 @@ pub static OPERATORS: &[Operator] = &[
     op("Ceil", 1, |c| unary::unary(c, Unary::Ceil)),
     op("Cos", 7, |c| unary::unary(c, Unary::Cos)),
     op("Cosh", 9, |c| unary::unary(c, Unary::Cosh)),
-    op("Erf", 9, |c| unary::unary(c, Unary::Erf)),
+    op("Erf", 9, unary::erf),
     op("Exp", 1, |c| unary::unary(c, Unary::Exp)),
     op("Floor", 1, |c| unary::unary(c, Unary::Floor)),
     op("IsInf", 10, unary::is_inf),

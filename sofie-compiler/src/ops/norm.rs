@@ -49,14 +49,15 @@ pub(super) fn batch_norm(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         } else {
             p
         };
-        // Statistics may be f32 beside an f16 input.
-        let wide = if c.dtype(p) == DType::F64 { DType::F64 } else { DType::F32 };
-        parameters.push(c.b.cast(p, wide)?);
+        parameters.push(p);
     }
+    // Statistics may be f32 beside an f16 input, or beside scales of f64.
+    let any_wide = parameters.iter().any(|p| c.dtype(*p) == DType::F64);
+    let wide = if any_wide { DType::F64 } else { DType::F32 };
+    let parameters = parameters.into_iter().map(|p| Ok(c.b.cast(p, wide)?)).collect::<Result<Vec<_>>>()?;
     let [scale, offset, mean, variance] = parameters[..] else { return Err(Error::new("four parameters")) };
     let factor = c.map(x() / (y() + epsilon).unary(Unary::Sqrt), &[scale, variance])?;
     let offset = c.map((-x()).mul_add(y(), z()), &[mean, factor, offset])?;
-    let wide = c.dtype(factor);
     let dtype = c.dtype(v);
     let e = x().cast(wide).mul_add(y(), z()).cast(dtype);
     Ok(vec![c.map(e, &[v, factor, offset])?])
@@ -122,8 +123,8 @@ pub(super) fn layer_norm(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let (v, scale) = (c.required(0, "X")?, c.required(1, "Scale")?);
     let bias = c.optional(2)?;
     let epsilon = c.attrs.float_or("epsilon", 1e-5)?;
-    // Rows are computed in f32 at least, as its default 1 asks.
-    c.attrs.ignore(&["stash_type"]);
+    // Rows are computed in f32 at least, as its default 1 asks; their statistics are given out in this type.
+    let stash = c.dtype_attr("stash_type")?.unwrap_or(DType::F32);
     let axis = c.axis("axis", Some(-1), c.rank(v))?;
     let mut outputs = vec![layer_normal(c, v, axis, epsilon, (scale, bias))?];
     if c.wants(1) || c.wants(2) {
@@ -134,7 +135,7 @@ pub(super) fn layer_norm(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         let square = c.map((x() - y()) * (x() - y()), &[v, mean])?;
         let variance = c.b.one(Op::Reduce(ReduceKind::Mean, axes), &[square])?;
         let inverse = c.map(num(1.0) / (x() + num(epsilon)).unary(Unary::Sqrt), &[variance])?;
-        outputs.extend([mean, inverse]);
+        outputs.extend([c.b.cast(mean, stash)?, c.b.cast(inverse, stash)?]);
     }
     Ok(outputs)
 }
@@ -204,6 +205,9 @@ fn by_group(c: &mut Ctx<'_, '_>, v: ValueId, groups: Dim, epsilon: f32) -> Resul
     let shape = c.shape(v);
     if shape.rank() < 2 {
         return Err(Error::new(format!("X has shape {shape}; [N, C, ..] is needed")));
+    }
+    if shape.numel()?.is(0) {
+        return Ok(v);
     }
     let channels = shape[1].exact_div(&groups);
     let channels = channels.ok_or_else(|| Error::new(format!("{} channels in {groups} groups", shape[1])))?;
@@ -319,6 +323,19 @@ mod tests {
         let rms = run("RMSNormalization", 23, &[("epsilon", Attribute::Float(0.0))], &[x, list(&[1.0, 2.0])]);
         let (a, b) = (5f32.sqrt(), 37f32.sqrt());
         assert_close(&rms, &Tensor::of(&[1, 2, 2], &[1.0 / a, 6.0 / a, 5.0 / b, 14.0 / b]), 1e-6);
+    }
+
+    #[test]
+    fn parameters_and_statistics_of_other_types() {
+        let x = Arg::In(Tensor::of(&[1, 2], &[1.0f64, 3.0]));
+        let wide = |v: [f64; 2]| Arg::Const(Tensor::of(&[2], &v));
+        let args = [x.clone(), wide([2.0, 1.0]), wide([0.5, 0.0]), list(&[1.0, 1.0]), list(&[4.0, 1.0])];
+        let exact = [("epsilon", Attribute::Float(0.0))];
+        let y = run("BatchNormalization", 15, &exact, &args);
+        assert_eq!(y, Tensor::of(&[1, 2], &[0.5f64, 2.0]));
+        let all = run_all("LayerNormalization", 17, &exact, &[x, wide([1.0, 1.0])], 3).unwrap();
+        assert_eq!(all[0], Tensor::of(&[1, 2], &[-1.0f64, 1.0]));
+        assert_eq!(all[1..], [Tensor::of(&[1, 1], &[2.0f32]), Tensor::of(&[1, 1], &[1.0f32])]);
     }
 
     #[test]

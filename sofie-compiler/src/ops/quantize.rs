@@ -84,7 +84,14 @@ pub(super) fn quantize(c: &mut Ctx<'_, '_>) -> Result<Vec<Operand>> {
     }
     let shape = c.shape(v);
     let scale = spread(c, scale, &shape, axis, block)?;
+    // Numbers of the formula are of its first operand's type.
+    let v = if c.dtype(v).is_float() { v } else { c.b.cast(v, DType::F32)? };
     let value = x().cast(DType::F32) / y().cast(DType::F32);
+    let constant = zero.and_then(|zero| c.b.constant(zero));
+    // The zero point of a float type is 0, which would take the sign from a zero.
+    let to_float = to.is_err_and(|storage| storage.range().is_none());
+    let nothing = to_float && constant.is_some_and(|t| t.to_f64s().iter().all(|&n| n == 0.0));
+    let zero = zero.filter(|_| !nothing);
     let zero = zero.map(|zero| spread(c, zero, &shape, axis, block)).transpose()?;
     let operands: Vec<ValueId> = [Some(v), Some(scale), zero].into_iter().flatten().collect();
     let zero = zero.map(|_| z());
@@ -275,6 +282,13 @@ mod tests {
         assert_eq!(y, Tensor::of(&[5], &[128u8, 129, 130, 255, 1]));
         let back = run("DequantizeLinear", 13, &[], &[Arg::In(y), scale, zero]);
         assert_eq!(back, Tensor::of(&[5], &[0.0f32, 2.0, 4.0, 254.0, -254.0]));
+    }
+
+    #[test]
+    fn integers_are_quantised_as_numbers() {
+        let x = Arg::In(Tensor::of(&[3], &[-4i32, 2, 700]));
+        let y = run("QuantizeLinear", 21, &[("output_dtype", Attribute::Int(3))], &[x, f32s(&[], &[0.5])]);
+        assert_eq!(y, Tensor::of(&[3], &[-8i8, 4, 127]));
     }
 
     #[test]

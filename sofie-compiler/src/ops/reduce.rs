@@ -42,7 +42,13 @@ pub(super) fn reduce(c: &mut Ctx<'_, '_>, kind: ReduceKind) -> Result<Vec<ValueI
 /// The reduction over axes that stay with extent 1. Over none each element is a set of its own.
 fn reduced(c: &mut Ctx<'_, '_>, v: ValueId, kind: ReduceKind, axes: &[usize]) -> Result<ValueId> {
     use super::expr::x;
+    use sofie_infer_runtime::DType;
     use sofie_infer_runtime::map::Unary;
+    if kind == ReduceKind::LogSum && !c.dtype(v).is_float() {
+        // The sum is exact as an integer.
+        let sum = reduced(c, v, ReduceKind::Sum, axes)?;
+        return c.in_floats(sum, DType::F64, |c, v| Ok(c.b.unary(Unary::Log, v)?));
+    }
     if !axes.is_empty() {
         return Ok(c.b.one(Op::Reduce(kind, axes.to_vec()), &[v])?);
     }
@@ -116,6 +122,14 @@ mod tests {
         assert_eq!(run("ReduceSum", 13, &[], &[x(), ints(&[])]), Tensor::of(&[1, 1], &[21.0f32]));
         assert_eq!(run("ReduceSumSquare", 18, &noop, &[x()]).to_vec::<f32>().unwrap()[5], 36.0);
         assert_eq!(run("ReduceMin", 18, &noop, &[x()]).dims(), [2, 3]);
+    }
+
+    #[test]
+    fn logarithms_of_integers_lose_their_fraction() {
+        let x = || Arg::In(Tensor::of(&[2, 2], &[1i32, 2, 100, 50]));
+        assert_eq!(run("ReduceLogSum", 18, &[], &[x(), ints(&[1])]), Tensor::of(&[2, 1], &[1i32, 5]));
+        let noop = [("noop_with_empty_axes", Attribute::Int(1))];
+        assert_eq!(run("ReduceLogSum", 18, &noop, &[x()]), Tensor::of(&[2, 2], &[0i32, 0, 4, 3]));
     }
 
     #[test]

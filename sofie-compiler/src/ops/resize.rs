@@ -5,6 +5,7 @@ use super::expr::{num, x, y};
 use super::resample::{Filter, Nearest, Resample, Taps, Transform};
 use crate::error::{Error, Result};
 use crate::ir::{Dim, Interpolate, Op, Tensor, ValueId, axis_in};
+use sofie_infer_runtime::DType;
 
 /// What is asked of one axis.
 #[derive(Clone, Copy, Debug)]
@@ -218,9 +219,28 @@ fn sized(c: &Ctx<'_, '_>, v: ValueId, axes: &[usize], sizes: &[Dim], policy: &st
     Ok(targets)
 }
 
+/// Every axis resized.
+fn resized(c: &mut Ctx<'_, '_>, v: ValueId, targets: &[Axis], settings: &Settings) -> Result<ValueId> {
+    let dtype = c.dtype(v);
+    if dtype.is_float() || matches!(settings.filter, Filter::Nearest(_)) {
+        return in_turn(c, v, targets, settings);
+    }
+    let v = c.b.cast(v, DType::F32)?;
+    let v = in_turn(c, v, targets, settings)?;
+    whole(c, v, dtype, settings)
+}
+
+/// Between integers there are fractions, of which ONNX says nothing. ONNX Runtime drops them in a plain linear resize and
+/// rounds with `antialias`; what it does not run is rounded too, as in ONNX's reference implementation.
+pub(super) fn whole(c: &mut Ctx<'_, '_>, v: ValueId, dtype: DType, settings: &Settings) -> Result<ValueId> {
+    let cut = matches!(settings.filter, Filter::Linear) && !settings.antialias;
+    let v = if cut { v } else { c.b.unary(sofie_infer_runtime::map::Unary::Round, v)? };
+    Ok(c.b.cast(v, dtype)?)
+}
+
 /// Every axis in turn, those that shrink first, so that the others have less to do; of two that grow alike the inner one,
 /// whose elements lie too close for vectors.
-fn resized(c: &mut Ctx<'_, '_>, mut v: ValueId, targets: &[Axis], settings: &Settings) -> Result<ValueId> {
+fn in_turn(c: &mut Ctx<'_, '_>, mut v: ValueId, targets: &[Axis], settings: &Settings) -> Result<ValueId> {
     let mut order = targets.to_vec();
     order.sort_by(|a, b| {
         let inner_first = if a.scale > 1.0 { b.axis.cmp(&a.axis) } else { a.axis.cmp(&b.axis) };
@@ -264,13 +284,6 @@ fn resized(c: &mut Ctx<'_, '_>, mut v: ValueId, targets: &[Axis], settings: &Set
         let identity = taps == 1 && from == t.to && index.iter().enumerate().all(|(i, &j)| i == j as usize);
         if identity {
             continue;
-        }
-        if taps > 1 && !c.dtype(v).is_float() {
-            return Err(Error::new(format!(
-                "interpolation between elements of {} is not supported",
-                c.dtype(v)
-            ))
-            .help("cast to f32 before the resize"));
         }
         v = c.b.one(Op::Interpolate(Interpolate { axis: t.axis, taps, index, weight }), &[v])?;
     }
@@ -342,13 +355,21 @@ mod tests {
     }
 
     #[test]
+    fn between_integers_there_are_fractions() {
+        let args = [Arg::In(Tensor::of(&[1, 1, 4], &[0u8, 3, 6, 9])), Arg::Left, floats(&[1.0, 1.0, 2.0])];
+        let linear = ("mode", text("linear"));
+        let y = run("Resize", 18, std::slice::from_ref(&linear), &args);
+        assert_eq!(y, Tensor::of(&[1, 1, 8], &[0u8, 0, 2, 3, 5, 6, 8, 9]));
+        let y = run("Resize", 18, &[linear, ("antialias", Attribute::Int(1))], &args);
+        assert_eq!(y, Tensor::of(&[1, 1, 8], &[0u8, 1, 2, 4, 5, 7, 8, 9]));
+        let y = run("Resize", 18, &[("mode", text("cubic"))], &args);
+        assert_eq!(y.dtype(), DType::U8);
+    }
+
+    #[test]
     fn what_cannot_be_resized_is_refused() {
         let both = [square(), Arg::Left, floats(&[1.0; 4]), ints(&[1, 1, 2, 2])];
         assert!(lowered("Resize", 13, &[], &both, 1).unwrap_err().contains("both given"));
-        let integers = [Arg::In(Tensor::of(&[2], &[1u8, 2])), Arg::Left, floats(&[2.0])];
-        assert!(
-            lowered("Resize", 13, &[("mode", text("linear"))], &integers, 1).unwrap_err().contains("of u8")
-        );
         let endless = [square(), Arg::Left, floats(&[1.0, 1.0, 1e30, 1.0])];
         assert!(lowered("Resize", 13, &[], &endless, 1).unwrap_err().contains("scaled by"));
     }

@@ -56,11 +56,18 @@ pub(super) fn resize(
     let to = c.declares(0, if matches!(by, By::Sizes) { 3 } else { scales_at }, "the scales or sizes")?;
     let from = c.fixed(v, "a resize")?;
     let untouched = (0..from.len()).filter(|a| !axes.contains(a)).all(|a| to.get(a) == Some(&from[a]));
-    if to.len() != from.len() || !untouched || from.contains(&0) || to.contains(&0) {
+    if to.len() != from.len() || !untouched || from.contains(&0) && !to.contains(&0) {
         return Err(Error::new(format!("{from:?} is resized to {to:?} along {axes:?}")));
     }
     let targets = targets(c, axes, &from, &to, &by, policy)?;
-    let mut result = v;
+    let dtype = c.dtype(v);
+    if to.contains(&0) {
+        let zero = c.b.scalar(sofie_infer_runtime::map::Scalar::from_f64(dtype, 0.0));
+        return Ok(Some(c.b.broadcast(zero, &crate::ir::Shape::of(&to))?));
+    }
+    let between = !matches!(settings.filter, Filter::Nearest(_));
+    let wide = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
+    let mut result = if between { c.b.cast(v, wide)? } else { v };
     let mut outside = Vec::new();
     for (k, t) in targets.iter().enumerate() {
         let place = place(c, t, k, axes.len(), settings.transform)?;
@@ -77,7 +84,10 @@ pub(super) fn resize(
     for (mask, value) in outside {
         result = c.map(y().select(num(value), x()), &[result, mask])?;
     }
-    Ok(Some(result))
+    Ok(Some(match between && !dtype.is_float() {
+        true => super::resize::whole(c, result, dtype, settings)?,
+        false => c.b.cast(result, dtype)?,
+    }))
 }
 
 /// The axes with their scales; the run fails where these do not make the declared extents.
@@ -186,13 +196,6 @@ fn along(c: &mut Ctx<'_, '_>, v: ValueId, t: &Axis, place: ValueId, settings: &S
         };
         return gather(c, at, &[place, t.scale]);
     }
-    if c.dtype(v) != DType::F32 {
-        return Err(Error::new(format!(
-            "a resize of {} by scales that are computed at run time",
-            c.dtype(v)
-        ))
-        .help("cast to f32 before the resize, or make the scales constant"));
-    }
     let reach = if matches!(settings.filter, Filter::Cubic(_)) { 2.0 } else { 1.0 };
     // The scale is at least that of the extents: no more taps than these have a weight.
     let least = if settings.antialias { (t.to as f64 / t.from as f64).min(1.0) } else { 1.0 };
@@ -225,6 +228,7 @@ fn along(c: &mut Ctx<'_, '_>, v: ValueId, t: &Axis, place: ValueId, settings: &S
         if let Some(sum) = sum.filter(|_| settings.antialias || settings.exclude_outside) {
             weight = c.map(y().eq(num(0.0)).select(x(), x() / y()), &[weight, sum])?;
         }
+        let weight = c.b.cast(weight, c.dtype(part))?;
         let weight = c.reshape(weight, &dims)?;
         total = Some(match total {
             None => c.map(x() * y(), &[part, weight])?,

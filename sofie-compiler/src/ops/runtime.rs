@@ -377,7 +377,8 @@ pub(super) fn pad(
         membership(c, axes, n, rank)?;
     }
     let axes = axes.map(|(v, _)| v);
-    if to.len() != rank || n % 2 != 0 || n / 2 > rank || from.contains(&0) {
+    let filled = mode == "constant" || from.iter().zip(&to).all(|(&a, &b)| a > 0 || b == 0);
+    if to.len() != rank || n % 2 != 0 || n / 2 > rank || !filled {
         return Err(contradiction(&c.shape(v), &to));
     }
     let half = Dim::from(n / 2);
@@ -388,28 +389,38 @@ pub(super) fn pad(
     let extent = c.integers(&signed(&from));
     let sum = c.map(x() + y() + z(), &[extent, before, after])?;
     c.check_list(sum, &signed(&to))?;
-    if mode != "constant" {
-        c.check_map(and(x().ge(int(0)), y().ge(int(0))), &[before, after])?;
+    let value = match value.filter(|_| mode == "constant") {
+        Some(value) => c.reshape(value, &[])?,
+        None => c.b.scalar(Scalar::from_f64(c.dtype(v), 0.0)),
+    };
+    if from.contains(&0) || to.contains(&0) {
+        // There is nothing but border.
+        return Ok(Some(c.b.broadcast(value, &Shape::of(&to))?));
     }
     let mut result = v;
     let mut inside: Option<ValueId> = None;
     for a in 0..rank {
         let d = from[a] as i64;
-        let first = element(c, before, a)?;
+        let (first, behind) = (element(c, before, a)?, element(c, after, a)?);
         let index = c.integers(&(0..to[a] as i64).collect::<Vec<_>>());
         let at = c.map(x() - y(), &[index, first])?;
-        let modulo = |e: Expr, n: i64| e.binary(Binary::Mod, int(n));
-        let period = (2 * (d - 1)).max(1);
+        // What negative pads leave: its first element, and how many there are.
+        let low = c.map((-x()).max(int(0)), &[first])?;
+        let left = c.map((int(d) + x().min(int(0)) + y().min(int(0))).max(int(1)), &[first, behind])?;
+        let modulo = |e: Expr, n: Expr| e.binary(Binary::Mod, n);
+        let period = || (int(2) * (z() - int(1))).max(int(1));
         let place = match mode {
-            "constant" | "edge" => x().max(int(0)).min(int(d - 1)),
-            "wrap" => modulo(x(), d),
+            "constant" => x().max(int(0)).min(int(d - 1)),
+            "edge" => x().max(y()).min(y() + z() - int(1)),
+            "wrap" => y() + modulo(x() - y(), z()),
             "reflect" => {
-                let folded = modulo(x(), period);
-                folded.clone().lt(int(d)).select(folded.clone(), int(period) - folded)
+                let folded = || modulo(x() - y(), period());
+                y() + folded().lt(z()).select(folded(), period() - folded())
             }
             other => return Err(Error::new(format!("mode {other:?} is not known"))),
         };
-        let place = c.map(place, &[at])?;
+        // Inside even where the check fails.
+        let place = c.map(place.max(int(0)).min(int(d - 1)), &[at, low, left])?;
         result = c.b.one(Op::Gather { axis: a, batch: 0 }, &[result, place])?;
         if mode == "constant" {
             let here = c.map(and(x().ge(int(0)), x().lt(int(d))), &[at])?;
@@ -423,10 +434,6 @@ pub(super) fn pad(
         }
     }
     let Some(inside) = inside else { return Ok(Some(result)) };
-    let value = match value {
-        Some(value) => c.reshape(value, &[])?,
-        None => c.b.scalar(Scalar::from_f64(c.dtype(v), 0.0)),
-    };
     Ok(Some(c.b.select(inside, result, value)?))
 }
 
@@ -575,5 +582,16 @@ mod tests {
         assert_eq!(run("reflect", &[1, 1]), Some(Tensor::of(&[4], &[2.0f32, 1.0, 2.0, 1.0])));
         assert_eq!(run("edge", &[0, 2]), Some(Tensor::of(&[4], &[1.0f32, 2.0, 2.0, 2.0])));
         assert_eq!(run("constant", &[2, 1]), None);
+        // What negative pads leave is repeated.
+        let run = |mode: &str, pads: &[i64]| {
+            let x = Tensor::of(&[4], &[1.0f32, 2.0, 3.0, 4.0]);
+            declared("Pad", 19, &[("mode", text(mode))], &[5], &[x, list(pads)])
+        };
+        assert_eq!(run("edge", &[-1, 2]), Some(Tensor::of(&[5], &[2.0f32, 3.0, 4.0, 4.0, 4.0])));
+        assert_eq!(run("reflect", &[2, -1]), Some(Tensor::of(&[5], &[3.0f32, 2.0, 1.0, 2.0, 3.0])));
+        assert_eq!(run("wrap", &[-2, 3]), Some(Tensor::of(&[5], &[3.0f32, 4.0, 3.0, 4.0, 3.0])));
+        let nothing = Tensor::of::<f32>(&[0, 2], &[]);
+        let y = declared("Pad", 19, &[], &[1, 2], &[nothing, list(&[1, 0, 0, 0])]);
+        assert_eq!(y, Some(Tensor::of(&[1, 2], &[0.0f32, 0.0])));
     }
 }

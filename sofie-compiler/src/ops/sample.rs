@@ -31,6 +31,9 @@ pub(super) fn grid_sample(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     if axes > 3 || !fits || dims[2..].contains(&0) {
         return Err(Error::new(format!("a grid {places:?} over an image {dims:?}")));
     }
+    if !c.dtype(grid).is_float() {
+        return Err(Error::new(format!("a grid of {}; places are floats", c.dtype(grid))));
+    }
     let points = places[1..=axes].iter().product();
     let kernel = plain::GridSample {
         batch: dims[0],
@@ -43,8 +46,12 @@ pub(super) fn grid_sample(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         align_corners,
     };
     let to = [&dims[..2], &places[1..=axes]].concat();
-    let dtype = c.dtype(v);
-    c.plain(kernel, &[v, grid], vec![(dtype, to)])
+    // What lies between integers loses its fraction.
+    let y = c.in_floats(v, DType::F64, |c, v| {
+        let dtype = c.dtype(v);
+        Ok(c.plain(kernel, &[v, grid], vec![(dtype, to)])?.remove(0))
+    })?;
+    Ok(vec![y])
 }
 
 /// `AffineGrid`: the places of an image's pixels, moved by a matrix.
@@ -276,10 +283,16 @@ fn computed_col2im(c: &mut Ctx<'_, '_>, v: ValueId) -> Result<Vec<ValueId>> {
             })
             .collect();
     }
-    let mut chosen: Option<(ValueId, ValueId)> = None;
+    let (mut chosen, mut refused): (Option<(ValueId, ValueId)>, _) = (None, None);
     for kernel in kernels.into_iter().filter(|k: &Vec<usize>| k.iter().product::<usize>() == taps) {
         let expected = signed(&kernel);
-        let Ok(y) = images(c, v, image.clone(), kernel) else { continue };
+        let y = match images(c, v, image.clone(), kernel) {
+            Ok(y) => y,
+            Err(why) => {
+                refused = Some(why);
+                continue;
+            }
+        };
         let is = match c.computed(2)? {
             Some((given, _)) => c.is_list(given, &expected)?,
             None if c.const_ints(2, "block_shape")? == Some(expected) => return Ok(vec![y]),
@@ -293,7 +306,8 @@ fn computed_col2im(c: &mut Ctx<'_, '_>, v: ValueId) -> Result<Vec<ValueId>> {
             }
         });
     }
-    let (y, any) = chosen.ok_or_else(|| Error::new(format!("no block makes {to:?} of {dims:?}")))?;
+    let none = || refused.unwrap_or_else(|| Error::new(format!("no block makes {to:?} of {dims:?}")));
+    let (y, any) = chosen.ok_or_else(none)?;
     c.check(any);
     Ok(vec![y])
 }
@@ -327,5 +341,14 @@ fn images(c: &mut Ctx<'_, '_>, v: ValueId, image: Vec<usize>, kernel: Vec<usize>
         pads: window::three(&w.pads_begin, 0),
     };
     let dtype = c.dtype(v);
-    Ok(c.plain(kernel, &[v], vec![(dtype, [&[batch, channels], &image[..]].concat())])?.remove(0))
+    if dtype == DType::Bool || dtype.is_int() && dtype.size() == 8 {
+        return Err(Error::new(format!("windows of {dtype} added up to an image"))
+            .help("cast to f64 or i32 before it; sums of other integers are exact"));
+    }
+    let wide = if dtype.is_float() { v } else { c.b.cast(v, DType::F64)? };
+    let of = c.dtype(wide);
+    let y = c.plain(kernel, &[wide], vec![(of, [&[batch, channels], &image[..]].concat())])?.remove(0);
+    // Integers wrap.
+    let y = if dtype.is_float() { y } else { c.b.cast(y, DType::I64)? };
+    Ok(c.b.cast(y, dtype)?)
 }

@@ -83,6 +83,10 @@ pub(super) fn unique(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     };
     let dims = c.fixed(v, "Unique")?;
     let n = dims[axis];
+    if n == 0 {
+        let none = c.integers(&[]);
+        return Ok(vec![v, none, none, none]);
+    }
     let mut capacity = c.capacity(0, axis, n);
     for i in [1, 3] {
         capacity = c.capacity(i, 0, capacity);

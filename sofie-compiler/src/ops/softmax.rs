@@ -53,6 +53,9 @@ pub(super) fn softmax(c: &mut Ctx<'_, '_>, kind: RowKind) -> Result<Vec<ValueId>
 pub(super) fn hardmax(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     over_rows(c, |c, v| {
         let axis = c.rank(v) - 1;
+        if c.shape(v).numel()?.is(0) {
+            return Ok(v);
+        }
         let first = c.b.one(Op::ArgReduce { max: true, axis, last: false }, &[v])?;
         // The first operand lends its shape and type.
         c.map(y().eq(Expr::Iota(axis)).select(num(1.0), num(0.0)), &[v, first])
@@ -90,5 +93,6 @@ mod tests {
     fn the_first_of_equals_is_hard() {
         let x = f32s(&[2, 3], &[1.0, 3.0, 3.0, f32::INFINITY, 0.0, 1.0]);
         assert_eq!(run("Hardmax", 13, &[], &[x]), Tensor::of(&[2, 3], &[0.0f32, 1.0, 0.0, 1.0, 0.0, 0.0]));
+        assert_eq!(run("Hardmax", 13, &[], &[f32s(&[2, 0], &[])]), Tensor::of::<f32>(&[2, 0], &[]));
     }
 }

@@ -20,6 +20,12 @@ fn operands(c: &Ctx<'_, '_>, groups: usize) -> Result<(ValueId, ValueId, Vec<Vec
     Ok((rate, count, (0..n).map(of).collect::<Result<_>>()?))
 }
 
+/// The scalar `r` in the type of a tensor, which need not be that of the learning rate.
+fn as_of(c: &mut Ctx<'_, '_>, r: ValueId, tensor: ValueId) -> Result<ValueId> {
+    let dtype = c.dtype(tensor);
+    Ok(c.b.cast(r, dtype)?)
+}
+
 /// Operand `i` of the expression.
 fn at(i: usize) -> Expr {
     Expr::Operand(i)
@@ -60,6 +66,7 @@ pub(super) fn adagrad(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         let [x, g, h] = t[..] else { continue };
         let regularised = || norm.clone() * at(0) + at(1);
         let h = c.map(at(2) + regularised() * regularised(), &[x, g, h])?;
+        let r = as_of(c, r, x)?;
         let step = at(3) * regularised() / (at(2).unary(Unary::Sqrt) + epsilon.clone());
         rows.push(vec![c.map(at(0) - step, &[x, g, h, r])?, h]);
     }
@@ -85,6 +92,7 @@ pub(super) fn adam(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         let v = c.map(mean(&alpha, at(2), regularised()), &[x, g, v])?;
         let h = c.map(mean(&beta, at(2), regularised() * regularised()), &[x, g, h])?;
         let step = at(0) - at(3) * at(1) / (at(2).unary(Unary::Sqrt) + epsilon.clone());
+        let r = as_of(c, r, x)?;
         let x = c.map((num(1.0) - norm_post.clone()) * step, &[x, v, h, r])?;
         rows.push(vec![x, v, h]);
     }
@@ -110,6 +118,7 @@ pub(super) fn momentum(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     for t in tensors {
         let [x, g, v] = t[..] else { continue };
         let regularised = || norm.clone() * at(0) + at(1);
+        let (beta, rate) = (as_of(c, beta, x)?, as_of(c, rate, x)?);
         let v = c.map(alpha.clone() * at(2) + at(3) * regularised(), &[x, g, v, beta])?;
         let step = if nesterov { regularised() + alpha.clone() * at(2) } else { at(2) };
         rows.push(vec![c.map(at(0) - at(3) * step, &[x, g, v, rate])?, v]);
@@ -134,6 +143,19 @@ mod tests {
         let inputs: Vec<_> =
             args.iter().filter_map(|a| if let Arg::In(t) = a { Some(t.clone()) } else { None }).collect();
         eval::run(&lowered, &inputs).unwrap().iter().map(|t| t.get(0).to_f64() as f32).collect()
+    }
+
+    #[test]
+    fn a_rate_of_another_type() {
+        let x = |v: f64| Arg::In(Tensor::of(&[1], &[v]));
+        let args = [f32s(&[], &[0.5]), Arg::In(Tensor::of(&[], &[0i64])), x(1.0), x(2.0), x(12.0)];
+        let mut graph = model("Adagrad", 1, &[("epsilon", Attribute::Float(0.0))], &args, 2);
+        graph.nodes[0].domain = "ai.onnx.preview.training".into();
+        let lowered = lower_graph(&graph, &Default::default()).unwrap();
+        let inputs: Vec<_> =
+            args.into_iter().filter_map(|a| if let Arg::In(t) = a { Some(t) } else { None }).collect();
+        let expected = [Tensor::of(&[1], &[0.75f64]), Tensor::of(&[1], &[16.0f64])];
+        assert_eq!(eval::run(&lowered, &inputs).unwrap(), expected);
     }
 
     #[test]

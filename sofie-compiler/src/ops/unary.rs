@@ -4,12 +4,19 @@ use super::Ctx;
 use super::expr::x;
 use crate::error::Result;
 use crate::ir::ValueId;
+use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::Unary;
 
 /// `Y = op(X)`.
 pub(super) fn unary(c: &mut Ctx<'_, '_>, op: Unary) -> Result<Vec<ValueId>> {
     let x = c.required(0, "X")?;
     Ok(vec![c.b.unary(op, x)?])
+}
+
+/// `Erf`, of integers too.
+pub(super) fn erf(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+    let x = c.required(0, "input")?;
+    Ok(vec![c.in_floats(x, DType::F32, |c, x| Ok(c.b.unary(Unary::Erf, x)?))?])
 }
 
 /// `IsInf`: infinities of the signs that the attributes ask for.
@@ -47,6 +54,12 @@ mod tests {
             run("Not", 1, &[], &[Arg::In(Tensor::of(&[2], &[true, false]))]),
             Tensor::of(&[2], &[false, true])
         );
+    }
+
+    #[test]
+    fn the_error_function_of_integers_is_whole() {
+        let x = Arg::In(Tensor::of(&[4], &[-9i64, 0, 1, 9]));
+        assert_eq!(run("Erf", 13, &[], &[x]), Tensor::of(&[4], &[-1i64, 0, 0, 1]));
     }
 
     #[test]

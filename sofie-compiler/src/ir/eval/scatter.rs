@@ -8,11 +8,13 @@ use super::wide::{Wide, widened};
 use crate::ir::{Invalid, ScatterKind, Tensor};
 use sofie_infer_runtime::DType;
 
-fn check(kind: ScatterKind, dtype: DType) -> Result<(), Invalid> {
-    if dtype == DType::Bool && matches!(kind, ScatterKind::Add | ScatterKind::Mul) {
-        return Err(Invalid::new(format!("scatter {kind:?} of bools")));
+/// A sum of bools is an or, a product an and.
+fn of_type(kind: ScatterKind, dtype: DType) -> ScatterKind {
+    match kind {
+        ScatterKind::Add if dtype == DType::Bool => ScatterKind::Max,
+        ScatterKind::Mul if dtype == DType::Bool => ScatterKind::Min,
+        kind => kind,
     }
-    Ok(())
 }
 
 fn combine<W: Wide>(kind: ScatterKind, y: &mut W, update: W) {
@@ -32,7 +34,7 @@ pub(super) fn scatter_elements(
     axis: usize,
     kind: ScatterKind,
 ) -> Result<Tensor, Invalid> {
-    check(kind, x.dtype())?;
+    let kind = of_type(kind, x.dtype());
     let at = indices(index)?;
     widened!(x, v => {
         let (mut y, u) = (v, Wide::of(updates));
@@ -47,7 +49,7 @@ pub(super) fn scatter_nd(
     updates: &Tensor,
     kind: ScatterKind,
 ) -> Result<Tensor, Invalid> {
-    check(kind, x.dtype())?;
+    let kind = of_type(kind, x.dtype());
     let (lead, depth) = split_inner(index.dims());
     let slices = tuples(x.dims(), index.dims(), 1, &indices(index)?)?;
     let run: usize = x.dims()[depth..].iter().product();

@@ -7,7 +7,7 @@ use super::{
     Condition, ITERATIONS, NODES, Results, UNROLLED, body, choose, condition, stacked, too_long, value,
 };
 use crate::error::{Error, Errors, Result};
-use crate::ir::{Dim, Shape, ValueId};
+use crate::ir::{Dim, Shape, Tensor, ValueId};
 use crate::onnx::{Attrs, Graph, Node};
 use sofie_infer_runtime::map::{Binary, Scalar, Unary};
 
@@ -333,17 +333,45 @@ fn unrolled<'m>(d: &mut Driver<'m>, call: &Call<'m, '_>, refused: Option<Errors>
         }
     }
     let mut outputs = carried;
+    let no_rows = match rows.first() {
+        Some(row) if row.is_empty() => empty_rows(d, call)?,
+        _ => Vec::new(),
+    };
     for (k, row) in rows.iter().enumerate() {
         if row.is_empty() {
-            if node.output(states + k).is_some() {
-                return Err(Error::new("the loop runs no iteration, so that its rows have no shape"));
-            }
-            outputs.push(Operand::Poisoned);
+            outputs.push(match (node.output(states + k), no_rows.get(k)) {
+                (Some(_), Some(t)) => Operand::Value(d.b.tensor(t.clone())),
+                _ => Operand::Poisoned,
+            });
             continue;
         }
         outputs.push(Operand::Value(stacked(d, row, 0)?));
     }
     Ok(Some(outputs))
+}
+
+/// The rows of a loop that runs no iteration: none, each of the type and shape that the body would have made.
+fn empty_rows<'m>(d: &mut Driver<'m>, call: &Call<'m, '_>) -> Result<Vec<Tensor>> {
+    let unknown = || {
+        Error::new("the loop runs no iteration, so that its rows have no shape")
+            .help("remove the loop's rows from the file, or let it run once")
+    };
+    let initial: Result<Vec<_>> = call.initial.iter().map(|o| value(Some(o), "a state")).collect();
+    let initial = initial.map_err(|_| unknown())?;
+    let walked = super::region::inside(d, &[call.graph], &initial, |d, initial| {
+        let mut inputs = vec![Operand::Value(d.b.scalar(0i64)), Operand::Value(d.b.scalar(true))];
+        inputs.extend(initial.iter().map(|v| Operand::Value(*v)));
+        let Some(results) = d.body(call.graph, inputs)? else { return Ok(None) };
+        let rows = results.get(1 + initial.len()..).unwrap_or_default();
+        let of = |row: &Operand| -> Result<Tensor> {
+            let v = value(Some(row), "a scan output")?;
+            let dims = d.b.shape(v).fixed().ok_or_else(unknown)?;
+            let dims = [&[0], &dims[..]].concat();
+            Tensor::from_bytes(d.b.dtype(v), dims, Vec::new()).ok_or_else(unknown)
+        };
+        rows.iter().map(of).collect::<Result<Vec<_>>>().map(Some)
+    });
+    walked.map(|(rows, ..)| rows).map_err(|_| unknown())
 }
 
 fn endless() -> Error {
