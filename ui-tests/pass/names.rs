@@ -1,3 +1,4 @@
+//! Names that are no identifiers, and names that the expansion itself might use.
 sofie_infer::sofie_model!("ui-tests/models/names.onnx");
 // Inputs that are called as the expansion's own variables might be.
 sofie_infer::sofie_model!("ui-tests/models/locals.onnx");

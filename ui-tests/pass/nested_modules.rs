@@ -1,4 +1,4 @@
-// The same model twice, two models in one crate, in modules of modules, under names of their own.
+//! The same model twice, two models in one crate, in modules of modules, under names of their own.
 mod detectors {
     pub mod barrel {
         sofie_infer::sofie_model! {

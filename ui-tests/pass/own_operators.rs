@@ -1,5 +1,5 @@
-// Operators of the calling program: found relative to the call, given typed views and attributes, several results, their
-// shapes by a rule or declared by the file.
+//! Operators of the calling program: found relative to the call, given typed views and attributes, several results, their
+//! shapes by a rule or declared by the file.
 use sofie_infer::rt::{Attributes, View, ViewMut};
 
 fn delta_r(x: View<'_, f32, 2>, attributes: &Attributes, mut y: ViewMut<'_, f32, 2>) {
@@ -45,7 +45,7 @@ sofie_infer::sofie_model! {
 fn main() {
     let mut session = custom::Session::new();
     let outputs = session.infer(&[[0.0, 3.0], [0.0, -3.0], [2.0, 3.0]]);
-    let across = 6.2831853f32 - 6.0;
+    let across = core::f32::consts::TAU - 6.0;
     assert_eq!(*outputs.first, [1, 0, 0]);
     let row: f32 = outputs.y[0].iter().sum();
     assert!((row - (1.0 + 3.0 * across)).abs() < 1e-4, "{row}");

@@ -1,3 +1,4 @@
+//! The facade under another name, and its macro under another name again.
 extern crate sofie_infer as networks;
 
 mod reexport {

@@ -1,4 +1,4 @@
-// What a session can do: be sent, cloned, shown, filled in place, called with plain slices; zero-sized axes; bools.
+//! What a session can do: be sent, cloned, shown, filled in place, called with plain slices; zero-sized axes; bools.
 sofie_infer::sofie_model!("ui-tests/models/dense.onnx");
 sofie_infer::sofie_model!("ui-tests/models/empty_axis.onnx");
 sofie_infer::sofie_model!("ui-tests/models/bools.onnx");
