@@ -5,8 +5,8 @@
 use core::arch::x86_64::*;
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
-use super::{Avx512, level};
-use super::{LANES, Level, Simd, dispatch};
+use super::{Avx512, Level, level};
+use super::{LANES, Simd, dispatch};
 
 /// What adds products of bytes.
 pub trait Bytes: Copy {
@@ -122,7 +122,7 @@ pub fn dispatch_bytes<O: BytesOp>(op: O) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::simd::dispatch_at;
+    use crate::simd::{Level, dispatch_at};
 
     /// Runs `op` on what a level has beside instructions made for it.
     pub(crate) fn dispatch_generic<O: BytesOp>(level: Level, op: O) {
