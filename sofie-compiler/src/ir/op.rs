@@ -167,7 +167,8 @@ impl Plain {
         match &mut known.kernel {
             plain::Plain::Trees(trees) => trees.rows = rows,
             plain::Plain::Forest(forest) => forest.rows = rows,
-            // No other algorithm is lowered over a symbolic number of rows (`Ctx::plain_rows`).
+            plain::Plain::ByteProduct(product) => product.rows = rows,
+            // No other algorithm runs over a symbolic number of rows (`Ctx::plain_rows`, `passes::bytes`).
             _ => {}
         }
         for (_, dims) in &mut known.results {

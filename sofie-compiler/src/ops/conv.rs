@@ -4,7 +4,7 @@
 use super::Ctx;
 use super::window::{self, AutoPad};
 use crate::error::{Error, Result};
-use crate::ir::{self, Epilogue, Op, ValueId};
+use crate::ir::{self, Dim, Epilogue, Op, ValueId, Window};
 
 /// Weights, their spatial extents, and the group.
 fn weights(c: &Ctx<'_, '_>, v: ValueId, w: ValueId) -> Result<(Vec<usize>, usize)> {
@@ -43,12 +43,61 @@ pub(super) fn convolution(
 ) -> Result<ValueId> {
     let (kernel, group) = weights(c, v, w)?;
     let window = window::window(c, v, kernel)?;
+    if group == 1 && spans(c, [v, w], &window) {
+        return spanning(c, [v, w], bias, window);
+    }
     let v = window::channels_last(c, v)?;
     let perm: Vec<_> = (2..c.rank(w)).chain([1, 0]).collect();
     let w = c.b.transpose(w, &perm)?;
     let operands: Vec<_> = [v, w].into_iter().chain(bias).collect();
     let y = c.b.one(Op::Conv(ir::Conv { window, group }, epilogue(bias)), &operands)?;
     window::channels_first(c, y)
+}
+
+/// Floats of weights, more than what the second-level cache holds, from which on it pays to copy the operand for it.
+const HEAVY: i64 = 1 << 19;
+
+/// Rows of a window from which on they are too many pieces.
+const TALL: usize = 8;
+
+/// Whether a window of two axes has all rows of `v [N, C, H, W]` at once, and weights `w` for which that matters.
+fn spans(c: &Ctx<'_, '_>, [v, w]: [ValueId; 2], window: &Window) -> bool {
+    let [height, _] = window.kernel[..] else { return false };
+    let weights = c.shape(w).numel().ok().and_then(|n| n.fixed());
+    height >= TALL
+        && c.shape(v)[2].is(height as i64)
+        && (window.dilations[0], window.pads_begin[0], window.pads_end[0]) == (1, 0, 0)
+        && weights.is_some_and(|n| n >= HEAVY)
+}
+
+/// A convolution whose window has all rows of its operand: `[N, C, H, W]` read as `[N, C·H, W]`, so that what was H short
+/// pieces of memory is a long one (measured: 96 rows of 3 · 20 floats, 200 filters: 2.5 ms, and so 1.2).
+fn spanning(
+    c: &mut Ctx<'_, '_>,
+    [v, w]: [ValueId; 2],
+    bias: Option<ValueId>,
+    window: Window,
+) -> Result<ValueId> {
+    let mut flat = |v: ValueId| -> Result<ValueId> {
+        let shape = c.shape(v);
+        c.reshape(v, &[shape[0].clone(), shape[1].mul(&shape[2])?, shape[3].clone()])
+    };
+    let (v, w) = (flat(v)?, flat(w)?);
+    let last = |list: &[usize]| list[1..].to_vec();
+    let window = Window {
+        kernel: last(&window.kernel),
+        strides: last(&window.strides),
+        dilations: last(&window.dilations),
+        pads_begin: last(&window.pads_begin),
+        pads_end: last(&window.pads_end),
+    };
+    let v = window::channels_last(c, v)?;
+    let w = c.b.transpose(w, &[2, 1, 0])?;
+    let operands: Vec<_> = [v, w].into_iter().chain(bias).collect();
+    let y = c.b.one(Op::Conv(ir::Conv { window, group: 1 }, epilogue(bias)), &operands)?;
+    let y = window::channels_first(c, y)?;
+    let shape = c.shape(y);
+    c.reshape(y, &[shape[0].clone(), shape[1].clone(), Dim::ONE, shape[2].clone()])
 }
 
 /// `ConvTranspose`: `x [N, C, S…], w [C, M/g, K…], bias [M]`.
@@ -94,4 +143,40 @@ pub(super) fn conv_transpose(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let op = ir::ConvTranspose { window, group, output_padding };
     let y = c.b.one(Op::ConvTranspose(op, epilogue(bias)), &operands)?;
     Ok(vec![window::channels_first(c, y)?])
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ir::Tensor;
+    use crate::onnx::Attribute;
+    use crate::ops::testing::*;
+
+    #[test]
+    fn a_window_of_all_rows_is_one_of_one_axis() {
+        let (channels, height, width, filters) = (4, 128, 5, 342);
+        let x: Vec<f32> = (0..channels * height * width).map(|i| (i * 7 % 11) as f32 - 5.0).collect();
+        let w: Vec<f32> = (0..filters * channels * height * 3).map(|i| (i * 5 % 13) as f32 - 6.0).collect();
+        let args = [f32s(&[1, channels, height, width], &x), f32s(&[filters, channels, height, 3], &w)];
+        let attrs = [("pads", Attribute::Ints(vec![0, 1, 0, 1])), ("strides", Attribute::Ints(vec![4, 2]))];
+        let graph = lowered("Conv", 11, &attrs, &args, 1).unwrap().to_string();
+        assert!(graph.contains("kernel: [3], strides: [2]"), "{graph}");
+        let mut expected = Vec::new();
+        for f in 0..filters {
+            for o in [0usize, 2, 4] {
+                let mut sum = 0.0;
+                for (c, h, k) in (0..channels * height * 3).map(|i| (i / (3 * height), i / 3 % height, i % 3))
+                {
+                    let at = (o + k).checked_sub(1).filter(|at| *at < width);
+                    let x = at.map_or(0.0, |at| x[(c * height + h) * width + at]);
+                    sum += x * w[((f * channels + c) * height + h) * 3 + k];
+                }
+                expected.push(sum);
+            }
+        }
+        assert_eq!(run("Conv", 11, &attrs, &args), Tensor::of(&[1, filters, 1, 3], &expected));
+        // Light ones stay as they are.
+        let args = [f32s(&[1, 1, 9, 2], &[1.0; 18]), f32s(&[1, 1, 9, 1], &[1.0; 9])];
+        let graph = lowered("Conv", 11, &[], &args, 1).unwrap().to_string();
+        assert!(graph.contains("kernel: [9, 1]"), "{graph}");
+    }
 }

@@ -28,7 +28,12 @@ pub(super) fn batch_norm(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     if c.version() < 7 {
         c.attrs.ignore(&["is_test"]);
     }
-    if training || (1..5).any(|i| c.wants(i)) {
+    // Before opset 14 the running statistics among the results are what says that the node is one of training.
+    let trains = (1..5).any(|i| c.wants(i));
+    if trains && (9..14).contains(&c.version()) {
+        return batch_statistics(c, v, momentum);
+    }
+    if training || trains {
         return Err(Error::new("the node uses the statistics of the batch, as in training")
             .help("export the model for inference (in PyTorch: model.eval())"));
     }
@@ -83,6 +88,7 @@ fn batch_statistics(c: &mut Ctx<'_, '_>, v: ValueId, momentum: f32) -> Result<Ve
     let factor = c.map(y().cast(wide) / (x() + num(epsilon)).unary(Unary::Sqrt), &[variance, scale])?;
     let result = c.map(x().mul_add(y(), z().cast(wide)), &[centred, factor, bias])?;
     let mut outputs = vec![c.b.cast(result, dtype)?];
+    let mut saved = Vec::new();
     for (i, now) in [(3, mean), (4, variance)] {
         let before = c.required(i, if i == 3 { "input_mean" } else { "input_var" })?;
         let shape = c.shape(before);
@@ -90,6 +96,10 @@ fn batch_statistics(c: &mut Ctx<'_, '_>, v: ValueId, momentum: f32) -> Result<Ve
         let e = x() * num(momentum) + y() * num(1.0 - momentum);
         let now = c.b.cast(now, c.dtype(before))?;
         outputs.push(c.map(e, &[before, now])?);
+        saved.push(now);
+    }
+    if c.version() < 14 {
+        outputs.extend(saved);
     }
     Ok(outputs)
 }
@@ -305,9 +315,22 @@ mod tests {
         assert_eq!(graph.to_string().matches(" map").count(), 1, "{graph}");
         let y = run("BatchNormalization", 15, &attrs, &args);
         assert_eq!(y, Tensor::of(&[1, 2, 2], &[0.5f32, 1.5, 0.0, 2.0]));
-        // Before opset 14 the batch's statistics are those of training.
-        let training = lowered("BatchNormalization", 9, &[], &args, 5).unwrap_err();
+        // Before opset 9 a node of training may have statistics by position.
+        let training = lowered("BatchNormalization", 7, &[], &args, 5).unwrap_err();
         assert!(training.contains("model.eval()"), "{training}");
+    }
+
+    #[test]
+    fn results_beside_the_first_are_training_before_opset_14() {
+        let x = f32s(&[1, 2, 2], &[1.0, 3.0, 4.0, 8.0]);
+        let args = [x, list(&[2.0, 1.0]), list(&[0.5, 0.0]), list(&[1.0, 3.0]), list(&[4.0, 0.25])];
+        let attrs = [("epsilon", Attribute::Float(0.0)), ("momentum", Attribute::Float(0.5))];
+        let all = run_all("BatchNormalization", 9, &attrs, &args, 5).unwrap();
+        assert_eq!(all[0], Tensor::of(&[1, 2, 2], &[-1.5f32, 2.5, -1.0, 1.0]));
+        assert_eq!(all[1], Tensor::of(&[2], &[1.5f32, 4.5]));
+        assert_eq!(all[2], Tensor::of(&[2], &[2.5f32, 2.125]));
+        assert_eq!(all[3], Tensor::of(&[2], &[2f32, 6.0]));
+        assert_eq!(all[4], Tensor::of(&[2], &[1f32, 4.0]));
     }
 
     #[test]

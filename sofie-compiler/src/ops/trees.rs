@@ -116,10 +116,19 @@ fn scores(
     };
     let list = |values: &[u32]| Tensor::of(&[values.len()], values);
     let results = vec![(dtype, vec![rows, targets])];
-    if dtype == DType::F32 && c.dtype(v) == DType::F32 && features > 0 {
-        let thresholds: Vec<f32> = table.thresholds.iter().map(|t| *t as f32).collect();
-        let tables = plain::forest_tables(&table.tests, &table.features, &thresholds, &table.children);
+    let wide = dtype == DType::F64 || c.dtype(v) == DType::F64;
+    if [dtype, c.dtype(v)].iter().all(|t| matches!(t, DType::F32 | DType::F64)) && features > 0 {
+        // As the table of thresholds has them, exact in any wider type.
+        let thresholds: Vec<f64> = match dtype {
+            DType::F32 => table.thresholds.iter().map(|t| f64::from(*t as f32)).collect(),
+            _ => table.thresholds.clone(),
+        };
+        let (tests, features_of) = (&table.tests, &table.features);
+        let tables = plain::forest_tables(wide, tests, features_of, &thresholds, &table.children);
         if let Some((test, nodes, leaves)) = tables {
+            if wide {
+                v = c.b.cast(v, DType::F64)?;
+            }
             // Leaf by leaf, so that each ends where the next one starts.
             let (mut starts, mut of_entry, mut weights) = (vec![0], Vec::new(), Vec::new());
             for [a, b] in leaves.iter().map(|l| l.map(|i| i as usize)) {

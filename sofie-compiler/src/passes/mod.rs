@@ -3,6 +3,7 @@
 
 mod affine;
 mod attention;
+mod bytes;
 mod cse;
 mod epilogue;
 mod exact;
@@ -43,6 +44,7 @@ pub const PASSES: &[Pass] = &[
     pass("widen", widen::widen),
     pass("simplify", simplify::simplify),
     pass("cse", cse::cse),
+    pass("bytes", bytes::bytes),
     pass("exact", exact::exact),
     pass("gelu", gelu::gelu),
     pass("normalise", normalise::normalise),

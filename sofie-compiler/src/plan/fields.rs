@@ -40,6 +40,7 @@ macro_rules! plain_kernels {
     ($each:ident) => {
         $each! {
             BitCast { len }
+            ByteProduct { rows, k, n, shift }
             Col2Im { outer, image, kernel, windows, strides, dilations, pads }
             Coupling { rows, classes }
             Decode { len, storage }

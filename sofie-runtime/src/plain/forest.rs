@@ -1,12 +1,14 @@
-//! Ensembles of decision trees that all ask the same way, in `f32`: several walks take turns, so that none waits for
+//! Ensembles of decision trees that all ask the same way, in `f32` or `f64`: several walks take turns, so that none waits for
 //! another's memory, and no step branches. [`Trees`](super::Trees) is the form for all others; the results are the same.
 //!
-//! A node is one record of 16 bytes. A leaf is its own child, so walks that are done go on in place.
+//! A node is one record, of 16 bytes or of 20. A leaf is its own child, so walks that are done go on in place.
 
 use alloc::vec::Vec;
 
+use super::number::Real;
 use super::trees::{Aggregate, Test};
 use super::{Algorithm, trees};
+use crate::{DType, Element};
 use crate::map::{Dst, Src};
 
 /// Added to a node's feature: a missing value (NaN) goes where the test holds.
@@ -15,9 +17,10 @@ pub const MISSING: u32 = 1 << 31;
 /// Walks that take turns: of one tree for as many rows, or of as many trees for one.
 const WALKS: usize = 8;
 
-/// `y [rows, targets] (f32) ← x [rows, features] (f32), roots [trees] (u32), nodes [nodes, 4] (u32: feature, bits of the
-/// threshold, where the test holds, where not; of a leaf 0, its number, itself, itself), leaves [leaves + 1] (u32: where
-/// the entries of each start), entry targets (u32), entry weights (f32)`.
+/// `y [rows, targets] (f32 or f64) ← x [rows, features] (f32 or f64), roots [trees] (u32), nodes [nodes, 4 or 5] (u32:
+/// feature, bits of the threshold, which has x's type, as one or two, where the test holds, where not; of a leaf 0, its
+/// number, itself, itself), leaves [leaves + 1] (u32: where the entries of each start), entry targets (u32), entry weights
+/// (of y's type)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forest {
     /// Rows.
@@ -32,37 +35,69 @@ pub struct Forest {
     pub test: Test,
 }
 
-/// The tables.
-#[derive(Clone, Copy)]
-struct Tables<'a> {
-    roots: &'a [u32],
-    nodes: &'a [[u32; 4]],
-    leaves: &'a [u32],
-    targets: &'a [u32],
-    weights: &'a [f32],
+/// What is asked for: floats whose bits are `W - 3` words of a record of `W`.
+trait Asked<const W: usize>: Copy + PartialOrd {
+    /// The threshold of a node.
+    fn threshold(node: &[u32; W]) -> Self;
 }
 
-impl Tables<'_> {
+impl Asked<4> for f32 {
+    #[inline(always)]
+    fn threshold(node: &[u32; 4]) -> f32 {
+        f32::from_bits(node[1])
+    }
+}
+
+impl Asked<5> for f64 {
+    #[inline(always)]
+    fn threshold(node: &[u32; 5]) -> f64 {
+        f64::from_bits(u64::from(node[1]) | u64::from(node[2]) << 32)
+    }
+}
+
+/// The tables.
+#[derive(Clone, Copy)]
+struct Tables<'a, Y, const W: usize> {
+    roots: &'a [u32],
+    nodes: &'a [[u32; W]],
+    leaves: &'a [u32],
+    targets: &'a [u32],
+    weights: &'a [Y],
+}
+
+impl<'a, Y: Real, const W: usize> Tables<'a, Y, W> {
+    fn of(xs: &[Src<'a>]) -> Self {
+        let (nodes, _) = xs[2].slice::<u32>().as_chunks();
+        Tables { roots: xs[1].slice(), nodes, leaves: xs[3].slice(), targets: xs[4].slice(), weights: xs[5].slice() }
+    }
+
     /// Adds what a leaf has to say.
     #[inline(always)]
     fn add(&self, node: u32, aggregate: Aggregate, sums: &mut [f64]) {
         let leaf = self.nodes[node as usize][1] as usize;
         for entry in self.leaves[leaf] as usize..self.leaves[leaf + 1] as usize {
             let sum = &mut sums[self.targets[entry] as usize];
-            *sum = aggregate.join(*sum, f64::from(self.weights[entry]));
+            *sum = aggregate.join(*sum, self.weights[entry].get());
         }
     }
 }
 
 /// Walks from `at` to leaves, one walk a row.
 #[inline(always)]
-fn walk<const N: usize>(nodes: &[[u32; 4]], mut at: [u32; N], rows: [&[f32]; N], holds: impl Fn(f32, f32) -> bool) -> [u32; N] {
+fn walk<X: Asked<W>, const W: usize, const N: usize>(
+    nodes: &[[u32; W]],
+    mut at: [u32; N],
+    rows: [&[X]; N],
+    holds: impl Fn(X, X) -> bool,
+) -> [u32; N] {
     loop {
         let mut moved = 0;
         for (at, row) in at.iter_mut().zip(rows) {
-            let [feature, threshold, yes, no] = nodes[*at as usize];
+            let node = &nodes[*at as usize];
+            let (feature, yes, no) = (node[0], node[W - 2], node[W - 1]);
             let x = row[(feature & !MISSING) as usize];
-            let goes = holds(x, f32::from_bits(threshold)) | (x.is_nan() & (feature >= MISSING));
+            let is_nan = x.partial_cmp(&x).is_none();
+            let goes = holds(x, X::threshold(node)) | (is_nan & (feature >= MISSING));
             // Not a branch, which would be foretold wrongly half of the time.
             let next = no ^ ((yes ^ no) & u32::from(goes).wrapping_neg());
             moved |= next ^ *at;
@@ -76,7 +111,14 @@ fn walk<const N: usize>(nodes: &[[u32; 4]], mut at: [u32; N], rows: [&[f32]; N],
 
 impl Forest {
     #[inline(always)]
-    fn asking(&self, y: &mut [f32], x: &[f32], t: Tables<'_>, sums: &mut [f64], holds: impl Fn(f32, f32) -> bool + Copy) {
+    fn asking<X: Asked<W>, Y: Real, const W: usize>(
+        &self,
+        y: &mut [Y],
+        x: &[X],
+        t: Tables<'_, Y, W>,
+        sums: &mut [f64],
+        holds: impl Fn(X, X) -> bool + Copy,
+    ) {
         let (features, targets, aggregate) = (self.features, self.targets, self.aggregate);
         let row = |r: usize| &x[r * features..][..features];
         let mut first = 0;
@@ -87,7 +129,7 @@ impl Forest {
             if rows == WALKS {
                 let rows = core::array::from_fn(|i| row(first + i));
                 for &root in t.roots {
-                    let ends = walk::<WALKS>(t.nodes, [root; WALKS], rows, holds);
+                    let ends = walk::<X, W, WALKS>(t.nodes, [root; WALKS], rows, holds);
                     for (i, end) in ends.into_iter().enumerate() {
                         t.add(end, aggregate, &mut sums[i * targets..][..targets]);
                     }
@@ -96,21 +138,32 @@ impl Forest {
                 let (some, rest) = t.roots.as_chunks::<WALKS>();
                 let row = row(first);
                 for &roots in some {
-                    let ends = walk::<WALKS>(t.nodes, roots, [row; WALKS], holds);
+                    let ends = walk::<X, W, WALKS>(t.nodes, roots, [row; WALKS], holds);
                     ends.into_iter().for_each(|end| t.add(end, aggregate, sums));
                 }
                 if let Some(&last) = rest.last() {
                     // The walks that are too many repeat the last one.
                     let roots = core::array::from_fn(|i| rest.get(i).copied().unwrap_or(last));
-                    let ends = walk::<WALKS>(t.nodes, roots, [row; WALKS], holds);
+                    let ends = walk::<X, W, WALKS>(t.nodes, roots, [row; WALKS], holds);
                     ends.into_iter().take(rest.len()).for_each(|end| t.add(end, aggregate, sums));
                 }
             }
             let y = &mut y[first * targets..][..rows * targets];
             for (y, &sum) in y.iter_mut().zip(sums.iter()) {
-                *y = aggregate.result(sum, t.roots.len()) as f32;
+                *y = Y::put(aggregate.result(sum, t.roots.len()));
             }
             first += rows;
+        }
+    }
+
+    fn typed<X: Asked<W> + Element, Y: Real, const W: usize>(&self, y: &mut [Y], xs: &[Src<'_>], sums: &mut [f64]) {
+        let (x, t) = (xs[0].slice::<X>(), Tables::<Y, W>::of(xs));
+        match self.test {
+            Test::Le => self.asking(y, x, t, sums, |x, t| x <= t),
+            Test::Lt => self.asking(y, x, t, sums, |x, t| x < t),
+            Test::Ge => self.asking(y, x, t, sums, |x, t| x >= t),
+            Test::Gt => self.asking(y, x, t, sums, |x, t| x > t),
+            other => panic!("a forest that asks for {other:?}"),
         }
     }
 }
@@ -118,21 +171,12 @@ impl Forest {
 impl Algorithm for Forest {
     fn run(&self, ys: &mut [Dst<'_>], xs: &[Src<'_>]) {
         let [y, scratch] = ys else { panic!("a forest: a result and scratch") };
-        let (nodes, _) = xs[2].slice::<u32>().as_chunks::<4>();
-        let tables = Tables {
-            roots: xs[1].slice(),
-            nodes,
-            leaves: xs[3].slice(),
-            targets: xs[4].slice(),
-            weights: xs[5].slice(),
-        };
-        let (y, x, sums) = (y.slice(), xs[0].slice(), scratch.slice());
-        match self.test {
-            Test::Le => self.asking(y, x, tables, sums, |x, t| x <= t),
-            Test::Lt => self.asking(y, x, tables, sums, |x, t| x < t),
-            Test::Ge => self.asking(y, x, tables, sums, |x, t| x >= t),
-            Test::Gt => self.asking(y, x, tables, sums, |x, t| x > t),
-            other => panic!("a forest that asks for {other:?}"),
+        let sums = scratch.slice();
+        match (xs[0].dtype(), y.dtype()) {
+            (DType::F32, DType::F32) => self.typed::<f32, f32, 4>(y.slice(), xs, sums),
+            (DType::F64, DType::F32) => self.typed::<f64, f32, 5>(y.slice(), xs, sums),
+            (DType::F64, DType::F64) => self.typed::<f64, f64, 5>(y.slice(), xs, sums),
+            (x, y) => panic!("a forest from {x} to {y}"),
         }
     }
 
@@ -141,12 +185,14 @@ impl Algorithm for Forest {
     }
 }
 
-/// The nodes and leaves of [`Forest`] from the tables of [`Trees`](super::Trees), where every node asks the same way.
+/// The nodes and leaves of [`Forest`] from the tables of [`Trees`](super::Trees), where every node asks the same way;
+/// for operands of `f64`, or of `f32`, to which the thresholds are rounded.
 #[must_use]
 pub fn forest_tables(
+    wide: bool,
     tests: &[u8],
     features: &[u32],
-    thresholds: &[f32],
+    thresholds: &[f64],
     children: &[[u32; 2]],
 ) -> Option<(Test, Vec<u32>, Vec<[u32; 2]>)> {
     let mut asked = tests.iter().filter(|&&t| t != Test::Leaf as u8).map(|t| t & !trees::MISSING_HOLDS);
@@ -155,16 +201,20 @@ pub fn forest_tables(
     if asked.any(|t| t != code) || features.iter().any(|f| *f >= MISSING) {
         return None;
     }
-    let (mut nodes, mut leaves) = (Vec::with_capacity(4 * tests.len()), Vec::new());
+    let (mut nodes, mut leaves) = (Vec::with_capacity(5 * tests.len()), Vec::new());
     for (i, &asks) in tests.iter().enumerate() {
-        if asks == Test::Leaf as u8 {
-            let itself = i as u32;
-            nodes.extend([0, leaves.len() as u32, itself, itself]);
+        let (feature, bits, next) = if asks == Test::Leaf as u8 {
             leaves.push(children[i]);
+            (0, leaves.len() as u64 - 1, [i as u32; 2])
         } else {
             let missing = if asks & trees::MISSING_HOLDS != 0 { MISSING } else { 0 };
-            nodes.extend([features[i] | missing, thresholds[i].to_bits(), children[i][0], children[i][1]]);
-        }
+            let threshold = thresholds[i];
+            let bits = if wide { threshold.to_bits() } else { u64::from((threshold as f32).to_bits()) };
+            (features[i] | missing, bits, children[i])
+        };
+        nodes.extend([feature, bits as u32]);
+        nodes.extend(wide.then_some((bits >> 32) as u32));
+        nodes.extend(next);
     }
     Some((test, nodes, leaves))
 }
@@ -231,7 +281,8 @@ mod tests {
                 (&weights[..]).into(),
             ],
         );
-        let (asks, nodes, ranges) = forest_tables(&tests, &feature, &threshold, &children).unwrap();
+        let thresholds: Vec<f64> = threshold.iter().map(|t| f64::from(*t)).collect();
+        let (asks, nodes, ranges) = forest_tables(false, &tests, &feature, &thresholds, &children).unwrap();
         let mut leaves: Vec<u32> = ranges.iter().map(|r| r[0]).collect();
         leaves.push(of_entry.len() as u32);
         let forest = Forest { rows, features, targets, aggregate, test: asks };
@@ -249,6 +300,23 @@ mod tests {
         );
         let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&y), bits(&expected), "{rows} rows, {trees} trees, {test:?} {aggregate:?}");
+        let (_, nodes, _) = forest_tables(true, &tests, &feature, &thresholds, &children).unwrap();
+        let x: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
+        let weights: Vec<f64> = weights.iter().map(|w| f64::from(*w)).collect();
+        let mut y = vec![7f64; rows * targets];
+        forest.run(
+            &mut [y[..].as_mut().into(), sums[..].as_mut().into()],
+            &[
+                (&x[..]).into(),
+                (&roots[..]).into(),
+                (&nodes[..]).into(),
+                (&leaves[..]).into(),
+                (&of_entry[..]).into(),
+                (&weights[..]).into(),
+            ],
+        );
+        let y: Vec<f32> = y.iter().map(|y| *y as f32).collect();
+        assert_eq!(bits(&y), bits(&expected), "{rows} rows, {trees} trees, {test:?} {aggregate:?}, in f64");
     }
 
     #[test]
@@ -265,7 +333,7 @@ mod tests {
 
     #[test]
     fn other_questions_are_refused() {
-        let tables = |tests: &[u8]| forest_tables(tests, &[0; 3], &[0.0; 3], &[[1, 2], [0, 1], [1, 2]]);
+        let tables = |tests: &[u8]| forest_tables(false, tests, &[0; 3], &[0.0; 3], &[[1, 2], [0, 1], [1, 2]]);
         assert!(tables(&[1, 0, 0]).is_some_and(|t| t.0 == Test::Le));
         assert!(tables(&[5, 0, 0]).is_none() && tables(&[1, 2, 0]).is_none());
     }

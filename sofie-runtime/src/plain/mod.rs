@@ -9,6 +9,7 @@ mod number;
 
 use crate::map::{Dst, Src};
 
+pub use byte_product::byte_tables;
 pub use forest::{MISSING, forest_tables};
 pub use grid_sample::{Outside, Sampling};
 pub use trees::{Aggregate, MISSING_HOLDS, Test};
@@ -67,6 +68,8 @@ macro_rules! index {
 index! {
     /// `y ← x`: the bits of another type of the same size.
     bit_cast: BitCast;
+    /// `c ← a, zero, w, sums`: a product of bytes.
+    byte_product: ByteProduct;
     /// `y ← x`: windows added up where they stand.
     col2im: Col2Im;
     /// `y ← x`: probabilities of classes from those of pairs.

@@ -23,6 +23,9 @@ pub struct Scan {
     pub inner: usize,
 }
 
+/// Sums that are kept at once.
+const TOGETHER: usize = 32;
+
 impl Scan {
     fn walk<T: Copy, W: Copy>(
         &self,
@@ -34,14 +37,19 @@ impl Scan {
         let len = self.outer * self.n * self.inner;
         let (y, x) = (&mut y[..len], &x[..len]);
         for o in 0..self.outer {
-            for i in 0..self.inner {
-                let mut so_far = start;
+            // Neighbours side by side, so that what is read and written lies together.
+            for first in (0..self.inner).step_by(TOGETHER) {
+                let together = TOGETHER.min(self.inner - first);
+                let mut so_far = [start; TOGETHER];
                 for j in 0..self.n {
                     let j = if self.reverse { self.n - 1 - j } else { j };
-                    let at = (o * self.n + j) * self.inner + i;
-                    let next = step(so_far, x[at]);
-                    y[at] = narrow(if self.exclusive { so_far } else { next });
-                    so_far = next;
+                    let at = (o * self.n + j) * self.inner + first;
+                    let (y, x) = (&mut y[at..][..together], &x[at..][..together]);
+                    for ((y, &x), so_far) in y.iter_mut().zip(x).zip(&mut so_far) {
+                        let next = step(*so_far, x);
+                        *y = narrow(if self.exclusive { *so_far } else { next });
+                        *so_far = next;
+                    }
                 }
             }
         }
@@ -103,5 +111,22 @@ mod tests {
         let scan = Scan { product: false, exclusive: false, reverse: false, outer: 1, n: 3, inner: 1 };
         scan.run(&mut [y[..].as_mut().into()], &[(&x[..]).into()]);
         assert_eq!(y, [100, -56, -55]);
+    }
+
+    #[test]
+    fn neighbours_do_not_mix() {
+        let (outer, n, inner) = (2, 3, 70);
+        let x: [i32; 420] = core::array::from_fn(|i| (i * i % 101) as i32);
+        for (exclusive, reverse) in [(false, false), (true, false), (false, true), (true, true)] {
+            let mut y = [0i32; 420];
+            let scan = Scan { product: false, exclusive, reverse, outer, n, inner };
+            scan.run(&mut [y[..].as_mut().into()], &[(&x[..]).into()]);
+            for (at, y) in y.into_iter().enumerate() {
+                let (o, j, i) = (at / (n * inner), at / inner % n, at % inner);
+                let before = |l: usize| if reverse { l > j } else { l < j } || !exclusive && l == j;
+                let sum: i32 = (0..n).filter(|l| before(*l)).map(|l| x[(o * n + l) * inner + i]).sum();
+                assert_eq!(y, sum, "{at} {exclusive} {reverse}");
+            }
+        }
     }
 }

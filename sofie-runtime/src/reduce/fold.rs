@@ -37,12 +37,14 @@ pub(super) trait Fold: Copy {
     fn step<S: Simd>(s: S, acc: S::F32, x: S::F32, shift: S::F32) -> S::F32;
     /// The lanes as one.
     fn combine<S: Simd>(s: S, acc: S::F32) -> f32;
+    /// Two lanes as one, as in the tree of `combine`.
+    fn join<S: Simd>(s: S, a: S::F32, b: S::F32) -> S::F32;
     /// What is stored; `count` elements were folded.
     fn finish<S: Simd>(s: S, acc: S::F32, shift: S::F32, count: f32) -> S::F32;
 }
 
 macro_rules! folds {
-    ($($name:ident: $start:expr, |$s:ident, $acc:ident, $x:ident, $shift:ident| $step:expr, $combine:ident,
+    ($($name:ident: $start:expr, |$s:ident, $acc:ident, $x:ident, $shift:ident| $step:expr, $combine:ident $join:ident,
        |$fs:ident, $facc:ident, $fshift:ident, $n:ident| $finish:expr;)*) => {$(
         #[derive(Clone, Copy)]
         pub(super) struct $name;
@@ -56,6 +58,10 @@ macro_rules! folds {
             #[inline(always)]
             fn combine<S: Simd>(s: S, acc: S::F32) -> f32 {
                 s.$combine(acc)
+            }
+            #[inline(always)]
+            fn join<S: Simd>(s: S, a: S::F32, b: S::F32) -> S::F32 {
+                s.$join(a, b)
             }
             #[inline(always)]
             fn finish<S: Simd>($fs: S, $facc: S::F32, $fshift: S::F32, $n: f32) -> S::F32 {
@@ -84,16 +90,16 @@ impl<S: Simd> ReduceMul for S {
 }
 
 folds! {
-    Sum: 0.0, |s, acc, x, _h| s.add(acc, x), reduce_add, |_s, acc, _h, _n| acc;
-    Mean: 0.0, |s, acc, x, _h| s.add(acc, x), reduce_add, |s, acc, _h, n| s.div(acc, s.splat(n));
-    Prod: 1.0, |s, acc, x, _h| s.mul(acc, x), reduce_mul, |_s, acc, _h, _n| acc;
-    Max: f32::NEG_INFINITY, |s, acc, x, _h| s.max(acc, x), reduce_max, |_s, acc, _h, _n| acc;
-    Min: f32::INFINITY, |s, acc, x, _h| s.min(acc, x), reduce_min, |_s, acc, _h, _n| acc;
-    L1: 0.0, |s, acc, x, _h| s.add(acc, s.abs(x)), reduce_add, |_s, acc, _h, _n| acc;
-    L2: 0.0, |s, acc, x, _h| s.mul_add(x, x, acc), reduce_add, |s, acc, _h, _n| s.sqrt(acc);
-    SumSquare: 0.0, |s, acc, x, _h| s.mul_add(x, x, acc), reduce_add, |_s, acc, _h, _n| acc;
-    LogSum: 0.0, |s, acc, x, _h| s.add(acc, x), reduce_add, |s, acc, _h, _n| math::log(s, acc);
-    LogSumExp: 0.0, |s, acc, x, h| s.add(acc, math::exp(s, s.sub(x, h))), reduce_add,
+    Sum: 0.0, |s, acc, x, _h| s.add(acc, x), reduce_add add, |_s, acc, _h, _n| acc;
+    Mean: 0.0, |s, acc, x, _h| s.add(acc, x), reduce_add add, |s, acc, _h, n| s.div(acc, s.splat(n));
+    Prod: 1.0, |s, acc, x, _h| s.mul(acc, x), reduce_mul mul, |_s, acc, _h, _n| acc;
+    Max: f32::NEG_INFINITY, |s, acc, x, _h| s.max(acc, x), reduce_max max, |_s, acc, _h, _n| acc;
+    Min: f32::INFINITY, |s, acc, x, _h| s.min(acc, x), reduce_min min, |_s, acc, _h, _n| acc;
+    L1: 0.0, |s, acc, x, _h| s.add(acc, s.abs(x)), reduce_add add, |_s, acc, _h, _n| acc;
+    L2: 0.0, |s, acc, x, _h| s.mul_add(x, x, acc), reduce_add add, |s, acc, _h, _n| s.sqrt(acc);
+    SumSquare: 0.0, |s, acc, x, _h| s.mul_add(x, x, acc), reduce_add add, |_s, acc, _h, _n| acc;
+    LogSum: 0.0, |s, acc, x, _h| s.add(acc, x), reduce_add add, |s, acc, _h, _n| math::log(s, acc);
+    LogSumExp: 0.0, |s, acc, x, h| s.add(acc, math::exp(s, s.sub(x, h))), reduce_add add,
         |s, acc, h, _n| s.add(math::log(s, acc), h);
 }
 

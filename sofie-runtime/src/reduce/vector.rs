@@ -1,5 +1,5 @@
-//! `f32` reductions. Three walks: results side by side when the innermost kept axis is contiguous in `x`,
-//! lanes along a contiguous reduced run, one element at a time when neither is.
+//! `f32` reductions. Four walks: results side by side when the innermost kept axis is contiguous in `x`, lanes along a
+//! contiguous reduced run, 16 results at once where the run is short, one element at a time when neither is contiguous.
 
 use super::fold::{Fold, Max, with_fold};
 use super::{Reduce, ReduceKind, Walk};
@@ -78,6 +78,25 @@ unsafe fn walk<S: Simd, F: Fold>(s: S, r: &Reduce, y: *mut f32, x: *const f32) {
                 c += width;
             }
         }
+    } else if along && folded == 1 && r.folded_dims[0] <= LANES && rank > 0 && r.y[rank - 1] == 1 {
+        let (n, step) = (r.dims[rank - 1], r.x[rank - 1]);
+        let mut walk = Walk::new(&r.dims[..rank - 1], &r.y, &r.x, start);
+        while let Some((py, px)) = walk.step() {
+            let mut c = 0;
+            while c < n {
+                // SAFETY: results c and on of the innermost kept axis, and all their elements, are inside both walks.
+                unsafe {
+                    let (py, px) = (y.offset(py).add(c), x.offset(px).offset(c as isize * step));
+                    if n - c >= LANES {
+                        short::<S, F>(s, r.folded_dims[0], py, px, step, shifted, count);
+                        c += LANES;
+                    } else {
+                        one::<S, F>(s, r, py, px, along, shifted, count);
+                        c += 1;
+                    }
+                }
+            }
+        }
     } else {
         let mut walk = Walk::new(&r.dims[..rank], &r.y, &r.x, start);
         while let Some((py, px)) = walk.step() {
@@ -153,6 +172,43 @@ unsafe fn columns<S: Simd, F: Fold, const V: usize>(
             let out = F::finish(s, acc[v], shift[v], count);
             s.store_masked_ptr(out, y.add(v * LANES), mask[v]);
         }
+    }
+}
+
+/// 16 results over runs of `n <= 16`, which begin at `step` from each other: a lane is a result, the tree that of
+/// [`one`].
+///
+/// # Safety
+/// `y` holds 16 floats, `x` all runs.
+#[inline(always)]
+unsafe fn short<S: Simd, F: Fold>(
+    s: S,
+    n: usize,
+    y: *mut f32,
+    x: *const f32,
+    step: isize,
+    shifted: bool,
+    count: f32,
+) {
+    let mask = s.mask_first(n);
+    // SAFETY: the caller's promise; lanes past a run's end are masked.
+    unsafe {
+        let shift = if shifted { shift_of(s, s.load_ptr(y)) } else { s.zero() };
+        let mut runs = [s.zero(); LANES];
+        for (i, run) in runs.iter_mut().enumerate() {
+            *run = s.load_masked_ptr(x.offset(i as isize * step), mask, s.zero());
+        }
+        s.transpose(&mut runs);
+        let mut acc = [s.splat(F::START); LANES];
+        for (acc, run) in acc.iter_mut().zip(runs).take(n) {
+            *acc = F::step(s, *acc, run, shift);
+        }
+        for half in [8, 4, 2, 1] {
+            for i in 0..half {
+                acc[i] = F::join(s, acc[i], acc[i + half]);
+            }
+        }
+        s.store_ptr(F::finish(s, acc[0], shift, count), y);
     }
 }
 

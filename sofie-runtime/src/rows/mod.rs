@@ -1,5 +1,5 @@
-//! Row programs: softmax and normalisations over the last axis, one row at a time, in a few passes over a row
-//! that stays in the first-level cache. Rows of up to 16 elements stay in one register.
+//! Row programs: softmax and normalisations over the last axis, one row at a time (of short rows for softmax, 16), in a few
+//! passes over a row that stays in the first-level cache. Rows of up to 16 elements stay in one register.
 
 mod norm;
 mod plain;
@@ -10,7 +10,7 @@ mod tests;
 use core::ops::Range;
 
 use crate::parallel;
-use crate::simd::{Op, Simd, dispatch};
+use crate::simd::{LANES, Op, Simd, dispatch};
 use crate::{DType, Element};
 
 /// What is computed for each row.
@@ -143,6 +143,17 @@ impl Op for Part<'_> {
     fn run<S: Simd>(self, s: S) {
         let Part { run, rows: Range { start, end } } = self;
         let &Rows { n, ldx, ldy, .. } = run.p;
+        let mut start = start;
+        if run.p.kind == RowKind::Softmax && n <= LANES {
+            while end - start >= LANES {
+                // SAFETY: `Rows::run` checked that each row is inside its slice.
+                unsafe {
+                    let (y, x) = (run.y.add(start * ldy), run.x.add(start * ldx));
+                    softmax::softmax_short(s, n, y, ldy, x, ldx);
+                }
+                start += LANES;
+            }
+        }
         let group = match run.p.kind {
             RowKind::Softmax | RowKind::LogSoftmax => 1,
             RowKind::LayerNorm { .. } | RowKind::RmsNorm { .. } => norm::together(n),

@@ -38,6 +38,54 @@ pub(super) unsafe fn softmax<S: Simd>(s: S, n: usize, y: *mut f32, x: *const f32
     }
 }
 
+/// 16 rows of at most 16 elements at once: a lane is a row. Row by row, each load would wait for the masked store of the
+/// row before it, which covers the same memory (measured: 1,920 rows of 8 took 75 µs, so 10). The sums are those of the
+/// same tree, so are the bits.
+///
+/// # Safety
+/// 16 rows of `n <= 16` floats stand at `y` and `x`, which may be the same.
+#[inline(always)]
+pub(super) unsafe fn softmax_short<S: Simd>(
+    s: S,
+    n: usize,
+    y: *mut f32,
+    ldy: usize,
+    x: *const f32,
+    ldx: usize,
+) {
+    let (mask, lowest) = (s.mask_first(n), s.splat(f32::NEG_INFINITY));
+    let mut v = [lowest; LANES];
+    // SAFETY: the caller's promise.
+    unsafe {
+        for (r, v) in v.iter_mut().enumerate() {
+            *v = s.load_masked_ptr(x.add(r * ldx), mask, lowest);
+        }
+        s.transpose(&mut v);
+        let mut max = v[0];
+        for v in &v[1..n] {
+            max = s.max_raw(max, *v);
+        }
+        let mut sums = [s.zero(); LANES];
+        for (v, sum) in v.iter_mut().zip(&mut sums).take(n) {
+            *v = math::exp_of_negative(s, s.sub(*v, max));
+            *sum = *v;
+        }
+        for half in [8, 4, 2, 1] {
+            for i in 0..half {
+                sums[i] = s.add(sums[i], sums[i + half]);
+            }
+        }
+        let scale = s.div(s.splat(1.0), sums[0]);
+        for v in v.iter_mut().take(n) {
+            *v = s.mul(*v, scale);
+        }
+        s.transpose(&mut v);
+        for (r, v) in v.iter().enumerate() {
+            s.store_masked_ptr(*v, y.add(r * ldy), mask);
+        }
+    }
+}
+
 /// # Safety
 /// `y` and `x` hold `n` floats; they may be the same.
 #[inline(always)]

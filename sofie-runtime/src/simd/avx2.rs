@@ -194,6 +194,13 @@ impl Simd for Avx2 {
         sar_each(a: I, n: I) -> I = _mm256_srav_epi32(a, n);
         eq_i32(a: I, b: I) -> I = _mm256_cmpeq_epi32(a, b);
         lt_i32(a: I, b: I) -> I = _mm256_cmpgt_epi32(b, a);
+        add_products(acc: I, w: I; a: u32) -> I = {
+            let a = _mm256_set1_epi32(a as i32);
+            let even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(w));
+            let odd = _mm256_srai_epi16::<8>(w);
+            let even = _mm256_madd_epi16(even, _mm256_and_si256(a, _mm256_set1_epi16(0xff)));
+            _mm256_add_epi32(acc, _mm256_add_epi32(even, _mm256_madd_epi16(odd, _mm256_srli_epi16::<8>(a))))
+        };
         to_f32(a: I) -> F = _mm256_cvtepi32_ps(a);
         round_i32(a: F) -> I = _mm256_cvtps_epi32(a);
         trunc_i32(a: F) -> I = _mm256_cvttps_epi32(a);

@@ -131,6 +131,13 @@ impl Simd for Avx512 {
         eq_i32(a: __m512i, b: __m512i) -> __mmask16 = _mm512_cmpeq_epi32_mask(a, b);
         lt_i32(a: __m512i, b: __m512i) -> __mmask16 = _mm512_cmplt_epi32_mask(a, b);
         lt_u32(a: __m512i, b: __m512i) -> __mmask16 = _mm512_cmplt_epu32_mask(a, b);
+        add_products(acc: __m512i, w: __m512i, a: u32) -> __m512i = {
+            let a = _mm512_set1_epi32(a as i32);
+            let even = _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(w));
+            let odd = _mm512_srai_epi16::<8>(w);
+            let even = _mm512_madd_epi16(even, _mm512_and_si512(a, _mm512_set1_epi16(0xff)));
+            _mm512_add_epi32(acc, _mm512_add_epi32(even, _mm512_madd_epi16(odd, _mm512_srli_epi16::<8>(a))))
+        };
         to_f32(a: __m512i) -> __m512 = _mm512_cvtepi32_ps(a);
         round_i32(a: __m512) -> __m512i = _mm512_cvtps_epi32(a);
         trunc_i32(a: __m512) -> __m512i = _mm512_cvttps_epi32(a);

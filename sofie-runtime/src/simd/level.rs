@@ -101,6 +101,15 @@ fn has_avx512() -> bool {
     ));
 }
 
+/// Whether a CPU that has [`Level::Avx512`] has VNNI too, which products of bytes alone use.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+pub(super) fn has_vnni() -> bool {
+    #[cfg(feature = "std")]
+    return std::arch::is_x86_feature_detected!("avx512vnni");
+    #[cfg(not(feature = "std"))]
+    return cfg!(target_feature = "avx512vnni");
+}
+
 /// The level in use as its number, 0 before the first question. Only ever an available level.
 static CURRENT: AtomicU8 = AtomicU8::new(0);
 

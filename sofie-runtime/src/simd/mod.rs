@@ -25,6 +25,7 @@
 mod avx2;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod avx512;
+pub mod bytes;
 pub mod float;
 mod level;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon", not(miri)))]
@@ -412,6 +413,16 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
     fn lt_u32(self, a: Self::I32, b: Self::I32) -> Self::Mask {
         let top = self.splat_i32(i32::MIN);
         self.lt_i32(self.xor(a, top), self.xor(b, top))
+    }
+    /// `acc` and the four products of the unsigned bytes of `a` and the signed bytes of each lane of `w`, wrapping.
+    #[inline(always)]
+    fn add_products(self, acc: Self::I32, w: Self::I32, a: u32) -> Self::I32 {
+        let mut acc = acc;
+        for (i, a) in a.to_le_bytes().into_iter().enumerate() {
+            let byte = self.sar(self.shl(w, 24 - 8 * i as u32), 24);
+            acc = self.add_i32(acc, self.mul_i32(byte, self.splat_i32(i32::from(a))));
+        }
+        acc
     }
     /// Each integer as a float, rounded to nearest even.
     fn to_f32(self, a: Self::I32) -> Self::F32;
