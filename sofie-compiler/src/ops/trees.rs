@@ -115,7 +115,9 @@ fn scores(
             .ok_or_else(|| Error::new("a table of another size"))
     };
     let list = |values: &[u32]| Tensor::of(&[values.len()], values);
-    let results = vec![(dtype, vec![rows, targets])];
+    let free: Vec<Dim> = shape.dims().first().filter(|d| d.fixed().is_none()).cloned().into_iter().collect();
+    let first = free.first().cloned().unwrap_or_else(|| rows.into());
+    let results = vec![(dtype, Shape::new(vec![first, targets.into()]))];
     if dtype == DType::F32 && c.dtype(v) == DType::F32 && features > 0 {
         let thresholds: Vec<f32> = table.thresholds.iter().map(|t| *t as f32).collect();
         let tables = plain::forest_tables(&table.tests, &table.features, &thresholds, &table.children);
@@ -132,7 +134,7 @@ fn scores(
             let mut operands = vec![v];
             operands.extend(tables.map(|t| c.b.tensor(t)));
             let kernel = plain::Forest { rows, features, targets, aggregate, test };
-            return Ok(c.plain_rows(kernel, &operands, results)?.remove(0));
+            return Ok(c.plain_free(kernel, &operands, results, free)?.remove(0));
         }
     }
     let flat: Vec<u32> = table.children.iter().flatten().copied().collect();
@@ -148,7 +150,7 @@ fn scores(
     let mut operands = vec![v];
     operands.extend(tables.map(|t| c.b.tensor(t)));
     let kernel = plain::Trees { rows, features, targets, aggregate };
-    Ok(c.plain_rows(kernel, &operands, results)?.remove(0))
+    Ok(c.plain_free(kernel, &operands, results, free)?.remove(0))
 }
 
 /// An attribute in one of its two forms: floats, or a tensor of doubles.
