@@ -7,6 +7,7 @@ use crate::{ir, onnx, ops, passes};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How to compile.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +33,27 @@ pub struct Compiled {
     pub family: Option<Family>,
     /// Every file that was read.
     pub files: Vec<PathBuf>,
+}
+
+impl Compiled {
+    /// The outputs for the given inputs, computed in this process by the kernels that a session runs, and the time of each.
+    ///
+    /// # Errors
+    /// Where the inputs are not what the model takes, or their values disagree with what it declares.
+    pub fn profile(&self, inputs: &[ir::Tensor]) -> Result<(Vec<ir::Tensor>, Vec<Duration>), ir::Invalid> {
+        match &self.family {
+            Some(family) => plan::execute::profile_family(family, inputs),
+            None => plan::execute::profile(&self.plan, inputs),
+        }
+    }
+
+    /// The outputs alone.
+    ///
+    /// # Errors
+    /// As [`Compiled::profile`].
+    pub fn execute(&self, inputs: &[ir::Tensor]) -> Result<Vec<ir::Tensor>, ir::Invalid> {
+        plan::execute::execute_within(&self.plan, self.family.as_ref(), inputs)
+    }
 }
 
 /// Why a model is refused, and what is known of its interface all the same.
@@ -70,7 +92,7 @@ pub fn compile_model(model: &onnx::Model, shown: &Path, options: &Options) -> Re
     ops::open_symbols(&graph, &options.bounds).map_err(|e| refused(e.into()))?;
     let graph = passes::optimize(graph, options.stop_after).map_err(|e| refused(internal(&e)))?;
     let files = model.files.clone();
-    if graph.symbols().is_empty() {
+    if graph.symbols().is_empty() && graph.found().is_empty() {
         let plan = plan::plan(&graph).map_err(|e| refused(internal(&e)))?;
         return Ok(Compiled { graph, plan, family: None, files });
     }
@@ -84,7 +106,13 @@ pub fn compile_model(model: &onnx::Model, shown: &Path, options: &Options) -> Re
 /// Why a network cannot be compiled for all extents.
 fn not_free(e: &ir::Invalid, graph: &ir::Graph) -> Errors {
     let fixed: Vec<String> = graph.symbols().iter().map(ToString::to_string).collect();
-    Error::new(format!("the network cannot be compiled for all of these extents: {e}"))
+    let error = Error::new(format!("the network cannot be compiled for all of these extents: {e}"));
+    if fixed.is_empty() {
+        return error
+            .help("declare the shapes that values decide in the file, or end the network before")
+            .into();
+    }
+    error
         .help(format!(
             "give closer bounds (as in dims({} = 8..=64)), or fix a dimension: dims({})",
             fixed.first().map_or("n", |s| s),

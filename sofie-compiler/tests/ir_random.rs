@@ -221,6 +221,10 @@ fn mutant(op: &Op, u: &mut Unstructured) -> Op {
             odd_dims(u, before);
             odd_dims(u, after);
         }
+        Op::Cut { axis, extent } => {
+            odd_each(u, [axis]);
+            odd_dims(u, std::slice::from_mut(extent));
+        }
         Op::Gather { axis, batch } => odd_each(u, [axis, batch]),
         Op::GatherNd { batch } => odd_each(u, [batch]),
         Op::TopK { k, .. } => odd_dims(u, std::slice::from_mut(k)),

@@ -32,6 +32,15 @@ pub enum ExtentError {
     },
     /// An input's values decide a shape, otherwise than the model declares.
     Shape(ShapeError),
+    /// Values decide an extent that the network cannot go on with: another than one that it must agree with, or none.
+    Values {
+        /// The node of the model.
+        node: &'static str,
+        /// What is needed.
+        expected: usize,
+        /// What it is.
+        found: usize,
+    },
 }
 
 impl From<ShapeError> for ExtentError {
@@ -53,6 +62,9 @@ impl core::fmt::Display for ExtentError {
                 )
             }
             ExtentError::Shape(e) => e.fmt(f),
+            ExtentError::Values { node, expected, found } => {
+                write!(f, "the values at `{node}` decide an extent of {found}, but {expected} is needed")
+            }
         }
     }
 }
@@ -105,6 +117,25 @@ pub fn part<T>(x: &[T], start: usize, len: usize) -> &[T] {
 pub fn counted(count: &[i64], room: usize) -> usize {
     let n = count.first().copied().unwrap_or(0);
     usize::try_from(n).unwrap_or(0).min(room)
+}
+
+/// Checks an extent that values decided against one that it must agree with.
+///
+/// # Errors
+/// When it differs.
+#[inline]
+pub fn found(node: &'static str, count: &[i64], room: usize, expected: usize) -> Result<(), ExtentError> {
+    let found = counted(count, room);
+    if found == expected { Ok(()) } else { Err(ExtentError::Values { node, expected, found }) }
+}
+
+/// Checks that values left as much as the network reads.
+///
+/// # Errors
+/// When there is less.
+#[inline]
+pub const fn at_least(node: &'static str, found: usize, least: usize) -> Result<(), ExtentError> {
+    if found < least { Err(ExtentError::Values { node, expected: least, found }) } else { Ok(()) }
 }
 
 /// Moves together what stands in rows with room for `room` blocks of `block` elements and fills `n` of them.

@@ -44,7 +44,7 @@ pub use alloc::borrow::Cow;
 pub use alloc::sync::Arc;
 pub use attributes::{Attribute, Attributes};
 pub use element::{DType, Element, bf16, f16};
-pub use extent::{ExtentError, agree, compact, counted, extent, part};
+pub use extent::{ExtentError, agree, at_least, compact, counted, extent, found, part};
 pub use map::pad;
 pub use memory::{
     Arena, Cutter, LengthError, NOTHING, Nested, Packed, Span, Spans, View, ViewMut, Weights, bool_bytes,

@@ -170,6 +170,13 @@ impl Literal for crate::plan::Loop {
     }
 }
 
+/// As for `If`.
+impl Literal for crate::plan::Found {
+    fn literal(&self) -> TokenStream {
+        TokenStream::new()
+    }
+}
+
 /// Structs by their fields: `path::Name { field, … }` relative to the runtime crate.
 macro_rules! structs {
     ($($($path:ident)::+ { $($field:ident),* $(,)? })*) => {$(

@@ -1,9 +1,7 @@
 //! The module around the steps: constants, `Session`, `Inputs`, `Outputs`, and what tools see of them.
 
 use super::construct::{Making, constructors};
-use super::counted::{compact, count_span, counted};
-use super::dynamic::Counted;
-use super::extents::{Variables, Writer};
+use super::counted::{Counted, compact, counted};
 use super::extras::Extras;
 use super::many::{entered, has_many, infer_many};
 use super::names::Names;
@@ -77,7 +75,7 @@ pub fn module(cx: &Context<'_>, plan: &Plan) -> TokenStream {
     let mut outs = shown(&mut plan.outputs.iter().map(|(p, _)| p));
     for ((_, text), t) in outs.iter_mut().zip(&counted) {
         if let Some(t) = t {
-            *text = t.shown();
+            *text = t.tensor.shown();
         }
     }
     let header = header(cx, plan, &ins, &outs, Some(plan.arena_bytes));
@@ -92,7 +90,7 @@ pub fn module(cx: &Context<'_>, plan: &Plan) -> TokenStream {
     let types = interface(plan, &extras, &inputs, &outputs, &counted);
     let profile = cx.profile.then(|| profile::table(plan));
     let dynamic = dynamic(plan, &inputs, &counted);
-    let compact = compact(plan, &counted);
+    let compact = compact(&counted);
     let compute_params = inputs.iter().map(|t| {
         let (name, ty) = (&t.name, types::stored(t.port.dtype));
         quote!(#name: &[#ty])
@@ -319,17 +317,13 @@ fn returned(plan: &Plan, life: TokenStream) -> TokenStream {
 }
 
 fn make_outputs(plan: &Plan, outputs: &[Tensor<'_>], counted: &[Option<Counted>]) -> TokenStream {
-    let variables = Variables::new();
-    let w = Writer { variables: &variables };
-    let fields = outputs.iter().zip(&plan.outputs).zip(counted).enumerate();
-    let fields = fields.map(|(i, ((t, (port, operand)), counted))| {
+    let fields = outputs.iter().zip(&plan.outputs).zip(counted);
+    let fields = fields.map(|((t, (port, operand)), counted)| {
         let name = &t.name;
         let at = plan.operand_offset(operand);
         if let Some(t) = counted {
-            let (ty, len, at) = (types::stored(port.dtype), t.elements(&w), Literal::usize_unsuffixed(at));
-            let counting = t.counting(&quote!(arena), &|axis| count_span(plan, i, axis), &w);
-            let over = t.over(quote!(arena.get(rt::span::<#ty>(#at, #len))), &w, false);
-            return quote!(#name: { #counting #over });
+            let made = t.made();
+            return quote!(#name: #made);
         }
         let span = span(port.dtype, at, &port.dims);
         if port.dtype == DType::Bool {
@@ -373,6 +367,7 @@ fn interface(
     let output_fields = outputs.iter().zip(counted).map(|(t, counted)| match counted {
         None => field(t, quote!(&'s)),
         Some(t) => {
+            let t = &t.tensor;
             let (name, ty, doc) = (&t.name, t.shared(Some(quote!('s))), t.doc());
             quote! { #[doc = #doc] pub #name: #ty, }
         }
@@ -413,8 +408,6 @@ fn interface(
 }
 
 fn dynamic(plan: &Plan, inputs: &[Tensor<'_>], counted: &[Option<Counted>]) -> TokenStream {
-    let variables = Variables::new();
-    let w = Writer { variables: &variables };
     let run = match plan.check {
         None => quote!(self.inputs().run();),
         Some(_) => quote! {
@@ -431,11 +424,8 @@ fn dynamic(plan: &Plan, inputs: &[Tensor<'_>], counted: &[Option<Counted>]) -> T
     });
     let output_arms = plan.outputs.iter().zip(counted).enumerate().map(|(i, ((port, operand), counted))| {
         if let Some(t) = counted {
-            let counting = t.counting(&quote!(self.arena), &|axis| count_span(plan, i, axis), &w);
-            let (at, size) = (plan.operand_offset(operand), port.dtype.size());
-            let [i, at, size] = [i, at, size].map(Literal::usize_unsuffixed);
-            let len = t.elements(&w);
-            return quote!(#i => { #counting self.arena.get(rt::span::<u8>(#at, #len * #size)) });
+            let (i, bytes) = (Literal::usize_unsuffixed(i), t.bytes());
+            return quote!(#i => #bytes);
         }
         let len = port.dims.iter().product::<usize>() * port.dtype.size();
         let bytes = span(DType::U8, plan.operand_offset(operand), &[len]);

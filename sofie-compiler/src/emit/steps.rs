@@ -58,6 +58,18 @@ pub fn steps(cx: &Context<'_>, plan: &Plan, inputs: &[Ident]) -> Steps {
     out
 }
 
+/// Writes a step whose extents and places are known, with those that it holds.
+pub fn one(
+    cx: &Context<'_>,
+    plan: &Plan,
+    step: &Step,
+    inputs: &[Ident],
+    names: &mut Names,
+    constants: &mut TokenStream,
+) -> TokenStream {
+    Writer { cx, plan, inputs, names, constants }.step(step)
+}
+
 /// Writes steps, those of bodies among them.
 struct Writer<'a> {
     cx: &'a Context<'a>,
@@ -412,6 +424,7 @@ fn parts(kernel: &Kernel) -> (TokenStream, &dyn Literal) {
     }
     table! {
         Custom => Attributes,
+        Found => Attributes,
         If => Attributes,
         Loop => Attributes,
         Plain => plain::Plain,

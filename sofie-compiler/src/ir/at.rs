@@ -53,13 +53,15 @@ impl Values<'_> {
             Op::Pad { before, after, value } => {
                 Op::Pad { before: self.numbers(before)?, after: self.numbers(after)?, value: *value }
             }
-            Op::Plain(p) => match &p.rows {
-                None => return Ok(Cow::Borrowed(op)),
-                Some(rows) => {
-                    let known = self.number(rows)?.fixed().and_then(|n| usize::try_from(n).ok());
-                    Op::Plain(Box::new(p.over(known.unwrap_or(0))))
-                }
-            },
+            Op::Cut { axis, extent } => Op::Cut { axis: *axis, extent: self.number(extent)? },
+            Op::Plain(p) if p.free.is_empty() => return Ok(Cow::Borrowed(op)),
+            Op::Plain(p) => {
+                let free = self.numbers(&p.free)?;
+                let free = free.iter().map(|n| n.fixed().and_then(|n| usize::try_from(n).ok()).unwrap_or(0));
+                let free: Vec<usize> = free.collect();
+                let results = p.results.iter().map(|(t, shape)| Ok((*t, self.shape(shape)?)));
+                Op::Plain(Box::new(p.over(&free, results.collect::<Result<_, Invalid>>()?)))
+            }
             Op::Custom(call) => {
                 let mut call = call.clone();
                 for (_, shape) in &mut call.results {

@@ -272,10 +272,18 @@ impl Builder {
         old.outputs.iter().for_each(|o| live[o.value.index()] = true);
         let keep: Vec<bool> = {
             let mut keep = vec![false; old.nodes.len()];
+            // What finds an extent stays as long as a shape is made of it.
+            let mut finders: Vec<(Arc<str>, usize)> =
+                old.found().into_iter().map(|f| (f.symbol.name, f.node.index())).collect();
             for (i, node) in old.nodes.iter().enumerate().rev() {
-                keep[i] = node.outputs.iter().any(|v| live[v.index()]);
+                keep[i] |= node.outputs.iter().any(|v| live[v.index()]);
                 if keep[i] {
                     node.inputs.iter().for_each(|v| live[v.index()] = true);
+                    finders.retain(|(name, at)| {
+                        let mentioned = old.mentions(node, name);
+                        keep[*at] |= mentioned;
+                        !mentioned
+                    });
                 }
             }
             keep

@@ -1,6 +1,6 @@
 //! The graph itself: values, nodes in topological order, and how a pass makes a new one.
 
-use super::{Builder, Dim, Invalid, Op, Shape};
+use super::{Builder, Dim, Invalid, Op, Shape, Symbol};
 use sofie_infer_runtime::DType;
 use std::sync::Arc;
 
@@ -64,6 +64,29 @@ pub struct Node {
     pub outputs: Vec<ValueId>,
     /// The ONNX nodes that it came from, in the file's order, as `Type_name`.
     pub origin: Vec<Arc<str>>,
+}
+
+impl Node {
+    /// The extent that the node finds at run time, and the value that holds it.
+    pub fn found(&self) -> Option<(&Symbol, ValueId)> {
+        match (&self.op, &self.inputs[..]) {
+            (Op::Cut { extent, .. }, [_, count]) => Some((extent.as_symbol()?, *count)),
+            _ => None,
+        }
+    }
+}
+
+/// An extent that values decide while the network runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// Its name and bounds.
+    pub symbol: Symbol,
+    /// The most that it can be, perhaps by the extents of the run.
+    pub room: Dim,
+    /// What else it has to be among, where it is found again.
+    pub limits: Vec<Dim>,
+    /// The node that finds it, a `Cut`.
+    pub node: NodeId,
 }
 
 /// An input or output of the model.
@@ -150,7 +173,37 @@ impl Graph {
         users
     }
 
-    /// The same graph with the symbols fixed by `value`; those it does not know stay.
+    /// The extents that values decide, in the order in which they are found.
+    pub fn found(&self) -> Vec<Found> {
+        let mut all: Vec<Found> = Vec::new();
+        for (i, node) in self.nodes.iter().enumerate() {
+            if let (Some((symbol, _)), Op::Cut { axis, .. }) = (node.found(), &node.op) {
+                let room = self.shape(node.inputs[0])[*axis].clone();
+                match all.iter_mut().find(|f| f.symbol == *symbol) {
+                    Some(known) => known.limits.push(room),
+                    None => {
+                        let (symbol, node) = (symbol.clone(), NodeId(i as u32));
+                        all.push(Found { symbol, room, limits: Vec::new(), node });
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// Whether a node's results or the operation itself have an extent of that name.
+    pub fn mentions(&self, node: &Node, name: &str) -> bool {
+        let inside: &[Dim] = match &node.op {
+            Op::Slice { start, .. } => start,
+            Op::Pad { before, .. } => before,
+            Op::Plain(p) => &p.free,
+            _ => &[],
+        };
+        let results = node.outputs.iter().flat_map(|v| self.shape(*v).dims());
+        results.chain(inside).any(|d| d.symbols().iter().any(|s| **s == *name))
+    }
+
+    /// The names of the symbols in the inputs' shapes, in order.
     pub fn symbols(&self) -> Vec<Arc<str>> {
         let dims = self.inputs.iter().flat_map(|i| self.shape(i.value).dims());
         let mut names: Vec<_> = dims.flat_map(Dim::symbols).collect();

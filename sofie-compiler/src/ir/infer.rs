@@ -63,6 +63,7 @@ pub fn infer(op: &Op, x: &[(DType, &Shape)]) -> Result<Vec<Info>, Invalid> {
             }
             like_first(shape.clone())
         }
+        Op::Cut { axis, extent } => cut(*axis, extent, x),
         Op::Concat(axis) => concat(*axis, x),
         Op::Pad { before, after, value } => {
             if before.len() != x[0].1.rank() || after.len() != x[0].1.rank() || value.dtype != x[0].0 {
@@ -116,21 +117,11 @@ pub fn infer(op: &Op, x: &[(DType, &Shape)]) -> Result<Vec<Info>, Invalid> {
         Op::Recurrent(r) => recurrent(r, x),
         Op::Attention(a) => attention(a, x),
         Op::Plain(p) => {
-            let known = |(i, s): (usize, &Shape)| {
-                let rows = p.rows.as_ref().filter(|_| i == 0);
-                s.dims().iter().enumerate().all(|(a, d)| d.fixed().is_some() || a == 0 && rows == Some(d))
-            };
-            if let Some(i) = (0..x.len()).find(|&i| !known((i, x[i].1))) {
-                return bad(format!("{} of {}, whose extents are not fixed", p.kernel.name(), x[i].1));
+            let open = x.iter().find(|(_, s)| p.free.is_empty() && s.fixed().is_none());
+            if let Some((_, s)) = open {
+                return bad(format!("{} of {s}, whose extents are not fixed", p.kernel.name()));
             }
-            let result = |(t, dims): &(DType, Vec<usize>)| {
-                let mut shape = Shape::of(dims);
-                if let (Some(rows), Some(first)) = (&p.rows, shape.dims_mut().first_mut()) {
-                    *first = rows.clone();
-                }
-                (*t, shape)
-            };
-            Ok(p.results.iter().map(result).collect())
+            Ok(p.results.clone())
         }
         Op::Custom(c) => Ok(c.results.clone()),
         Op::If(b) => region::branches(b, x),
@@ -146,7 +137,7 @@ fn arity(op: &Op) -> Option<usize> {
         Op::Map(e) => e.inputs().len(),
         Op::MatMul(e) | Op::Conv(_, e) | Op::ConvTranspose(_, e) => 2 + extra(e),
         Op::Concat(_) | Op::Plain(_) | Op::Custom(_) | Op::If(_) | Op::Loop(_) => return None,
-        Op::Gather { .. } | Op::GatherElements(_) | Op::GatherNd { .. } => 2,
+        Op::Gather { .. } | Op::GatherElements(_) | Op::GatherNd { .. } | Op::Cut { .. } => 2,
         Op::ScatterElements(..) | Op::ScatterNd(_) => 3,
         Op::Rows(RowKind::LayerNorm { scale, bias, .. }) => 1 + usize::from(*scale) + usize::from(*bias),
         Op::Rows(RowKind::RmsNorm { scale, .. }) => 1 + usize::from(*scale),
@@ -154,6 +145,19 @@ fn arity(op: &Op) -> Option<usize> {
         Op::Attention(a) => 3 + usize::from(a.mask.is_some()),
         _ => 1,
     })
+}
+
+/// The first elements along an axis, as many as the second operand says.
+fn cut(axis: usize, extent: &Dim, x: &[(DType, &Shape)]) -> Result<Vec<(DType, Shape)>, Invalid> {
+    let (dtype, mut shape) = (x[0].0, x[0].1.clone());
+    if x[1].0 != DType::I64 || x[1].1.rank() != 0 {
+        return bad(format!("a number of elements is {}{}", x[1].0, x[1].1));
+    }
+    match shape.dims_mut().get_mut(axis) {
+        Some(room) if extent.le(room) != Some(false) => *room = extent.clone(),
+        _ => return bad(format!("{extent} elements of {shape} along axis {axis}")),
+    }
+    Ok(vec![(dtype, shape)])
 }
 
 fn same_type(a: DType, b: DType) -> Result<(), Invalid> {

@@ -110,7 +110,7 @@ fn value(g: &Graph, v: ValueId, depth: usize) -> Option<Whole> {
             })
         }
         Op::MatMul(e) | Op::Conv(_, e) => product(g, v, &node.inputs, e, depth),
-        op if op.is_view() => first(),
+        op if op.is_view() || matches!(op, Op::Cut { .. }) => first(),
         _ => None,
     };
     known.filter(|w| w.scale != 1.0 || w.within(g.dtype(v)).is_some()).or(all)

@@ -18,6 +18,7 @@
 mod at;
 mod builder;
 mod dim;
+mod ends;
 mod graph;
 mod infer;
 mod invalid;
@@ -38,7 +39,9 @@ pub mod random;
 pub use at::{Extents, Valuation, dims_at, shown as shown_extents};
 pub use builder::Builder;
 pub use dim::{Atom, Dim, Monomial, Symbol};
-pub use graph::{CHECK, Graph, Node, NodeId, Port, Rewriter, ValueId, ValueInfo, extent_of, extent_port};
+pub use graph::{
+    CHECK, Found, Graph, Node, NodeId, Port, Rewriter, ValueId, ValueInfo, extent_of, extent_port,
+};
 pub use infer::infer;
 pub use invalid::Invalid;
 pub use map::{Inst, MapExpr, Reg};

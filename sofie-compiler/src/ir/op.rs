@@ -64,6 +64,14 @@ pub enum Op {
     },
     /// `x → y`: numpy's `broadcast_to` at equal rank. A view.
     Broadcast(Shape),
+    /// `x, n (i64, rank 0) → y`: the first `n` elements along an axis. The first such node with an extent gives it its
+    /// value, for all that follows; where a later one finds another number, the run fails. A view.
+    Cut {
+        /// The axis.
+        axis: usize,
+        /// What `n` is called in shapes: a symbol.
+        extent: Dim,
+    },
     /// `x… → y`: one behind the other along an axis.
     Concat(usize),
     /// `x → y`: a border of one value.
@@ -109,7 +117,7 @@ pub enum Op {
     /// `q [B, H, L, D], k [B, G, S, D], v [B, G, S, E], mask? [b, h, L, S] → y [B, H, L, E]`:
     /// `softmax(scale · q·kᵀ + mask) · v`, H a multiple of G; a mask may also replace scores.
     Attention(Attention),
-    /// One of the runtime's plain kernels, over dense operands of fixed shapes but for a number of rows.
+    /// One of the runtime's plain kernels, over dense operands.
     Plain(Box<Plain>),
     /// A function of the user's own program: known there, not here.
     Custom(Box<Custom>),
@@ -153,28 +161,34 @@ pub enum Attribute {
 pub struct Plain {
     /// The descriptor, which says what the operands are.
     pub kernel: plain::Plain,
-    /// Types and extents of the results.
-    pub results: Vec<(DType, Vec<usize>)>,
-    /// A symbolic number of rows: of the first operand and of each result the first extent, which the descriptor and
-    /// `results` say only once it is known.
-    pub rows: Option<Dim>,
+    /// Types and shapes of the results.
+    pub results: Vec<(DType, Shape)>,
+    /// Those numbers of the descriptor that follow symbols, in the order of [`Plain::over`]; the descriptor has them once
+    /// they are known. Without them all extents are fixed.
+    pub free: Vec<Dim>,
 }
 
 impl Plain {
-    /// The same algorithm over a known number of rows.
-    pub fn over(&self, rows: usize) -> Plain {
-        let mut known = Plain { rows: None, ..self.clone() };
-        match &mut known.kernel {
-            plain::Plain::Trees(trees) => trees.rows = rows,
-            plain::Plain::Forest(forest) => forest.rows = rows,
-            plain::Plain::ByteProduct(product) => product.rows = rows,
-            // No other algorithm runs over a symbolic number of rows (`Ctx::plain_rows`, `passes::bytes`).
-            _ => {}
-        }
-        for (_, dims) in &mut known.results {
-            if let Some(first) = dims.first_mut() {
-                *first = rows;
+    /// The algorithm with the numbers that follow symbols, and its results then.
+    pub fn over(&self, free: &[usize], results: Vec<(DType, Shape)>) -> Plain {
+        let mut known = Plain { results, free: Vec::new(), ..self.clone() };
+        match (&mut known.kernel, free) {
+            (plain::Plain::Trees(trees), &[rows]) => trees.rows = rows,
+            (plain::Plain::Forest(forest), &[rows]) => forest.rows = rows,
+            (plain::Plain::ByteProduct(product), &[rows]) => product.rows = rows,
+            (plain::Plain::RoiAlign(align), &[rois]) => align.rois = rois,
+            (plain::Plain::RoiPool(pool), &[rois]) => pool.rois = rois,
+            (plain::Plain::Positions(found), &[len, capacity]) => {
+                (found.len, found.capacity) = (len, capacity)
             }
+            (plain::Plain::Suppression(kept), &[boxes, capacity]) => {
+                (kept.boxes, kept.capacity) = (boxes, capacity);
+            }
+            (plain::Plain::Unique(unique), &[outer, n, inner, capacity]) => {
+                (unique.outer, unique.n, unique.inner, unique.capacity) = (outer, n, inner, capacity);
+            }
+            // No other algorithm is lowered over symbolic extents (`Ctx::plain_free`).
+            _ => {}
         }
         known
     }
@@ -435,6 +449,7 @@ impl Op {
             Op::Transpose(_) => "transpose",
             Op::Slice { .. } => "slice",
             Op::Broadcast(_) => "broadcast",
+            Op::Cut { .. } => "cut",
             Op::Concat(_) => "concat",
             Op::Pad { .. } => "pad",
             Op::Gather { .. } => "gather",

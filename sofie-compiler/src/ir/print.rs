@@ -69,6 +69,7 @@ impl fmt::Display for Op {
             Op::Slice { start, step, .. } => {
                 write!(f, " start={} step={step:?}", super::Shape::new(start.clone()))
             }
+            Op::Cut { axis, extent } => write!(f, " axis={axis} extent={extent}"),
             Op::Concat(axis) | Op::GatherElements(axis) => write!(f, " axis={axis}"),
             Op::Pad { before, after, value } => {
                 let (b, a) = (super::Shape::new(before.clone()), super::Shape::new(after.clone()));

@@ -24,8 +24,14 @@ pub fn verify(g: &Graph) -> Result<(), Invalid> {
     }
     let mut seen: Vec<bool> = vec![false; g.values().len()];
     g.inputs().iter().for_each(|i| seen[i.value.index()] = true);
+    let mut later = g.found();
     for (i, node) in g.nodes().iter().enumerate() {
         let name = format!("node {i} ({})", node.op.name());
+        later.retain(|found| found.node.index() != i);
+        if let Some(found) = later.iter().find(|found| g.mentions(node, &found.symbol.name)) {
+            let symbol = &found.symbol.name;
+            return Err(Invalid::new(format!("{name} has an extent of {symbol}, which is not found yet")));
+        }
         let mut operands = Vec::new();
         for v in &node.inputs {
             if seen.get(v.index()) != Some(&true) {

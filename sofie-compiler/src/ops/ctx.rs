@@ -19,8 +19,8 @@ pub struct Ctx<'n, 'b> {
     pub operands: Vec<Option<Operand>>,
     /// Bools of rank 0 that have to hold when the network runs.
     pub checks: &'b mut Vec<ValueId>,
-    /// Values of which only so many elements (i64, rank 0) along an axis are there.
-    pub open: &'b mut Vec<(ValueId, usize, ValueId)>,
+    /// Extents that stand for what values decide.
+    pub same: &'b super::found::Same,
     /// The extents that the file declares of the node's outputs, as far as it does.
     pub declared: Vec<Option<Shape>>,
     /// Whether the lowering is for the shapes of the results alone.
@@ -44,28 +44,6 @@ impl Ctx<'_, '_> {
         self.checks.push(holds);
     }
 
-    /// The extent of output `output` along `axis` that a kernel is to write: what the file declares, which `count`, known
-    /// at run time, is checked against later; or at most `most`.
-    pub fn capacity(&self, output: usize, axis: usize, most: usize) -> usize {
-        let declared = self.declared.get(output).cloned().flatten().and_then(|s| s.fixed());
-        declared.and_then(|s| s.get(axis).copied()).unwrap_or(most)
-    }
-
-    /// Says that `v`, output `output`, has `count` (i64, one element) elements along `axis`: as many as declared, or the
-    /// run fails; or else as many as there are.
-    pub fn counted(&mut self, v: ValueId, output: usize, axis: usize, count: ValueId) -> Result<()> {
-        let count = self.reshape(count, &[])?;
-        if self.declared.get(output).cloned().flatten().is_some() {
-            let n = self.shape(v)[axis].fixed().unwrap_or(-1);
-            let e = super::expr::x().eq(Expr::Typed(n.into()));
-            let holds = self.map(e, &[count])?;
-            self.check(holds);
-        } else {
-            self.open.push((v, axis, count));
-        }
-        Ok(())
-    }
-
     /// Whether somebody reads output `i`.
     pub fn wants(&self, i: usize) -> bool {
         self.node.output(i).is_some()
@@ -84,7 +62,7 @@ impl Ctx<'_, '_> {
     fn value_of(&self, i: usize, operand: &Operand) -> Result<ValueId> {
         match operand {
             Operand::Value(v) => Ok(*v),
-            Operand::Extents(e) => Err(e.refused().at_tensor(self.tensor_name(i))),
+            Operand::Extents(e) => Err(e.refused_in(self.b).at_tensor(self.tensor_name(i))),
             Operand::Stored(_, storage) => Err(Error::new(format!("{storage} is not computed in"))
                 .help("cast the tensor to a type of 16 bits or more before exporting")
                 .at_tensor(self.tensor_name(i))),
@@ -233,6 +211,11 @@ impl Ctx<'_, '_> {
     pub fn fixed(&self, v: ValueId, what: &str) -> Result<Vec<usize>> {
         let shape = self.b.shape(v);
         shape.fixed().ok_or_else(|| {
+            if let Some(name) = super::found::among(self.b, shape.dims()) {
+                let problem =
+                    format!("{what} needs fixed extents, but values decide {name} of the shape {shape}");
+                return Error::new(problem).help(super::found::HELP);
+            }
             let unfixed = Extents { scalar: false, dims: shape.dims().to_vec() };
             Error::new(format!("{what} needs fixed extents, but the shape is {shape}"))
                 .help(format!("fix them: dims({})", super::declared::paste(&unfixed.symbols())))
@@ -330,23 +313,28 @@ impl Ctx<'_, '_> {
         for (i, v) in inputs.iter().enumerate() {
             self.fixed(*v, &format!("operand {i}"))?;
         }
-        let op = crate::ir::Plain { kernel: kernel.into(), results, rows: None };
-        Ok(self.b.push(crate::ir::Op::Plain(Box::new(op)), inputs)?)
+        let results = results.into_iter().map(|(t, dims)| (t, Shape::of(&dims))).collect();
+        self.plain_free(kernel, inputs, results, Vec::new())
     }
 
-    /// As [`Ctx::plain`] over a number of rows that may be symbolic: the first extent of the first operand and of the
-    /// results.
-    pub fn plain_rows(
+    /// As [`Ctx::plain`] where some numbers of the descriptor, `free`, and with them extents of operands and results may be
+    /// symbolic; `free` in the order of [`Plain::over`](crate::ir::Plain::over).
+    ///
+    /// # Errors
+    /// The operands do not fit.
+    pub fn plain_free(
         &mut self,
         kernel: impl Into<sofie_infer_runtime::plain::Plain>,
         inputs: &[ValueId],
-        results: Vec<(DType, Vec<usize>)>,
+        results: Vec<(DType, Shape)>,
+        free: Vec<Dim>,
     ) -> Result<Vec<ValueId>> {
-        let rows = self.b.shape(inputs[0]).dims().first().filter(|d| d.fixed().is_none()).cloned();
-        if rows.is_none() {
-            return self.plain(kernel, inputs, results);
-        }
-        let op = crate::ir::Plain { kernel: kernel.into(), results, rows };
+        let op = crate::ir::Plain { kernel: kernel.into(), results: results.clone(), free: Vec::new() };
+        let known: Option<Vec<usize>> = Shape::new(free.clone()).fixed();
+        let op = match known {
+            Some(known) => op.over(&known, results),
+            None => crate::ir::Plain { free, ..op },
+        };
         Ok(self.b.push(crate::ir::Op::Plain(Box::new(op)), inputs)?)
     }
 

@@ -3,6 +3,7 @@
 
 use super::custom::{self, UserOperator};
 use super::declared::{DimBounds, DimValues, Parts, Symbols, check_output, open_symbols};
+use super::found::{Same, meetings};
 use super::operand::Operand;
 use super::solve::{self, Lists};
 use super::{Ctx, Lowering, Operator, stored, symbolic};
@@ -96,18 +97,46 @@ fn lower_graph_given(graph: &onnx::Graph, given: Given<'_>) -> Result<ir::Graph,
     attempt(graph, given, &lists).ok().filter(|lowered| !lists.stand_in(lowered)).ok_or(errors)
 }
 
-/// The graph, with what `lists` says in its inputs.
+/// Nothing that values decide has to be something else.
+static NONE_SAME: Same = Same::new();
+
+/// The graph, with what `lists` says in its inputs. Where a node is refused that two extents meet at, the walk begins again
+/// with one in the place of the other, which a run then checks.
 fn attempt(graph: &onnx::Graph, given: Given<'_>, lists: &Lists) -> Result<ir::Graph, Errors> {
-    let mut driver = Driver::walked(graph, given, lists);
+    let mut same = Same::new();
+    let (mut result, mut meeting) = attempt_with(graph, given, lists, &same);
+    while let (Err(_), Some((reached, pairs))) = (&result, meeting.take()) {
+        for pair in pairs {
+            same.push(pair);
+            let (next, then) = attempt_with(graph, given, lists, &same);
+            if next.is_ok() || then.as_ref().is_some_and(|(n, _)| *n > reached) {
+                (result, meeting) = (next, then);
+                break;
+            }
+            same.pop();
+        }
+    }
+    result
+}
+
+/// The graph, or what is wrong and where extents may have met.
+fn attempt_with(
+    graph: &onnx::Graph,
+    given: Given<'_>,
+    lists: &Lists,
+    same: &Same,
+) -> (Result<ir::Graph, Errors>, Option<(usize, Same)>) {
+    let mut driver = Driver::walked(graph, given, lists, same);
     driver.uncalled();
     driver.outputs();
-    let Driver { b, mut errors, .. } = driver;
+    let Driver { b, mut errors, meeting, .. } = driver;
     let lowered = b.finish();
     if !errors.is_empty() {
         // An open extent is often what the other problems come from.
         let _ = errors.keep(open_symbols(&lowered, given.bounds));
     }
-    errors.into_result(lowered)
+    let lowered = errors.into_result(lowered);
+    (lowered.and_then(|lowered| lowered.with_room().map_err(|e| Error::from(e).into())), meeting)
 }
 
 pub(super) struct Driver<'m> {
@@ -121,14 +150,19 @@ pub(super) struct Driver<'m> {
     pub(super) values: HashMap<TensorName, Operand>,
     pub(super) errors: Errors,
     pub(super) checks: Vec<ValueId>,
-    pub(super) open: Vec<(ValueId, usize, ValueId)>,
     lists: &'m Lists,
+    /// Extents that stand for what values decide.
+    pub(super) same: &'m Same,
+    /// Nodes lowered so far.
+    lowered: usize,
+    /// Which extents may have to be the same for the first node that was refused, and how many were lowered before it.
+    meeting: Option<(usize, Same)>,
     equations: Vec<solve::Equation>,
 }
 
 impl<'m> Driver<'m> {
     /// All nodes lowered.
-    fn walked(graph: &'m onnx::Graph, given: Given<'m>, lists: &'m Lists) -> Driver<'m> {
+    fn walked(graph: &'m onnx::Graph, given: Given<'m>, lists: &'m Lists, same: &'m Same) -> Driver<'m> {
         let mut driver = Driver {
             graph,
             operators: given.operators,
@@ -139,8 +173,10 @@ impl<'m> Driver<'m> {
             values: HashMap::new(),
             errors: Errors::new(),
             checks: Vec::new(),
-            open: Vec::new(),
             lists,
+            same,
+            lowered: 0,
+            meeting: None,
             equations: Vec::new(),
         };
         driver.inputs(given);
@@ -156,7 +192,7 @@ impl<'m> Driver<'m> {
         given: Given<'m>,
         lists: &'m Lists,
     ) -> Vec<solve::Equation> {
-        Driver::walked(graph, given, lists).equations
+        Driver::walked(graph, given, lists, &NONE_SAME).equations
     }
 
     /// A tensor that is an input.
@@ -218,10 +254,19 @@ impl<'m> Driver<'m> {
             Ok(results) => results,
             Err(_) if self.lists.exploring => self.stand_in(node),
             Err(error) => {
+                if self.errors.is_empty() {
+                    let names = node.inputs.iter().flatten();
+                    let values = names.filter_map(|n| match self.values.get(n) {
+                        Some(Operand::Value(v)) => Some(*v),
+                        _ => None,
+                    });
+                    self.meeting = Some((self.lowered, meetings(&self.b, &values.collect::<Vec<_>>())));
+                }
                 self.errors.push(error.at_node(node));
                 Vec::new()
             }
         };
+        self.lowered += 1;
         let mut results = results.into_iter();
         for name in &node.outputs {
             let result = results.next().unwrap_or(Operand::Poisoned);
@@ -262,15 +307,6 @@ impl<'m> Driver<'m> {
         if operands.contains(&Some(Operand::Poisoned)) {
             return Ok(if self.lists.exploring { self.stand_in(node) } else { Vec::new() });
         }
-        for (name, operand) in node.inputs.iter().zip(&operands) {
-            if let (Some(name), Some(Operand::Value(v))) = (name, operand)
-                && self.open.iter().any(|(open, ..)| open == v)
-            {
-                return Err(Error::new("how many elements this tensor has is only known at run time")
-                    .help("declare its shape in the file, or make it an output of the model and go on from there")
-                    .at_tensor(&**name));
-            }
-        }
         self.b.set_origin(&[node.origin().into()]);
         let operator = match (own, known) {
             (Some(own), _) => return self.call(own, node, operands),
@@ -278,8 +314,56 @@ impl<'m> Driver<'m> {
             (None, None) => return Ok(Vec::new()),
         };
         if let Lowering::Control(control) = operator.lower {
+            let mut operands = operands;
+            for operand in operands.iter_mut().flatten() {
+                if let Operand::Extents(e) = operand
+                    && super::found::among(&self.b, &e.dims).is_some()
+                    && let Some(v) = e.value(&mut self.b)?
+                {
+                    *operand = Operand::Value(v);
+                }
+            }
             return super::control::lower(self, control, node, operands);
         }
+        self.applied(operator, node, operands)
+    }
+
+    /// The results of an operator. Where it asks for a value and is given extents, they become one.
+    fn applied(
+        &mut self,
+        operator: &'static Operator,
+        node: &'m Node,
+        operands: Vec<Option<Operand>>,
+    ) -> Result<Vec<Operand>> {
+        let checks = self.checks.len();
+        let error = match self.apply(operator, node, operands.clone()) {
+            Err(error) if !self.lists.exploring => error,
+            results => return results,
+        };
+        self.checks.truncate(checks);
+        let mut values = operands.clone();
+        for operand in values.iter_mut().flatten() {
+            if let Operand::Extents(e) = operand
+                && let Some(v) = e.value(&mut self.b)?
+            {
+                *operand = Operand::Value(v);
+            }
+        }
+        if values == operands {
+            return Err(error);
+        }
+        self.apply(operator, node, values).map_err(|_| {
+            self.checks.truncate(checks);
+            error
+        })
+    }
+
+    fn apply(
+        &mut self,
+        operator: &'static Operator,
+        node: &'m Node,
+        operands: Vec<Option<Operand>>,
+    ) -> Result<Vec<Operand>> {
         let mut ctx = self.ctx(node, operands);
         if ctx.version() < 6 {
             // A hint to the memory planners of 2017.
@@ -307,9 +391,8 @@ impl<'m> Driver<'m> {
     /// What the lowering of a node sees.
     fn ctx(&mut self, node: &'m Node, operands: Vec<Option<Operand>>) -> Ctx<'m, '_> {
         let declared = node.outputs.iter().map(|n| n.as_ref().and_then(|n| self.declared(n))).collect();
-        let (b, checks, open) = (&mut self.b, &mut self.checks, &mut self.open);
-        let exploring = self.lists.exploring;
-        Ctx { b, node, attrs: node.attrs(), operands, checks, open, declared, exploring }
+        let (b, checks, exploring) = (&mut self.b, &mut self.checks, self.lists.exploring);
+        Ctx { b, node, attrs: node.attrs(), operands, checks, same: self.same, declared, exploring }
     }
 
     /// A node that the calling program computes.
@@ -342,11 +425,6 @@ impl<'m> Driver<'m> {
     /// Makes the run fail where `holds`, a bool of rank 0, is false.
     pub(super) fn check(&mut self, holds: ValueId) {
         self.checks.push(holds);
-    }
-
-    /// Says that of `v` only `count` (i64, rank 0) elements along an axis are there.
-    pub(super) fn open(&mut self, v: ValueId, axis: usize, count: ValueId) {
-        self.open.push((v, axis, count));
     }
 
     /// Records a problem of the model.
@@ -425,7 +503,14 @@ impl<'m> Driver<'m> {
                     self.output(&format!("{name}.{i}").into(), of, element);
                 }
             }
-            Operand::Extents(e) => self.errors.push(e.refused().at_tensor(&**name)),
+            Operand::Extents(e) => {
+                let value = e.value(&mut self.b).map_err(Error::from);
+                match self.errors.keep(value) {
+                    Some(Some(v)) => self.output(name, declared, Operand::Value(v)),
+                    Some(None) => self.errors.push(e.refused_in(&self.b).at_tensor(&**name)),
+                    None => {}
+                }
+            }
             Operand::Nothing => self.errors.push(refused("the output is an optional without an element")),
             Operand::Poisoned => {}
         }
@@ -463,12 +548,6 @@ impl<'m> Driver<'m> {
             let operand = self.operand(&info.name);
             if let Some(operand) = self.errors.keep(operand) {
                 self.output(&info.name, &info.ty, operand);
-            }
-        }
-        let open: Vec<_> = self.b.graph().outputs().iter().map(|o| o.value).enumerate().collect();
-        for (i, v) in open {
-            for (_, axis, count) in self.open.iter().filter(|(open, ..)| *open == v) {
-                self.b.output(&ir::extent_port(i, *axis), *count);
             }
         }
         let checks = self.checks();

@@ -21,6 +21,15 @@ pub(super) fn gather(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let one = c.b.constant(index).filter(|t| t.len() == 1 && t.dims().len() <= 1);
     if let Some(i) = one.and_then(|t| t.to_ints()) {
         let n = c.shape(v)[axis].clone();
+        let needed = if i[0] < 0 { i[0].saturating_neg() } else { i[0].saturating_add(1) };
+        let found = c.b.graph().found();
+        if n.range().0 < needed && found.iter().any(|f| n.symbols().contains(&f.symbol.name)) {
+            return Err(Error::new(format!(
+                "element {} of an axis that may have none ({n}, by values)",
+                i[0]
+            ))
+            .help(super::found::HELP));
+        }
         let i = match n.fixed() {
             Some(n) => Some(Dim::from(axis_in(i[0], n.max(0) as usize).map_err(|_| {
                 Error::new(format!("index {} is outside the extent {n} of axis {axis}", i[0]))

@@ -12,6 +12,7 @@ mod ctx;
 mod declared;
 mod driver;
 mod expr;
+mod found;
 mod operand;
 mod symbolic;
 #[cfg(test)]
@@ -172,7 +173,7 @@ const WINDOW: &str = "up to three spatial axes";
 const CONTROL: &str =
     "fixed extents, unless how often a body runs is known while compiling; rows need a bound";
 const SEQUENCE: &str = "of a length that is known while compiling";
-const COUNTED: &str = "the result has room for all there can be, and says how many there are";
+const COUNTED: &str = "as many elements as the run finds; networks go on behind it";
 const NUMBERS: &str = "of numbers, not strings";
 
 /// Every operator that is known.

@@ -81,6 +81,17 @@ impl Extents {
     }
 
     /// The error of a node that computes with them what only constants can be computed with.
+    pub fn refused_in(&self, b: &Builder) -> Error {
+        match super::found::among(b, &self.dims) {
+            None => self.refused(),
+            Some(name) => {
+                Error::new(format!("the value depends on {name}, a number of elements that values decide"))
+                    .help(super::found::HELP)
+            }
+        }
+    }
+
+    /// As [`Extents::refused_in`] of a graph in which values decide nothing.
     pub fn refused(&self) -> Error {
         let symbols = self.symbols();
         Error::new(format!(

@@ -82,7 +82,7 @@ impl Ctx<'_, '_> {
     }
 
     /// Makes the run fail where a bool map over lists does not hold throughout.
-    fn check_map(&mut self, e: Expr, inputs: &[ValueId]) -> Result<()> {
+    pub fn check_map(&mut self, e: Expr, inputs: &[ValueId]) -> Result<()> {
         let holds = self.map(e, inputs)?;
         let all = self.all(holds)?;
         self.check(all);

@@ -4,7 +4,7 @@
 use super::Ctx;
 use super::window;
 use crate::error::{Error, Result};
-use crate::ir::{Dim, Tensor, ValueId};
+use crate::ir::{Dim, Shape, Tensor, ValueId};
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::{Scalar, cast};
 use sofie_infer_runtime::plain::{self, Outside, Sampling};
@@ -125,9 +125,9 @@ fn positive(c: &Ctx<'_, '_>, name: &str, default: i64) -> Result<usize> {
 }
 
 /// `[N, C, H, W]` and the number of regions.
-fn regions(c: &Ctx<'_, '_>, v: ValueId, rois: ValueId, width: usize) -> Result<([usize; 4], usize)> {
-    match (&c.fixed(v, "a sampled image")?[..], &c.fixed(rois, "regions")?[..]) {
-        (&[n, ch, h, w], &[r, k]) if k == width && h > 0 && w > 0 => Ok(([n, ch, h, w], r)),
+fn regions(c: &Ctx<'_, '_>, v: ValueId, rois: ValueId, width: usize) -> Result<([usize; 4], Dim)> {
+    match (&c.fixed(v, "a sampled image")?[..], c.shape(rois).dims()) {
+        (&[n, ch, h, w], [r, k]) if k.is(width as i64) && h > 0 && w > 0 => Ok(([n, ch, h, w], r.clone())),
         _ => Err(Error::new(format!("regions {} of an image {}", c.shape(rois), c.shape(v)))),
     }
 }
@@ -152,14 +152,14 @@ pub(super) fn roi_align(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         usize::try_from(sampling).map_err(|_| Error::new(format!("sampling_ratio is {sampling}")))?;
     let scale = c.attrs.float_or("spatial_scale", 1.0)?;
     let ([n, channels, h, w], r) = regions(c, v, rois, 4)?;
-    if c.fixed(batch, "regions")? != [r] {
+    if c.shape(batch).dims() != std::slice::from_ref(&r) {
         return Err(Error::misfit(format!("batch_indices has shape {} for {r} regions", c.shape(batch))));
     }
     let batch = c.b.cast(batch, DType::I64)?;
     let dtype = c.dtype(v);
     let rois = c.b.cast(rois, dtype)?;
     let kernel = plain::RoiAlign {
-        rois: r,
+        rois: 0,
         batch: n,
         channels,
         image: [h, w],
@@ -169,7 +169,8 @@ pub(super) fn roi_align(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         half_pixel,
         max,
     };
-    c.plain(kernel, &[v, rois, batch], vec![(dtype, vec![r, channels, result[0], result[1]])])
+    let shape = Shape::new(vec![r.clone(), channels.into(), result[0].into(), result[1].into()]);
+    c.plain_free(kernel, &[v, rois, batch], vec![(dtype, shape)], vec![r])
 }
 
 /// `MaxRoiPool`.
@@ -180,9 +181,10 @@ pub(super) fn max_roi_pool(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let scale = c.attrs.float_or("spatial_scale", 1.0)?;
     let ([n, channels, h, w], r) = regions(c, v, rois, 5)?;
     let result = [shape[0], shape[1]];
-    let kernel = plain::RoiPool { rois: r, batch: n, channels, image: [h, w], result, scale };
+    let kernel = plain::RoiPool { rois: 0, batch: n, channels, image: [h, w], result, scale };
     let dtype = c.dtype(v);
-    c.plain(kernel, &[v, rois], vec![(dtype, vec![r, channels, result[0], result[1]])])
+    let shape = Shape::new(vec![r.clone(), channels.into(), result[0].into(), result[1].into()]);
+    c.plain_free(kernel, &[v, rois], vec![(dtype, shape)], vec![r])
 }
 
 /// `DeformConv` over two spatial axes.

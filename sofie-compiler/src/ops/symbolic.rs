@@ -27,7 +27,7 @@ pub(super) fn lower(c: &mut Ctx<'_, '_>) -> Result<Option<Vec<Operand>>> {
         "Slice" => slice(c)?,
         "Concat" => concat(c)?,
         "Squeeze" | "Unsqueeze" | "Reshape" => rank(c, op)?,
-        "ReduceProd" => product(c)?,
+        "ReduceProd" | "ReduceMin" | "ReduceMax" | "ReduceSum" => reduce(c, op)?,
         "Equal" => match equal(c)? {
             Some(answers) => return Ok(Some(answers)),
             None => None,
@@ -194,12 +194,20 @@ fn rank(c: &Ctx<'_, '_>, op: &str) -> Result<Option<Extents>> {
     Ok(Some(Extents { scalar, ..e }))
 }
 
-fn product(c: &Ctx<'_, '_>) -> Result<Option<Extents>> {
+fn reduce(c: &Ctx<'_, '_>, op: &str) -> Result<Option<Extents>> {
     let keep = c.attrs.flag_or("keepdims", true)?;
     c.attrs.ignore(&["axes", "noop_with_empty_axes"]);
     let Some(e) = operand(c, 0)? else { return Ok(None) };
-    let dims = vec![e.dims.iter().try_fold(Dim::ONE, |n, d| n.mul(d))?];
-    Ok(Some(Extents { scalar: !keep, dims }))
+    let Some((first, rest)) = e.dims.split_first() else { return Ok(None) };
+    let one = rest.iter().try_fold(first.clone(), |n, d| {
+        Ok::<Dim, crate::ir::Invalid>(match op {
+            "ReduceMin" => Dim::min(&n, d),
+            "ReduceMax" => Dim::max(&n, d),
+            "ReduceSum" => n.add(d)?,
+            _ => n.mul(d)?,
+        })
+    })?;
+    Ok(Some(Extents { scalar: !keep, dims: vec![one] }))
 }
 
 /// A constant of bools, where every comparison has an answer.

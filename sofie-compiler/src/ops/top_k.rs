@@ -1,9 +1,12 @@
 //! `TopK`: the largest or smallest elements along an axis, and where they are.
 
 use super::Ctx;
+use super::expr::{Expr, x, y};
+use super::operand::Extents;
 use super::transpose::axis_last;
 use crate::error::{Error, Result};
 use crate::ir::{Dim, Op, ValueId};
+use sofie_infer_runtime::map::Binary;
 
 /// `TopK`. `k` is an attribute in opset 1 and an operand since 10. With `sorted = 0` any order will do;
 /// the sorted one is given.
@@ -12,10 +15,15 @@ pub(super) fn top_k(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let rank = c.rank(v);
     let axis = c.axis("axis", Some(-1), rank)?;
     let output = usize::from(!c.wants(0));
-    let computed = if c.version() < 10 {
-        None
-    } else {
-        super::runtime::extent(c, 1, output, "k", |to| to.get(axis).copied())?
+    let given = if c.version() < 10 { None } else { c.computed(1)? };
+    if let Some((given, 1)) = given
+        && c.declared.get(output).cloned().flatten().is_none()
+    {
+        return found(c, v, axis, given);
+    }
+    let computed = match given {
+        Some(_) => super::runtime::extent(c, 1, output, "k", |to| to.get(axis).copied())?,
+        None => None,
     };
     let k = match computed {
         Some(k) => Some(Dim::Fixed(k)),
@@ -25,7 +33,29 @@ pub(super) fn top_k(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let Some(k) = k else { return Err(Error::new("k is missing")) };
     let largest = c.attrs.flag_or("largest", true)?;
     c.attrs.ignore(&["sorted"]);
-    let (there, back) = axis_last(rank, axis);
+    sorted(c, v, axis, k, largest)
+}
+
+/// As many as a run says: all in their order, cut to the first of them. More than there are is an error of the run.
+fn found(c: &mut Ctx<'_, '_>, v: ValueId, axis: usize, k: ValueId) -> Result<Vec<ValueId>> {
+    let largest = c.attrs.flag_or("largest", true)?;
+    c.attrs.ignore(&["sorted"]);
+    let n = c.shape(v)[axis].clone();
+    let there = Extents { scalar: false, dims: vec![n.clone()] }.value(c.b)?;
+    let there = there.ok_or_else(|| Error::new(format!("the extent {n} may be negative")))?;
+    c.check_map(x().ge(Expr::Typed(0i64.into())).binary(Binary::And, y().ge(x())), &[k, there])?;
+    let k = c.map(x().max(Expr::Typed(0i64.into())).min(y()), &[k, there])?;
+    let results = sorted(c, v, axis, n, largest)?;
+    let one = |(output, v): (usize, ValueId)| match c.wants(output) {
+        true => c.counted(v, output, axis, k),
+        false => Ok(v),
+    };
+    results.into_iter().enumerate().map(one).collect()
+}
+
+/// The first `k` along an axis, and where they are.
+fn sorted(c: &mut Ctx<'_, '_>, v: ValueId, axis: usize, k: Dim, largest: bool) -> Result<Vec<ValueId>> {
+    let (there, back) = axis_last(c.rank(v), axis);
     let last = c.b.transpose(v, &there)?;
     let results = c.b.push(Op::TopK { k, largest }, &[last])?;
     results.into_iter().map(|r| Ok(c.b.transpose(r, &back)?)).collect()

@@ -115,7 +115,9 @@ fn scores(
             .ok_or_else(|| Error::new("a table of another size"))
     };
     let list = |values: &[u32]| Tensor::of(&[values.len()], values);
-    let results = vec![(dtype, vec![rows, targets])];
+    let free: Vec<Dim> = shape.dims().first().filter(|d| d.fixed().is_none()).cloned().into_iter().collect();
+    let first = free.first().cloned().unwrap_or_else(|| rows.into());
+    let results = vec![(dtype, Shape::new(vec![first, targets.into()]))];
     let wide = dtype == DType::F64 || c.dtype(v) == DType::F64;
     if [dtype, c.dtype(v)].iter().all(|t| matches!(t, DType::F32 | DType::F64)) && features > 0 {
         // As the table of thresholds has them, exact in any wider type.
@@ -141,7 +143,7 @@ fn scores(
             let mut operands = vec![v];
             operands.extend(tables.map(|t| c.b.tensor(t)));
             let kernel = plain::Forest { rows, features, targets, aggregate, test };
-            return Ok(c.plain_rows(kernel, &operands, results)?.remove(0));
+            return Ok(c.plain_free(kernel, &operands, results, free)?.remove(0));
         }
     }
     let flat: Vec<u32> = table.children.iter().flatten().copied().collect();
@@ -157,7 +159,7 @@ fn scores(
     let mut operands = vec![v];
     operands.extend(tables.map(|t| c.b.tensor(t)));
     let kernel = plain::Trees { rows, features, targets, aggregate };
-    Ok(c.plain_rows(kernel, &operands, results)?.remove(0))
+    Ok(c.plain_free(kernel, &operands, results, free)?.remove(0))
 }
 
 /// An attribute in one of its two forms: floats, or a tensor of doubles.

@@ -36,11 +36,10 @@ pub fn bytes(graph: &Graph) -> Result<Graph, Invalid> {
             None => r.b.tensor(Tensor::filled(Scalar::from_f64(DType::U8, 0.0), &[1])),
         };
         let (table, sums) = (r.b.tensor(w.table.clone()), r.b.tensor(w.sums.clone()));
-        let count = fixed.unwrap_or(1);
         let op = Plain {
-            kernel: ByteProduct { rows: count, k: w.k, n: w.n, shift: w.shift as isize }.into(),
-            results: vec![(DType::I32, vec![count, w.n])],
-            rows: fixed.is_none().then_some(rows),
+            kernel: ByteProduct { rows: fixed.unwrap_or(0), k: w.k, n: w.n, shift: w.shift as isize }.into(),
+            results: vec![(DType::I32, Shape::new(vec![rows.clone(), Dim::from(w.n)]))],
+            free: if fixed.is_some() { Vec::new() } else { vec![rows] },
         };
         let y = r.b.one(Op::Plain(Box::new(op)), &[x, zero, table, sums])?;
         Ok(Some(vec![r.b.reshape(y, to)?]))

@@ -480,7 +480,7 @@ fn value_not_negative(g: &Graph, v: ValueId, depth: usize) -> bool {
             _,
         ) => first(),
         Op::Rows(RowKind::Softmax) => true,
-        op if op.is_view() => first(),
+        op if op.is_view() || matches!(op, Op::Cut { .. }) => first(),
         _ => false,
     }
 }

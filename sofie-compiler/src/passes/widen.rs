@@ -66,7 +66,12 @@ fn moves(op: &Op) -> bool {
     op.is_view()
         || matches!(
             op,
-            Op::Concat(_) | Op::Pad { .. } | Op::Gather { .. } | Op::GatherElements(_) | Op::GatherNd { .. }
+            Op::Cut { .. }
+                | Op::Concat(_)
+                | Op::Pad { .. }
+                | Op::Gather { .. }
+                | Op::GatherElements(_)
+                | Op::GatherNd { .. }
         )
 }
 

@@ -192,6 +192,11 @@ impl<'a> Checker<'a> {
         let dims = self.graph.shape(v).fixed().ok_or_else(|| Invalid::new("a shape that is not fixed"))?;
         let producer = self.graph.producer(v);
         let tags = match producer.map(|n| &n.op) {
+            Some(Op::Cut { axis, .. }) => {
+                let whole = producer.and_then(|n| n.inputs.first().copied());
+                let whole = whole.ok_or_else(|| Invalid::new("a cut of nothing"))?;
+                self.tags(whole)?.cut(*axis, dims[*axis])
+            }
             Some(op) if op.is_view() || matches!(op, Op::Concat(_)) => {
                 let node = producer.ok_or_else(|| Invalid::new("a view without a producer"))?;
                 let operands = node.inputs.iter().map(|i| self.tags(*i)).collect::<Result<Vec<_>, _>>()?;

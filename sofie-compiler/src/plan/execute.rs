@@ -1,11 +1,13 @@
 //! Runs a plan in this process with the very kernels that the emitted code calls: what tests and tools
 //! use to see that a plan computes what its graph says, without a rustc run.
 
+use super::family::Family;
 use super::kernel::Kernel;
 use super::{If, Loop, Operand, Plan, Root, Step};
 use crate::ir::eval::plain::Elements;
 use crate::ir::{Invalid, Tensor, Value};
 use sofie_infer_runtime::{DType, bf16, f16, map, recurrent};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use crate::ir::eval::DISAGREES;
@@ -23,6 +25,54 @@ pub fn execute(plan: &Plan, inputs: &[Tensor]) -> Result<Vec<Tensor>, Invalid> {
 /// # Errors
 /// Where the inputs are not what the plan takes.
 pub fn profile(plan: &Plan, inputs: &[Tensor]) -> Result<(Vec<Tensor>, Vec<Duration>), Invalid> {
+    run(plan.clone(), inputs, &mut |_, _| Ok(None))
+}
+
+/// The outputs for the given inputs, by a family where there is one.
+///
+/// # Errors
+/// As [`profile`].
+pub fn execute_within(
+    plan: &Plan,
+    family: Option<&Family>,
+    inputs: &[Tensor],
+) -> Result<Vec<Tensor>, Invalid> {
+    let results = match family {
+        Some(family) => profile_family(family, inputs),
+        None => profile(plan, inputs),
+    };
+    results.map(|(outputs, _)| outputs)
+}
+
+/// As [`profile`] of the plan of a family at the extents that the inputs have and that values decide on the way.
+///
+/// # Errors
+/// As [`profile`].
+pub fn profile_family(family: &Family, inputs: &[Tensor]) -> Result<(Vec<Tensor>, Vec<Duration>), Invalid> {
+    let mut extents = family.corner(false);
+    let mut axes = family.index.inputs.iter().zip(inputs).flat_map(|(at, x)| (*at..).zip(x.dims()));
+    let own: Vec<(Arc<str>, i64)> = axes
+        .by_ref()
+        .filter_map(|(at, n)| Some((family.numbers.get(at)?.as_symbol()?.name.clone(), *n as i64)))
+        .collect();
+    extents.extend(own);
+    let plan = family.at(&extents)?;
+    run(plan, inputs, &mut |step, n| {
+        let Some(symbol) = family.finds(step) else { return Ok(None) };
+        if n < symbol.least {
+            return Err(Invalid::new(DISAGREES));
+        }
+        extents.insert(symbol.name.clone(), n);
+        family.at(&extents).map(Some)
+    })
+}
+
+/// Runs a plan; where a step finds an extent, `found` gives the plan to go on with, of the same places.
+fn run(
+    plan: Plan,
+    inputs: &[Tensor],
+    found: &mut dyn FnMut(usize, i64) -> Result<Option<Plan>, Invalid>,
+) -> Result<(Vec<Tensor>, Vec<Duration>), Invalid> {
     let fits = |(t, p): (&Tensor, &super::Port)| t.dtype() == p.dtype && t.dims() == p.dims;
     if inputs.len() != plan.inputs.len() || !inputs.iter().zip(&plan.inputs).all(fits) {
         return Err(Invalid::new("the inputs do not fit the plan"));
@@ -30,7 +80,7 @@ pub fn profile(plan: &Plan, inputs: &[Tensor]) -> Result<(Vec<Tensor>, Vec<Durat
     // A fresh arena is zero in a session too, but nothing may depend on it: fill it with NaN.
     let (arena, prepared) = (vec![0xff; plan.arena_bytes], vec![0xff; plan.prepared_bytes()]);
     let mut memory = Memory { plan, inputs, arena, prepared, spent: Duration::ZERO };
-    for p in &plan.preparations {
+    for p in &memory.plan.preparations.clone() {
         let weights = memory.load::<f32>(Some(&p.weights));
         let mut prepared = vec![0.0; p.prepared.len];
         p.kernel.prepare(&weights, &mut prepared);
@@ -38,12 +88,25 @@ pub fn profile(plan: &Plan, inputs: &[Tensor]) -> Result<(Vec<Tensor>, Vec<Durat
         let range = memory.range(&p.prepared);
         memory.prepared[range].copy_from_slice(&bytes);
     }
-    let mut times = Vec::with_capacity(plan.steps.len());
-    for step in &plan.steps {
+    let mut times = Vec::with_capacity(memory.plan.steps.len());
+    for i in 0..memory.plan.steps.len() {
         memory.spent = Duration::ZERO;
-        memory.step(step)?;
+        let step = memory.plan.steps[i].clone();
+        if let Kernel::Found(k) = &step.kernel {
+            let n = memory.read::<i64>(&step, 0).first().copied().unwrap_or(0);
+            let n = n.clamp(0, i64::try_from(k.room).unwrap_or(i64::MAX));
+            match found(i, n)? {
+                Some(plan) => memory.plan = plan,
+                // What is found again is a number of the plan, as it is by now.
+                None if usize::try_from(n) == Ok(k.extent) => {}
+                None => return Err(Invalid::new(DISAGREES)),
+            }
+        } else {
+            memory.step(&step)?;
+        }
         times.push(memory.spent);
     }
+    let plan = memory.plan.clone();
     if plan.check.as_ref().is_some_and(|o| memory.bytes(o) == [0]) {
         return Err(Invalid::new(DISAGREES));
     }
@@ -113,7 +176,7 @@ macro_rules! convolved {
 }
 
 struct Memory<'a> {
-    plan: &'a Plan,
+    plan: Plan,
     inputs: &'a [Tensor],
     arena: Vec<u8>,
     prepared: Vec<u8>,
@@ -254,7 +317,7 @@ impl Memory<'_> {
                     typed!(dtype, T => self.write::<T>(y, |y| k.run(y.into(), &slices)));
                 }
             }
-            Kernel::If(_) | Kernel::Loop(_) => {}
+            Kernel::If(_) | Kernel::Loop(_) | Kernel::Found(_) => {}
             Kernel::Custom(k) => {
                 return Err(Invalid::new(format!(
                     "{} is a function of the program that calls it",

@@ -40,6 +40,23 @@ impl Numbers for Custom {
     }
 }
 
+/// Finds an extent: how many elements values decided, of which there is room for so many.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The number; where it is known from elsewhere, what the one that is found must be.
+    pub extent: usize,
+    /// The most.
+    pub room: usize,
+}
+
+impl Numbers for Found {
+    fn numbers(&mut self, f: &mut dyn FnMut(Kind, i64) -> i64) {
+        let Found { extent, room } = self;
+        extent.numbers(f);
+        room.numbers(f);
+    }
+}
+
 /// Declares [`Kernel`]: variant, descriptor, the method that runs it, operands as `writes <- reads`.
 macro_rules! kernels {
     ($($(#[$doc:meta])* $variant:ident: $descriptor:ident . $method:ident;)*) => {
@@ -145,6 +162,8 @@ kernels! {
     Plain: Plain.run;
     /// `results… ← operands…`, all dense: a function of the user's program.
     Custom: Custom.call;
+    /// `← n`: what follows is placed for the extent that is found.
+    Found: Found.find;
     /// `results…, block ← condition, operands…`: one of two lists of steps.
     If: If.run;
     /// `states…, rows…, n, go?, block ← trips?, operands…`: a list of steps, over and over, upon the states that are there.

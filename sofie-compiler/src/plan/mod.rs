@@ -18,7 +18,7 @@ mod select;
 mod weights;
 
 pub use cost::Cost;
-pub use kernel::{Custom, Kernel};
+pub use kernel::{Custom, Found, Kernel};
 pub use layout::Layout;
 pub use region::{Body, If, Loop};
 pub use weights::WeightImage;
@@ -183,6 +183,19 @@ impl Plan {
 pub fn plan(graph: &Graph) -> Result<Plan, Invalid> {
     let planner = planner::Planner::new(graph)?;
     run(planner, graph)
+}
+
+/// Plans a graph of fixed inputs, some of whose extents values may decide: the plan, at the most that there can be, and what
+/// places it for a run.
+///
+/// # Errors
+/// As [`plan()`], and as [`family::Family::new`].
+pub fn plan_within(graph: &Graph) -> Result<(Plan, Option<family::Family>), Invalid> {
+    if graph.found().is_empty() {
+        return Ok((plan(graph)?, None));
+    }
+    let family = family::Family::new(graph)?;
+    Ok((family.at(&family.corner(true))?, Some(family)))
 }
 
 /// Plans all nodes.

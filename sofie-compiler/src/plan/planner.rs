@@ -11,7 +11,7 @@ use crate::ir::{CHECK, Graph, Invalid, Node, Op, Tensor, ValueId, extent_of};
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::conv::Conv;
 use sofie_infer_runtime::copy::Copy;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Where a value is.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +59,8 @@ pub struct Planner<'g> {
     dense_copies: HashMap<ValueId, Home>,
     /// Gathers that are not made but read through their index, by the node at that position.
     fused: HashMap<ValueId, usize>,
+    /// Numbers of elements that a step has found, with the extents that they are.
+    found: HashSet<(ValueId, usize)>,
 }
 
 impl<'g> Planner<'g> {
@@ -93,6 +95,7 @@ impl<'g> Planner<'g> {
             node: 0,
             dense_copies: HashMap::new(),
             fused: HashMap::new(),
+            found: HashSet::new(),
         })
     }
 
@@ -144,6 +147,11 @@ impl<'g> Planner<'g> {
     /// The tensor, if the value is a constant.
     pub fn constant(&self, v: ValueId) -> Option<&'g Tensor> {
         self.graph.constant(v)
+    }
+
+    /// Whether a step is needed to find that `count` is `extent`: the first time that it is asked.
+    pub fn finds(&mut self, count: ValueId, extent: usize) -> bool {
+        self.found.insert((count, extent))
     }
 
     /// Where a value is; a constant becomes dense weights when it is first asked for.

@@ -6,7 +6,7 @@
 #[path = "../zoo_eval/npz.rs"]
 mod npz;
 
-use sofie_infer_compiler::plan::{check, execute, plan};
+use sofie_infer_compiler::plan::{check, execute, plan_within};
 use sofie_infer_compiler::{ir, onnx, ops, passes};
 use sofie_infer_runtime::simd::{Level, with_level};
 use std::path::Path;
@@ -76,17 +76,22 @@ fn run(zoo: &Path, name: &str) -> Result<Outcome, String> {
     let nodes = graph.nodes().len();
     let graph = passes::optimize(graph, None).map_err(|e| e.to_string())?;
     ir::verify(&graph).map_err(|e| e.to_string())?;
-    let plan = match plan(&graph) {
+    let (plan, family) = match plan_within(&graph) {
         Ok(plan) => plan,
         Err(why) => return Ok(Outcome::Unsupported(format!("plan: {why}"))),
     };
-    if plan.arena_bytes <= CHECKED_BYTES {
+    if plan.arena_bytes <= CHECKED_BYTES && family.is_none() {
         check::check(&graph, &plan).map_err(|e| format!("plan: {e}"))?;
     }
-    let (results, times) = execute::profile(&plan, &tensors).map_err(|e| e.to_string())?;
+    let timed = match &family {
+        Some(family) => execute::profile_family(family, &tensors),
+        None => execute::profile(&plan, &tensors),
+    };
+    let (results, times) = timed.map_err(|e| e.to_string())?;
     let short = times.iter().sum::<Duration>() < SCALAR_TOO;
     for level in Level::available().filter(|l| *l != Level::Scalar || short) {
-        let others = with_level(level, || execute::execute(&plan, &tensors)).map_err(|e| e.to_string())?;
+        let others = with_level(level, || execute::execute_within(&plan, family.as_ref(), &tensors));
+        let others = others.map_err(|e| e.to_string())?;
         for ((port, _), (one, other)) in plan.outputs.iter().zip(results.iter().zip(&others)) {
             if !same_bits(one, other) {
                 return Err(format!("{}: other bits at {}", port.name, level.name()));

@@ -154,9 +154,11 @@ fn refused() -> Verdict {
 fn planned(graph: ir::Graph, inputs: &[ir::Tensor]) -> Result<Vec<ir::Tensor>, Verdict> {
     ops::free_symbols(&graph).map_err(|e| Verdict::Unsupported(e.to_string()))?;
     let graph = passes::optimize(graph, None).map_err(|e| Verdict::CompileError(format!("passes: {e}")))?;
-    let plan = plan::plan(&graph).map_err(|e| Verdict::Unsupported(format!("plan: {e}")))?;
-    plan::check::check(&graph, &plan).map_err(|e| Verdict::CompileError(format!("checker: {e}")))?;
-    plan::execute::execute(&plan, inputs).map_err(|e| match e.to_string() {
+    let (plan, family) = plan::plan_within(&graph).map_err(|e| Verdict::Unsupported(format!("plan: {e}")))?;
+    if family.is_none() {
+        plan::check::check(&graph, &plan).map_err(|e| Verdict::CompileError(format!("checker: {e}")))?;
+    }
+    plan::execute::execute_within(&plan, family.as_ref(), inputs).map_err(|e| match e.to_string() {
         why if why == plan::execute::DISAGREES => refused(),
         why => Verdict::CompileError(format!("execute: {why}")),
     })

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use sofie_infer_compiler::ir::{self, Tensor};
-use sofie_infer_compiler::plan::{Port, execute};
+use sofie_infer_compiler::plan::Port;
 use sofie_infer_runtime::npz::{Array, Distance, Tolerance, distance};
 
 use crate::answer::{Answer, BAD, Failure, GOOD, styled};
@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> Result<Answer, Failure> {
     if args.kernels {
         let compiled = model.compile()?;
         let inputs = data.inputs(compiled.plan.inputs.iter())?;
-        let outputs = execute::execute(&compiled.plan, &inputs).map_err(|e| Failure::Other(e.to_string()))?;
+        let outputs = compiled.execute(&inputs).map_err(|e| Failure::Other(e.to_string()))?;
         let ports = compiled.plan.outputs.iter().map(|(port, _)| port.name.clone());
         rows.extend(self::rows("kernels", &ports.zip(outputs).collect::<Vec<_>>(), &data, args)?);
     }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use sofie_infer_compiler::ir::Tensor;
-use sofie_infer_compiler::plan::{Port, execute};
+use sofie_infer_compiler::plan::Port;
 use sofie_infer_compiler::{Options, compile};
 use sofie_infer_runtime::npz::{Array, Npz};
 
@@ -49,7 +49,8 @@ fn write(model: &Model, extents: &Dims, case: &Path) -> Result<(), String> {
     let inputs: Vec<Array> = inputs.collect::<Result<_, _>>()?;
     let tensor = |a: &Array| Tensor::from_bytes(a.dtype, a.shape.clone(), a.bytes.clone());
     let tensors: Option<Vec<Tensor>> = inputs.iter().map(tensor).collect();
-    let outputs = execute::execute(&fixed.plan, &tensors.ok_or("an input of another size than its shape")?)
+    let outputs = fixed
+        .execute(&tensors.ok_or("an input of another size than its shape")?)
         .map_err(|e| e.to_string())?;
     let named: Vec<_> = fixed.plan.inputs.iter().map(|p| p.name.as_str()).zip(inputs).collect();
     npz::write(&case.join("inputs.npz"), &named)?;

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use sofie_infer_compiler::plan::{Step, execute};
+use sofie_infer_compiler::plan::Step;
 use sofie_infer_compiler::{Compiled, Options, compile, ir};
 use sofie_infer_runtime::npz::Npz;
 
@@ -49,7 +49,7 @@ fn profile(entry: &Entry, dims: &Dims, args: &Profile) -> Result<String, String>
     let steps = &compiled.plan.steps;
     let mut best = vec![Duration::MAX; steps.len()];
     for _ in 0..args.rounds.max(1) {
-        let (_, times) = execute::profile(&compiled.plan, &inputs).map_err(|e| e.to_string())?;
+        let (_, times) = compiled.profile(&inputs).map_err(|e| e.to_string())?;
         best.iter_mut().zip(times).for_each(|(best, time)| *best = time.min(*best));
     }
     let total: f64 = best.iter().map(Duration::as_secs_f64).sum();

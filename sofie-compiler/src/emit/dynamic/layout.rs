@@ -45,7 +45,7 @@ impl Emitter<'_> {
             let (i, ty) = (number(i), types::stored(t.port.dtype));
             quote!(rt::layout::bytes::<#ty>(input_room[#i]))
         });
-        let apart = self.take_apart(quote!(most));
+        let (apart, found) = (self.take_apart(quote!(most)), self.find_most());
         quote! {
             /// Where everything lies in the memory of a session.
             #[derive(Clone, Debug)]
@@ -64,6 +64,7 @@ impl Emitter<'_> {
                     steps.set(most);
                     least.set(Dims::LEAST);
                     #apart
+                    #found
                     let room = [#(#rooms),*];
                     let (at, arena_bytes) = rt::layout::arrange(room, [#(#lives),*]);
                     let input_room = [#(#input_rooms),*];

@@ -1,6 +1,7 @@
 //! The module of a network with free extents: as that of a fixed one, but what depends on the extents is computed when
 //! they change. Descriptors live in the session, arena and input block have the sizes of the bounds.
 
+mod found;
 mod layout;
 mod outputs;
 mod seen;
@@ -15,13 +16,15 @@ use super::names::Names;
 use super::profile;
 use super::types;
 use super::weights::packed;
-use crate::ir::Symbol;
+use crate::ir::{Dim, Symbol};
 use crate::plan::family::Family;
 use crate::plan::{Plan, Port};
+use found::Found;
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::{ToTokens, quote};
-pub use tensor::Tensor as Counted;
-use tensor::{Form, Tensor};
+use std::sync::Arc;
+use tensor::Form;
+pub use tensor::Tensor;
 
 /// Variables of the functions beside the inputs and the extents.
 const RESERVED: [&str; 9] = [
@@ -61,6 +64,7 @@ struct Emitter<'a> {
     inputs: Vec<Tensor>,
     outputs: Vec<Tensor>,
     free: Vec<Free>,
+    found: Vec<Found>,
     variables: Variables,
 }
 
@@ -87,17 +91,15 @@ pub fn dynamic(cx: &Context<'_>, family: &Family, plan: Plan) -> TokenStream {
 
 impl<'a> Emitter<'a> {
     fn new(cx: &'a Context<'a>, family: &'a Family, plan: Plan) -> Emitter<'a> {
-        let counted = |output: usize| -> Vec<usize> {
-            plan.extents.iter().filter(|(i, ..)| *i == output).map(|(_, axis, _)| *axis).collect()
-        };
-        let tensors = |ports: Vec<&Port>, first: &[usize], reserved: &[&str], outputs: bool| -> Vec<Tensor> {
+        let rooms: Vec<(Arc<str>, Dim)> =
+            family.found.iter().map(|f| (f.symbol.name.clone(), f.room.clone())).collect();
+        let tensors = |ports: Vec<&Port>, first: &[usize], reserved: &[&str]| -> Vec<Tensor> {
             let mut names = Names::reserving(reserved);
-            let one = |(i, (port, at)): (usize, (&Port, &usize))| {
+            let one = |(port, at): (&Port, &usize)| {
                 let dims = &family.numbers[*at..at + port.dims.len()];
-                let counted = if outputs { counted(i) } else { Vec::new() };
-                Tensor::new(port, dims, names.snake(&port.name), &counted)
+                Tensor::new(port, dims, names.snake(&port.name), &rooms)
             };
-            ports.into_iter().zip(first).enumerate().map(one).collect()
+            ports.into_iter().zip(first).map(one).collect()
         };
         let extras = Extras::new(&plan, cx.weights, cx.profile);
         let extras = if family.open.is_empty() { extras } else { extras.with_layout() };
@@ -105,17 +107,14 @@ impl<'a> Emitter<'a> {
         reserved.extend(RESERVED.map(str::to_owned));
         let reserved: Vec<&str> = reserved.iter().map(String::as_str).collect();
         let index = &family.index;
-        let inputs = tensors(plan.inputs.iter().collect(), &index.inputs, &reserved, false);
+        let inputs = tensors(plan.inputs.iter().collect(), &index.inputs, &reserved);
         let outputs: Vec<&Port> = plan.outputs.iter().map(|(port, _)| port).collect();
         let at: Vec<usize> =
             outputs.iter().zip(&index.outputs).map(|(port, at)| at - port.dims.len()).collect();
-        let outputs = tensors(outputs, &at, &[], true);
+        let outputs = tensors(outputs, &at, &[]);
         let mut fields = Names::default();
         let taken: Vec<String> = inputs.iter().map(|t| t.name.to_string()).collect();
-        let counts: Vec<String> =
-            outputs.iter().flat_map(|t| t.counts.iter().map(|(_, count)| count.to_string())).collect();
-        let reserved = reserved.into_iter().chain(counts.iter().map(String::as_str));
-        let taken = taken.iter().map(String::as_str).chain(reserved).chain(RESERVED_FOR_LAYOUT);
+        let taken = taken.iter().map(String::as_str).chain(reserved.clone()).chain(RESERVED_FOR_LAYOUT);
         let taken: Vec<&str> = taken.collect();
         let mut locals = Names::reserving(&taken);
         let mut free: Vec<Free> = Vec::new();
@@ -128,8 +127,20 @@ impl<'a> Emitter<'a> {
                 free.push(Free { symbol: symbol.clone(), field, local, first: (i, axis) });
             }
         }
-        let variables = free.iter().map(|f| (f.symbol.name.to_string(), f.local.clone())).collect();
-        Emitter { cx, family, plan, extras, inputs, outputs, free, variables }
+        let mut methods = Names::reserving(&["set", "new"]);
+        let found = family.found.iter().map(|f| Found {
+            name: f.symbol.name.clone(),
+            least: f.symbol.least,
+            room: f.room.clone(),
+            step: f.step,
+            local: locals.snake(&f.symbol.name),
+            set: methods.snake(&format!("found {}", f.symbol.name)),
+        });
+        let found: Vec<Found> = found.collect();
+        let variables = free.iter().map(|f| (f.symbol.name.to_string(), f.local.clone()));
+        let variables =
+            variables.chain(found.iter().map(|f| (f.name.to_string(), f.local.clone()))).collect();
+        Emitter { cx, family, plan, extras, inputs, outputs, free, found, variables }
     }
 
     /// Whether each session bounds some of the extents.
@@ -210,6 +221,16 @@ impl<'a> Emitter<'a> {
         tokens
     }
 
+    /// How the steps are borrowed: what waits for values is set on the way.
+    fn steps_mutable(&self) -> Option<TokenStream> {
+        (!self.found.is_empty()).then(|| quote!(mut))
+    }
+
+    /// What follows a call of `compute`.
+    fn fails(&self) -> Option<TokenStream> {
+        (!self.found.is_empty()).then(|| quote!(?))
+    }
+
     fn dims(&self) -> TokenStream {
         let fields = self.free.iter().map(|f| {
             let (field, s) = (&f.field, &f.symbol);
@@ -237,10 +258,11 @@ impl<'a> Emitter<'a> {
             false => " The largest extents, which memory is planned for.",
             true => " The largest extents that a session can be made for.",
         };
+        let visible = (!self.free.is_empty()).then(|| quote!(pub));
         quote! {
             /// The extents that each run decides.
             #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-            pub struct Dims {
+            #visible struct Dims {
                 #(#fields)*
             }
 
@@ -273,6 +295,7 @@ impl<'a> Emitter<'a> {
         });
         let (borrows, borrowed) = (self.extras.borrows(), self.extras.borrowed_arguments());
         let borrowed_layout = self.is_open().then(|| quote!(self.session_layout));
+        let (mutable, fails) = (self.steps_mutable(), self.fails());
         let clone = if self.outputs.is_empty() { quote!() } else { quote!(Clone, Copy,) };
         quote! {
             /// The network's outputs, borrowed from the session until its next run.
@@ -287,7 +310,7 @@ impl<'a> Emitter<'a> {
                 #(#input_fields)*
                 session_arena: &'s mut rt::Arena,
                 #borrows
-                session_steps: &'s Steps,
+                session_steps: &'s #mutable Steps,
                 session_dims: Dims,
             }
 
@@ -295,12 +318,12 @@ impl<'a> Emitter<'a> {
                 /// Runs the network on what the inputs hold.
                 ///
                 /// # Errors
-                /// When an input's values decide a shape otherwise than the model declares it.
+                /// When values decide a shape otherwise than the model declares it, or than other values do.
                 pub fn run(self) -> Result<Outputs<'s>, rt::ExtentError> {
                     compute(
                         self.session_arena, #borrowed self.session_steps, self.session_dims, #(#flat),*
-                    );
-                    outputs(self.session_arena, self.session_dims, #borrowed_layout)
+                    )#fails;
+                    outputs(self.session_arena, self.session_steps, self.session_dims, #borrowed_layout)
                 }
             }
         }
@@ -314,8 +337,15 @@ impl<'a> Emitter<'a> {
         let flat = self.inputs.iter().map(|t| t.flat(&t.name.to_token_stream()));
         let docs = self.inputs.iter().map(|t| format!(" - `{}`:{}", t.name, t.doc()));
         let docs = docs.collect::<Vec<_>>().join("\n");
+        let errors = match (self.free.is_empty(), self.found.is_empty()) {
+            (true, _) => {
+                "When values decide a shape otherwise than the model declares it, or than other values do."
+            }
+            (_, true) => "When extents disagree or are outside their bounds.",
+            _ => "When extents disagree or are outside their bounds, those that values decide among them.",
+        };
         let infer_doc = format!(
-            " Runs the network on one set of inputs; nothing is copied or allocated.\n\n{docs}\n\n The outputs stay valid until the next run.\n\n # Errors\n When extents disagree or are outside their bounds."
+            " Runs the network on one set of inputs; nothing is copied or allocated.\n\n{docs}\n\n The outputs stay valid until the next run.\n\n # Errors\n {errors}"
         );
         let fields: Vec<&Ident> = self.inputs.iter().map(|t| &t.name).collect();
         let w = self.writer();
@@ -378,6 +408,40 @@ impl<'a> Emitter<'a> {
         let find = self.find(&|i, a| self.inputs[i].extent(a), false);
         let (together, apart) = (self.put_together(), self.take_apart(quote!(dims)));
         let outputs = self.make_outputs();
+        let (mutable, fails) = (self.steps_mutable(), self.fails());
+        let made = quote! {
+            Inputs {
+                #(#fields,)*
+                session_arena: &mut self.arena,
+                #lend
+                session_steps: &#mutable self.steps,
+                session_dims: self.dims,
+            }
+        };
+        let own_inputs = match self.free.is_empty() {
+            false => quote! {
+                /// The session's own inputs at these extents, to be filled in place; what they held at the same
+                /// extents is still there.
+                ///
+                /// # Errors
+                /// When an extent is outside its bounds.
+                pub fn inputs(&mut self, dims: Dims) -> Result<Inputs<'_>, rt::ExtentError> {
+                    self.resize(dims.checked(#most)?);
+                    #apart
+                    let mut cutter = self.inputs.cutter();
+                    #(#cuts)*
+                    Ok(#made)
+                }
+            },
+            true => quote! {
+                /// The session's own inputs, to be filled in place; they keep what they held.
+                pub fn inputs(&mut self) -> Inputs<'_> {
+                    let mut cutter = self.inputs.cutter();
+                    #(#cuts)*
+                    #made
+                }
+            },
+        };
         quote! {
             /// A network with the memory that it computes in.
             #[derive(Clone, Debug)]
@@ -398,28 +462,11 @@ impl<'a> Emitter<'a> {
                 pub fn infer(&mut self, #(#params),*) -> Result<Outputs<'_>, rt::ExtentError> {
                     #find
                     self.resize(#together);
-                    self::compute(&mut self.arena, #arguments &self.steps, self.dims, #(#flat),*);
-                    self::outputs(&self.arena, self.dims, #layout)
+                    self::compute(&mut self.arena, #arguments &#mutable self.steps, self.dims, #(#flat),*)#fails;
+                    self::outputs(&self.arena, &self.steps, self.dims, #layout)
                 }
 
-                /// The session's own inputs at these extents, to be filled in place; what they held at the same
-                /// extents is still there.
-                ///
-                /// # Errors
-                /// When an extent is outside its bounds.
-                pub fn inputs(&mut self, dims: Dims) -> Result<Inputs<'_>, rt::ExtentError> {
-                    self.resize(dims.checked(#most)?);
-                    #apart
-                    let mut cutter = self.inputs.cutter();
-                    #(#cuts)*
-                    Ok(Inputs {
-                        #(#fields,)*
-                        session_arena: &mut self.arena,
-                        #lend
-                        session_steps: &self.steps,
-                        session_dims: self.dims,
-                    })
-                }
+                #own_inputs
 
                 fn resize(&mut self, dims: Dims) {
                     if self.dims != dims {

@@ -22,25 +22,11 @@ impl Emitter<'_> {
             quote!(#i => self.inputs.get_mut(rt::span::<u8>(#at, #len)),)
         });
         let outputs = self.outputs.iter().zip(&self.plan.outputs).zip(&self.family.index.outputs);
-        let outputs = outputs.enumerate().map(|(k, ((t, (port, operand)), at))| {
-            let i = Literal::usize_unsuffixed(k);
-            let start = self.start(operand, *at);
-            if t.counts.is_empty() {
-                let len = t.len().mul(&port.dtype.size().into()).map(|d| w.count(&d)).unwrap_or_default();
-                return quote!(#i => self.arena.get(rt::span::<u8>(#start, #len)),);
-            }
-            let counting = t.counting(&quote!(self.arena), &|axis| self.count_span(k, axis), &w);
-            let (len, size) = (t.elements(&w), Literal::usize_unsuffixed(port.dtype.size()));
-            quote!(#i => { #counting self.arena.get(rt::span::<u8>(#start, #len * #size)) })
+        let outputs = outputs.enumerate().map(|(i, ((t, (port, operand)), at))| {
+            let (i, start) = (Literal::usize_unsuffixed(i), self.start(operand, *at));
+            let len = t.len().mul(&port.dtype.size().into()).map(|d| w.count(&d)).unwrap_or_default();
+            quote!(#i => self.arena.get(rt::span::<u8>(#start, #len)),)
         });
-        let computed = self.plan.extents.iter().zip(&self.family.index.extents);
-        let computed: Vec<_> = computed
-            .map(|((i, axis, operand), at)| {
-                let (i, axis) = (Literal::usize_unsuffixed(*i), Literal::usize_unsuffixed(*axis));
-                let span = self.span(operand, *at, None);
-                quote!((#i, #axis) => self.arena.get(#span)[0] as usize,)
-            })
-            .collect();
         let free = self.outputs.iter().enumerate().flat_map(|(i, t)| {
             let free = t.dims.iter().enumerate().filter(|(_, d)| d.fixed().is_none());
             let w = &w;
@@ -50,7 +36,7 @@ impl Emitter<'_> {
                 quote!((#i, #axis) => #n,)
             })
         });
-        let extents: Vec<_> = computed.into_iter().chain(free).collect();
+        let extents: Vec<_> = free.collect();
         let shapes: Vec<Ident> = (0..self.inputs.len()).map(|i| format_ident!("shape_{i}")).collect();
         let ranks = self.inputs.iter().zip(&shapes).map(|(t, shape)| {
             let rank = Literal::usize_unsuffixed(t.dims.len());
@@ -65,6 +51,11 @@ impl Emitter<'_> {
             true,
         );
         let together = self.put_together();
+        let found = self.take_found(quote!(self.steps.found));
+        let run = match self.free.is_empty() {
+            true => quote!(self.inputs().run()),
+            false => quote!(self.inputs(dims).and_then(Inputs::run)),
+        };
         quote! {
             impl rt::DynSession for Session {
                 fn input_info(&self) -> &'static [rt::TensorInfo] {
@@ -93,13 +84,14 @@ impl Emitter<'_> {
 
                 fn run(&mut self) {
                     let dims = self.dims;
-                    if let Err(error) = self.inputs(dims).and_then(Inputs::run) {
+                    if let Err(error) = #run {
                         panic!("{error}");
                     }
                 }
 
                 fn output_extent(&self, i: usize, axis: usize) -> usize {
                     #apart
+                    #found
                     #layout
                     match (i, axis) {
                         #(#extents)*
@@ -109,6 +101,7 @@ impl Emitter<'_> {
 
                 fn output_bytes(&self, i: usize) -> &[u8] {
                     #apart
+                    #found
                     #layout
                     match i {
                         #(#outputs)*

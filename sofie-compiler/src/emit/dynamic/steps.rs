@@ -78,8 +78,26 @@ impl Emitter<'_> {
         let (mut constants, mut body, mut sets) =
             (TokenStream::new(), TokenStream::new(), TokenStream::new());
         let (mut declared, mut made) = (TokenStream::new(), TokenStream::new());
+        let mut waiting = vec![TokenStream::new(); self.found.len()];
+        let taken: Vec<String> = named.iter().map(|(name, _)| name.to_string()).collect();
+        let mut inner = Names::reserving(
+            &taken.iter().map(String::as_str).chain(RESERVED.iter().copied()).collect::<Vec<_>>(),
+        );
         let steps = self.plan.steps.iter().zip(&family.index.steps).zip(named);
         for (i, ((step, index), (name, field))) in steps.enumerate() {
+            if matches!(step.kernel, Kernel::Found(_)) {
+                let operand = step.reads.first().and_then(Option::as_ref);
+                let operand = operand.zip(index.reads.first().copied().flatten());
+                let statement = self.find_extent(i, operand, &inputs, &place);
+                body.extend(if self.cx.profile { timed(i, statement, None) } else { statement });
+                continue;
+            }
+            if !step.kernel.bodies().is_empty() {
+                // Its extents are fixed, and so are the places of what it works on.
+                let statement = steps::one(&for_steps, &self.plan, step, &inputs, &mut inner, &mut constants);
+                body.extend(if self.cx.profile { timed(i, statement, None) } else { statement });
+                continue;
+            }
             constants.extend(constant(step, &name));
             let numbers = &family.numbers[index.kernel.clone()];
             let mut kernel = name.to_token_stream();
@@ -87,7 +105,11 @@ impl Emitter<'_> {
                 let (ty, _) = descriptor(&step.kernel);
                 declared.extend(quote!(#field: #ty,));
                 made.extend(quote!(#field: #name.clone(),));
-                sets.extend(self.set(i, &field));
+                let set = self.set(i, &field);
+                match self.waits_for(numbers) {
+                    Some(k) => waiting[k].extend(set),
+                    None => sets.extend(set),
+                }
                 kernel = quote!(steps.#field);
             }
             let scratch = scratch_of(step);
@@ -129,8 +151,29 @@ impl Emitter<'_> {
             quote!(#name: &[#ty])
         });
         let extra_params = self.extras.parameters();
-        let compact = self.compact();
+        let (mutable, last) = match self.found.len() {
+            0 => (None, None),
+            n => {
+                let n = Literal::usize_unsuffixed(n);
+                declared.extend(quote!(found: [usize; #n],));
+                made.extend(quote!(found: [0; #n],));
+                (self.steps_mutable(), Some(quote!(Ok(()))))
+            }
+        };
+        let returned = last.is_some().then(|| quote!(-> Result<(), rt::ExtentError>));
+        let found = self.take_found(quote!(self.found));
         let apart = self.take_apart(quote!(dims));
+        let setters = self.found.iter().zip(waiting).map(|(f, waiting)| {
+            let set = &f.set;
+            quote! {
+                fn #set(&mut self, dims: Dims) {
+                    #apart
+                    #found
+                    #waiting
+                }
+            }
+        });
+        let setters: TokenStream = setters.collect();
         quote! {
             #constants
 
@@ -149,13 +192,15 @@ impl Emitter<'_> {
                     #apart
                     #sets
                 }
+
+                #setters
             }
 
             /// All steps of the network.
-            fn compute(arena: &mut rt::Arena, #extra_params steps: &Steps, dims: Dims, #(#params),*) {
+            fn compute(arena: &mut rt::Arena, #extra_params steps: &#mutable Steps, dims: Dims, #(#params),*) #returned {
                 #apart
                 #body
-                #compact
+                #last
             }
         }
     }
@@ -168,7 +213,7 @@ impl Emitter<'_> {
             let name = names.constant(&constant_name(step));
             let numbers = &self.family.numbers[index.kernel.clone()];
             // What the user's function is given stands in the statement.
-            let is_own = !matches!(step.kernel, Kernel::Custom(_));
+            let is_own = !matches!(step.kernel, Kernel::Custom(_) | Kernel::Found(_));
             let depends = is_own && numbers.iter().any(|d| d.fixed().is_none());
             let field = depends.then(|| fields.snake(&name.to_string().to_lowercase()));
             (name, field)

@@ -6,9 +6,9 @@ use crate::emit::types;
 use crate::ir::Dim;
 use crate::plan::Port;
 use proc_macro2::{Ident, Literal, TokenStream};
-use quote::{ToTokens, format_ident, quote};
+use quote::quote;
 use sofie_infer_runtime::DType;
-use std::ops::Range;
+use std::sync::Arc;
 
 /// How a tensor stands in a signature.
 pub enum Form {
@@ -30,83 +30,30 @@ pub struct Tensor {
     pub name: Ident,
     /// How it is written.
     pub form: Form,
-    /// The axes whose extents values decide, and the variable that holds each; `dims` has the room.
-    pub counts: Vec<(usize, Ident)>,
+    /// What documentation calls each extent.
+    shown: Vec<String>,
 }
 
 impl Tensor {
-    /// `counted` are the axes whose extents values decide.
-    pub fn new(port: &Port, dims: &[Dim], name: Ident, counted: &[usize]) -> Tensor {
-        let is_free = |axis: &usize| dims[*axis].fixed().is_none() || counted.contains(axis);
-        let free: Vec<usize> = (0..dims.len()).filter(is_free).collect();
+    /// `rooms` are the extents that values decide, by name, with the most that each can be.
+    pub fn new(port: &Port, dims: &[Dim], name: Ident, rooms: &[(Arc<str>, Dim)]) -> Tensor {
+        let free: Vec<usize> = (0..dims.len()).filter(|axis| dims[*axis].fixed().is_none()).collect();
         let form = match free[..] {
             [] => Form::Array(types::nested(port.dtype, &port.dims)),
             [0] => Form::Rows(types::nested(port.dtype, &port.dims[1..])),
             _ => Form::View(types::element(port.dtype), dims.len()),
         };
-        let counts = counted.iter().map(|axis| (*axis, format_ident!("count_along_{axis}"))).collect();
-        Tensor { port: port.clone(), dims: dims.to_vec(), name, form, counts }
-    }
-
-    /// The extent of an axis.
-    fn dim(&self, axis: usize, w: &Writer<'_>) -> TokenStream {
-        match self.counts.iter().find(|(a, _)| *a == axis) {
-            Some((_, count)) => count.to_token_stream(),
-            None => w.count(&self.dims[axis]),
-        }
-    }
-
-    /// The product of some extents.
-    fn product(&self, axes: Range<usize>, w: &Writer<'_>) -> TokenStream {
-        let dims = axes.map(|axis| self.dim(axis, w));
-        dims.reduce(|a, b| quote!((#a) * (#b))).unwrap_or_else(|| quote!(1))
-    }
-
-    /// The number of elements.
-    pub fn elements(&self, w: &Writer<'_>) -> TokenStream {
-        if self.counts.is_empty() { w.count(&self.len()) } else { self.product(0..self.dims.len(), w) }
-    }
-
-    /// The statements that find what values decided; `span` has the place of a number by its axis.
-    pub fn counting(
-        &self,
-        arena: &TokenStream,
-        span: &dyn Fn(usize) -> TokenStream,
-        w: &Writer<'_>,
-    ) -> TokenStream {
-        let one = |(axis, count): &(usize, Ident)| {
-            let (span, room) = (span(*axis), w.count(&self.dims[*axis]));
-            quote!(let #count = rt::counted(#arena.get(#span), #room);)
-        };
-        self.counts.iter().map(one).collect()
-    }
-
-    /// The statements that leave no room between rows of as many elements as values decided, where `start` is the
-    /// tensor's first byte.
-    pub fn compacting(&self, start: &TokenStream, w: &Writer<'_>) -> TokenStream {
-        let ty = types::stored(self.port.dtype);
-        let mut counts: Vec<&(usize, Ident)> = self.counts.iter().filter(|(axis, _)| *axis > 0).collect();
-        counts.sort_by_key(|(axis, _)| std::cmp::Reverse(*axis));
-        // The last axis first: what is behind an axis has no room left.
-        let one = |(axis, count): &(usize, Ident)| {
-            let before = (0..*axis).map(|a| w.count(&self.dims[a])).reduce(|a, b| quote!((#a) * (#b)));
-            let (room, block) = (w.count(&self.dims[*axis]), self.product(*axis + 1..self.dims.len(), w));
-            quote! {
-                rt::compact(
-                    arena.get_mut(rt::span::<#ty>(#start, (#before) * (#room) * (#block))),
-                    #room, #block, #count,
-                );
-            }
-        };
-        counts.into_iter().map(one).collect()
+        let shown =
+            |d: &Dim| match rooms.iter().find(|(name, _)| d.as_symbol().is_some_and(|s| s.name == *name)) {
+                Some((_, room)) => format!("..={room}"),
+                None => d.to_string(),
+            };
+        let shown = dims.iter().map(shown).collect();
+        Tensor { port: port.clone(), dims: dims.to_vec(), name, form, shown }
     }
 
     pub fn shown(&self) -> String {
-        let counted = |axis: usize| self.counts.iter().any(|(a, _)| *a == axis);
-        let dims = self.dims.iter().enumerate();
-        let dims: Vec<String> =
-            dims.map(|(axis, d)| if counted(axis) { format!("..={d}") } else { d.to_string() }).collect();
-        format!("{}[{}]", self.port.dtype, dims.join(", "))
+        format!("{}[{}]", self.port.dtype, self.shown.join(", "))
     }
 
     pub fn doc(&self) -> String {
@@ -155,8 +102,8 @@ impl Tensor {
             (DType::Bool, true) => quote!(rt::bools_mut(#slice)),
             _ => slice,
         };
-        let dims = (0..self.dims.len()).map(|axis| self.dim(axis, w));
-        let rows = (!self.dims.is_empty()).then(|| self.dim(0, w));
+        let dims = (0..self.dims.len()).map(|axis| w.count(&self.dims[axis]));
+        let rows = (!self.dims.is_empty()).then(|| w.count(&self.dims[0]));
         match (&self.form, exclusive) {
             (Form::Array(_), false) => quote!(rt::nested(#slice)),
             (Form::Array(_), true) => quote!(rt::nested_mut(#slice)),

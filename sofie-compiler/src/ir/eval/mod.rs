@@ -77,6 +77,10 @@ pub fn apply(op: &Op, operands: &[&Tensor], results: &[(DType, Vec<usize>)]) -> 
         Op::Transpose(perm) => views::transpose(x[0], perm, dims)?,
         Op::Slice { start, step, .. } => views::slice(x[0], start, step, dims)?,
         Op::Broadcast(_) => views::broadcast(x[0], dims)?,
+        Op::Cut { axis, .. } => match x[1].get(0).to_f64() == dims[*axis] as f64 {
+            true => x[0].cut(*axis, dims[*axis]),
+            false => return Err(Invalid::new(DISAGREES)),
+        },
         Op::Concat(axis) => concat_pad::concat(x, *axis, dtype, dims)?,
         Op::Pad { before, value, .. } => concat_pad::pad(x[0], before, *value, dims)?,
         Op::Gather { axis, batch } => gather::gather(x[0], x[1], *axis, *batch, dims)?,
@@ -104,19 +108,30 @@ pub fn apply(op: &Op, operands: &[&Tensor], results: &[(DType, Vec<usize>)]) -> 
 }
 
 /// The values of all outputs of a graph for the given inputs, in order. Symbols in the inputs' shapes take
-/// the extents that the inputs have.
+/// the extents that the inputs have, those of `Cut` the number that it finds.
 ///
 /// # Errors
 /// Where the inputs do not fit the graph, or an operation fails.
 pub fn run(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, Invalid> {
-    let symbols = bind(graph, inputs)?;
+    let mut symbols = bind(graph, inputs)?;
     let mut values: Vec<Option<Tensor>> = vec![None; graph.values().len()];
     for (port, x) in graph.inputs().iter().zip(inputs) {
         values[port.value.index()] = Some(x.clone());
     }
     let mut uses = graph.use_counts();
     for (i, node) in graph.nodes().iter().enumerate() {
-        let at = |e: Invalid| Invalid::new(format!("node {i} ({}): {e}", node.op.name()));
+        let at = |e: Invalid| match e.to_string() {
+            why if why == DISAGREES => e,
+            why => Invalid::new(format!("node {i} ({}): {why}", node.op.name())),
+        };
+        if let Some((symbol, count)) = node.found() {
+            let n = values[count.index()].as_ref().and_then(Tensor::to_ints).and_then(|n| n.first().copied());
+            let n = n.ok_or_else(|| at(Invalid::new("a number of elements is read before it is written")))?;
+            if n < symbol.least {
+                return Err(Invalid::new(DISAGREES));
+            }
+            symbols.entry(symbol.name.clone()).or_insert(n);
+        }
         let results = node.outputs.iter().map(|v| Ok((graph.dtype(*v), dims_at(graph.shape(*v), &symbols)?)));
         let results = results.collect::<Result<Vec<_>, _>>().map_err(at)?;
         let operands = node.inputs.iter().map(|v| values[v.index()].as_ref()).collect::<Option<Vec<_>>>();

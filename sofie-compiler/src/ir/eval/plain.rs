@@ -1,6 +1,6 @@
 //! The runtime's plain kernels, which are their own reference: plain loops, judged by ONNX's suite and their tests.
 
-use crate::ir::{Invalid, Plain, Tensor, Value};
+use crate::ir::{Invalid, Plain, Shape, Tensor, Value};
 use sofie_infer_runtime::map::{Dst, Src};
 use sofie_infer_runtime::{DType, bf16, f16};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -72,8 +72,13 @@ typed!(F32 f32; F64 f64; F16 f16; BF16 bf16; I8 i8; I16 i16; I32 i32; I64 i64; U
 pub(super) fn plain(op: &Plain, x: &[&Tensor]) -> Result<Vec<Tensor>, Invalid> {
     let reads: Vec<Elements> = x.iter().map(|t| Elements::from_le(t.dtype(), t.bytes())).collect();
     let reads: Vec<Src<'_>> = reads.iter().map(Elements::src).collect();
+    let known = |(dtype, shape): &(DType, Shape)| {
+        let dims = shape.fixed().ok_or_else(|| Invalid::new(format!("the shape {shape} is not fixed")))?;
+        Ok((*dtype, dims))
+    };
+    let results = op.results.iter().map(known).collect::<Result<Vec<(DType, Vec<usize>)>, Invalid>>()?;
     let size = |dims: &[usize]| dims.iter().product::<usize>();
-    let mut writes: Vec<Elements> = op.results.iter().map(|(t, d)| Elements::zeros(*t, size(d))).collect();
+    let mut writes: Vec<Elements> = results.iter().map(|(t, d)| Elements::zeros(*t, size(d))).collect();
     let algorithm = op.kernel.algorithm();
     if algorithm.scratch() > 0 {
         writes.push(Elements::zeros(DType::F64, algorithm.scratch()));
@@ -88,5 +93,5 @@ pub(super) fn plain(op: &Plain, x: &[&Tensor]) -> Result<Vec<Tensor>, Invalid> {
         Tensor::from_bytes(*dtype, dims.clone(), y.to_le())
             .ok_or_else(|| Invalid::new("a result of another size than its shape says"))
     };
-    op.results.iter().zip(&writes).map(tensor).collect()
+    results.iter().zip(&writes).map(tensor).collect()
 }

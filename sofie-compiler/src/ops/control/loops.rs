@@ -1,6 +1,7 @@
 //! `Loop`: unrolled where it is short and its length known, else a loop of the program.
 
 use super::super::driver::Driver;
+use super::super::found::cut;
 use super::super::operand::Operand;
 use super::region::{Bounds, Cycle, ENDLESS, Round, cost};
 use super::{
@@ -235,10 +236,13 @@ fn as_loop<'m>(d: &mut Driver<'m>, call: &Call<'m, '_>) -> Result<Way> {
                     }
                     None => v,
                 };
-                if certain.is_none() && declared.is_none() {
-                    d.open(v, 0, repeated.n);
+                match certain.is_none() && declared.is_none() {
+                    true => {
+                        let name = &call.node.op_type;
+                        Operand::Value(cut(&mut d.b, (v, 0), repeated.n, name, d.same, &mut d.checks)?)
+                    }
+                    false => Operand::Value(v),
                 }
-                Operand::Value(v)
             }
         });
     }

@@ -37,9 +37,8 @@ fn free_names(graphs: &[&Graph]) -> Vec<TensorName> {
 
 /// What a body reads of the graph around it.
 struct Seen {
-    /// Its builder, values, and those of which the extents are only known at run time.
+    /// Its builder.
     around: Builder,
-    open: Vec<(ValueId, usize, ValueId)>,
     /// In the order of the body's inputs `seen 0`, `seen 1`, …
     outer: Vec<ValueId>,
     inner: HashMap<ValueId, ValueId>,
@@ -58,9 +57,6 @@ impl Seen {
                 d.b.input(&name, self.around.dtype(v), self.around.shape(v).clone())
             }
         };
-        if let Some((_, axis, _)) = self.open.iter().find(|(open, ..)| *open == v) {
-            d.open.push((inner, *axis, inner));
-        }
         self.inner.insert(v, inner);
         inner
     }
@@ -92,12 +88,7 @@ pub(super) fn inside<'m, T>(
         .into());
     }
     let origin = d.b.origin();
-    let mut seen = Seen {
-        around: std::mem::take(&mut d.b),
-        open: std::mem::take(&mut d.open),
-        outer: Vec::new(),
-        inner: HashMap::new(),
-    };
+    let mut seen = Seen { around: std::mem::take(&mut d.b), outer: Vec::new(), inner: HashMap::new() };
     let known = std::mem::take(&mut d.values);
     let errors = std::mem::take(&mut d.errors);
     let checks = std::mem::take(&mut d.checks);
@@ -112,7 +103,15 @@ pub(super) fn inside<'m, T>(
     let lowered = lower(d, &values);
     let b = std::mem::replace(&mut d.b, seen.around);
     let mut problems = std::mem::replace(&mut d.errors, errors);
-    (d.values, d.checks, d.open) = (known, checks, seen.open);
+    let open = b.graph().values().iter().find(|v| v.shape.fixed().is_none());
+    if let Some(open) = open.filter(|_| problems.is_empty()) {
+        let shape = &open.shape;
+        problems.push(
+            Error::new(format!("a body that runs by itself needs fixed extents, but values decide {shape}"))
+                .help("declare the shape in the file, or compute with it outside of the body"),
+        );
+    }
+    (d.values, d.checks) = (known, checks);
     match problems.keep(lowered).flatten() {
         Some(value) if problems.is_empty() => Ok((value, b, seen.outer)),
         _ => Err(problems),
@@ -122,7 +121,7 @@ pub(super) fn inside<'m, T>(
 /// The value that a body's result is.
 fn plain(d: &Driver<'_>, result: Option<&Operand>) -> Result<ValueId> {
     let v = super::value(result, "a body's result")?;
-    if d.open.iter().any(|(open, ..)| *open == v) {
+    if d.b.shape(v).fixed().is_none() {
         return Err(Error::new("how many elements a body's result has is only known at run time"));
     }
     Ok(v)

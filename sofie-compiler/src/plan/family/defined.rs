@@ -34,7 +34,7 @@ pub fn everywhere(graph: &Graph, symbols: &[Symbol]) -> Result<(), Invalid> {
             )));
         }
     }
-    for extents in probes(symbols, 3) {
+    for extents in probes(symbols, &graph.found(), 3) {
         verify(&graph.at(&extents)?)
             .map_err(|e| Invalid::new(format!("at {}: {e}", shown_extents(&extents))))?;
     }

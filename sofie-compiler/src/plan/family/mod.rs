@@ -46,6 +46,19 @@ pub struct Family {
     /// Those of the free extents that each session bounds: the template stands at extents that are large enough to
     /// choose kernels for, and where buffers lie is computed again when a session is made.
     pub open: Vec<Arc<str>>,
+    /// The extents that values decide, in the order in which they are found.
+    pub found: Vec<FoundAt>,
+}
+
+/// An extent that values decide.
+#[derive(Clone, Debug)]
+pub struct FoundAt {
+    /// Its name and bounds.
+    pub symbol: Symbol,
+    /// The most that it can be, by the extents of the run.
+    pub room: Dim,
+    /// The step that finds it.
+    pub step: usize,
 }
 
 impl Family {
@@ -64,9 +77,22 @@ impl Family {
     /// As [`Family::new`], or where the scratch of a kernel depends on such an extent in a way that is not followed.
     pub fn open(graph: &Graph, mut open: Vec<Arc<str>>) -> Result<Family, Invalid> {
         let symbols = symbols(graph);
+        // There is as much room for what values decide as those extents give it.
+        for found in graph.found() {
+            if found.room.symbols().iter().any(|name| open.contains(name)) {
+                open.push(found.symbol.name);
+            }
+        }
         open.retain(|name| symbols.iter().any(|s| s.name == *name));
         if let Some(s) = symbols.iter().find(|s| s.most == i64::MAX) {
             return Err(Invalid::new(format!("{} has no upper bound", s.name)));
+        }
+        let body = graph.nodes().iter().find(|n| !n.op.bodies().is_empty());
+        if let Some(node) = body.filter(|_| !open.is_empty()) {
+            let origin = node.origin.join(" + ");
+            return Err(Invalid::new(format!(
+                "{origin} runs a body by itself, which needs bounds of all extents"
+            )));
         }
         defined::everywhere(graph, &symbols)?;
         let near: Vec<Symbol> =
@@ -99,6 +125,11 @@ impl Family {
             }
         }
         Ok(plan)
+    }
+
+    /// The extent that a step finds, where it is the first to do so.
+    pub fn finds(&self, step: usize) -> Option<&Symbol> {
+        self.found.iter().find(|f| f.step == step).map(|f| &f.symbol)
     }
 
     /// The descriptor of a step with its numbers replaced by what `value` makes of them.
@@ -140,6 +171,10 @@ impl Family {
 
     /// Gives every buffer the size that it needs at the most, and places all.
     fn lay_out(&mut self) -> Result<(), Invalid> {
+        let limits = scratch::limits(self)?;
+        for step in scratch::missing(self, &limits) {
+            self.add_scratch(step);
+        }
         let mut bytes = vec![0usize; self.template.buffers.len()];
         for (bytes, ends) in bytes.iter_mut().zip(self.ends()?) {
             for end in ends {
@@ -150,21 +185,10 @@ impl Family {
                 *bytes = (*bytes).max(most.next_multiple_of(ALIGN));
             }
         }
-        let limits = scratch::limits(self)?;
         for (step, limit) in self.template.steps.iter().zip(limits) {
-            match (scratch_of(step), step.writes.last()) {
-                (Some(b), Some(o)) => bytes[b] = (limit * o.dtype.size()).next_multiple_of(ALIGN),
-                _ if limit > 0 => {
-                    let origin = step.origin.join(" + ");
-                    return Err(Invalid::new(format!(
-                        "{origin} needs scratch for some of the extents alone"
-                    )));
-                }
-                _ => {}
+            if let (Some(b), Some(o)) = (scratch_of(step), step.writes.last()) {
+                bytes[b] = (limit * o.dtype.size()).next_multiple_of(ALIGN);
             }
-        }
-        if let Some(step) = scratch::missing(self) {
-            return Err(Invalid::new(format!("{step} needs scratch for some of the extents alone")));
         }
         let plan = &mut self.template;
         for (buffer, bytes) in plan.buffers.iter_mut().zip(bytes) {
@@ -189,9 +213,17 @@ impl Family {
         Ok(())
     }
 
+    /// Gives a step scratch that needs none where the template stands.
+    fn add_scratch(&mut self, step: usize) {
+        let plan = &mut self.template;
+        let Some(o) = plan.steps.get_mut(step).and_then(|step| step.writes.last_mut()) else { return };
+        o.root = Root::Buffer(plan.buffers.len());
+        plan.buffers.push(super::Buffer { bytes: 0, first: step, last: step, offset: 0, scratch: true });
+    }
+
     /// Checks the plan at the least extents and at some others.
     fn prove(&self, graph: &Graph) -> Result<(), Invalid> {
-        for extents in probes(&self.symbols, 3) {
+        for extents in probes(&self.symbols, &graph.found(), 3) {
             let plan = self.at(&extents)?;
             let graph = graph.at(&extents)?;
             if plan.arena_bytes <= PROVED_BYTES {
@@ -347,8 +379,17 @@ fn solve(
         of.and_then(|of| solver.solve(&of[..n]).filter(|d| agrees(d, &of))).unwrap_or(Dim::Fixed(0))
     });
     let flop = flop.collect();
+    let mut found: Vec<FoundAt> = Vec::new();
+    for (step, at) in index.steps.iter().enumerate() {
+        let [extent, room] = &numbers[at.kernel.clone()] else { continue };
+        let is_found = matches!(template.steps[step].kernel, Kernel::Found(_));
+        if let Some(symbol) = extent.as_symbol().filter(|s| is_found && found.iter().all(|f| f.symbol != **s))
+        {
+            found.push(FoundAt { symbol: symbol.clone(), room: room.clone(), step });
+        }
+    }
     let template = samples.into_iter().next().map(|s| s.plan).unwrap_or_default();
-    Ok(Family { symbols, template, numbers, index, flop, open })
+    Ok(Family { symbols, template, numbers, index, flop, open, found })
 }
 
 /// Which step the number is of that is no polynomial.

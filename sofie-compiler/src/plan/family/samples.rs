@@ -2,16 +2,18 @@
 //! meets another by chance. What follows from a symbol otherwise than as a polynomial, such as `floor(n / 2)`, counts as
 //! independent: for even `n` its rows would meet others that they do not meet for odd ones.
 
-use crate::ir::{Atom, Dim, Extents, Graph, Symbol, Valuation};
+use crate::ir::{Atom, Dim, Extents, Found, Graph, Symbol, Valuation};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The least number of values to choose from, beyond the bounds where they are close.
 pub const ROOM: i64 = 40;
 
-/// The symbols of the graph's inputs with their bounds, in order.
+/// The symbols of the graph's inputs, and those that values decide, with their bounds, in order.
 pub fn symbols(graph: &Graph) -> Vec<Symbol> {
     let dims = graph.inputs().iter().flat_map(|i| graph.shape(i.value).dims());
     let mut symbols: Vec<Symbol> = dims.filter_map(|d| d.as_symbol().cloned()).collect();
+    symbols.extend(graph.found().into_iter().map(|f| f.symbol));
     symbols.sort();
     symbols.dedup();
     symbols
@@ -80,14 +82,33 @@ pub fn candidates(graph: &Graph, symbols: &[Symbol], basis: &[Dim], count: usize
     all
 }
 
-/// Extents inside the bounds to prove a family at: the least, small ones, and a few others.
-pub fn probes(symbols: &[Symbol], count: usize) -> Vec<Extents> {
+/// Extents inside the bounds to prove a family at: the least, small ones, and a few others. What values decide is no more
+/// than there is room for, and all of it in one of them.
+pub fn probes(symbols: &[Symbol], found: &[Found], count: usize) -> Vec<Extents> {
     let mut random = Random::new(0x2545_f491_4f6c_dd1d);
     let at = |f: &mut dyn FnMut(&Symbol) -> i64| -> Extents {
         symbols.iter().map(|s| (s.name.clone(), f(s).clamp(s.least, s.most))).collect()
     };
     let mut all = vec![at(&mut |_| 0), at(&mut |_| 1), at(&mut |_| 2)];
     all.extend((0..count).map(|_| at(&mut |s| random.within(s.least, s.least.saturating_add(6)))));
+    if let (Some(last), false) = (all.last().cloned(), found.is_empty()) {
+        let full = |(name, n): (Arc<str>, i64)| {
+            let is_found = found.iter().any(|f| f.symbol.name == name);
+            (name, if is_found { i64::MAX } else { n })
+        };
+        all.push(last.into_iter().map(full).collect());
+    }
+    // One may limit another that is found before it.
+    for _ in 0..=found.len() {
+        for extents in &mut all {
+            for f in found {
+                for room in f.limits.iter().chain([&f.room]) {
+                    let room = room.eval(&|name| extents.get(name).copied()).unwrap_or(0);
+                    extents.entry(f.symbol.name.clone()).and_modify(|n| *n = (*n).min(room));
+                }
+            }
+        }
+    }
     all.dedup();
     all
 }

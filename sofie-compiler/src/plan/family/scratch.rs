@@ -23,23 +23,21 @@ fn scratch(kernel: &Kernel) -> usize {
     }
 }
 
-/// A step that has no buffer for scratch and needs some where sessions bound extents far beyond those that were planned at.
-pub fn missing(family: &Family) -> Option<String> {
+/// The steps that have no buffer for scratch and need some: within `limits`, or where sessions bound extents far beyond those
+/// that were planned at.
+pub fn missing(family: &Family, limits: &[usize]) -> Vec<usize> {
     const FAR: i64 = 4096;
-    if family.open.is_empty() {
-        return None;
-    }
     let mut extents = family.corner(true);
     extents.iter_mut().filter(|(name, _)| family.open.contains(name)).for_each(|(_, n)| *n = FAR.max(*n));
-    let needs = |step: usize| {
-        let without = super::scratch_of(&family.template.steps[step]).is_none();
+    let needs = |step: &usize| {
         let (most, least) = (
-            family.kernel_at(step, &mut |d| value(d, &extents)),
-            family.kernel_at(step, &mut |d| d.whole_range().0),
+            family.kernel_at(*step, &mut |d| value(d, &extents)),
+            family.kernel_at(*step, &mut |d| d.whole_range().0),
         );
-        without && within(&most, &least).is_some_and(|n| n > 0)
+        let far = || !family.open.is_empty() && within(&most, &least).is_some_and(|n| n > 0);
+        super::scratch_of(&family.template.steps[*step]).is_none() && (limits[*step] > 0 || far())
     };
-    (0..family.template.steps.len()).find(|step| needs(*step)).map(|step| origin(family, step))
+    (0..family.template.steps.len()).filter(needs).collect()
 }
 
 /// Scratch for all extents between, where the kernel can say it.

@@ -1,5 +1,6 @@
 //! Views become layouts; a reshape that strides cannot say becomes a copy.
 
+use super::super::kernel::{Found, Kernel};
 use super::super::layout::Layout;
 use super::super::planner::Planner;
 use crate::ir::{Dim, Invalid, Node, Op};
@@ -39,6 +40,26 @@ pub fn view(p: &mut Planner<'_>, node: &Node) -> Result<(), Invalid> {
         },
     };
     p.alias(*y, layout, &home);
+    let here = p.home(*y)?;
+    match p.wanted(*y).cloned() {
+        Some(wanted) if wanted.root != here.root || wanted.layout != here.layout => p.written(*y, here),
+        _ => Ok(()),
+    }
+}
+
+/// Plans a view of as many elements as values decide, and the step that finds out how many.
+pub fn cut(p: &mut Planner<'_>, node: &Node, axis: usize) -> Result<(), Invalid> {
+    let ([x, count], [y]) = (&node.inputs[..], &node.outputs[..]) else {
+        return Err(Invalid::new("a cut of one value to a number"));
+    };
+    let (dims, room) = (p.dims(*y).to_vec(), p.dims(*x)[axis]);
+    if p.finds(*count, dims[axis]) {
+        let (count, _) = p.home(*count)?.operand()?;
+        p.push(Kernel::Found(Found { extent: dims[axis], room }), Vec::new(), vec![Some(count)]);
+    }
+    let home = p.home(*x)?;
+    let rank = dims.len();
+    p.alias(*y, home.layout.slice(&vec![0; rank], &vec![1; rank], &dims), &home);
     let here = p.home(*y)?;
     match p.wanted(*y).cloned() {
         Some(wanted) if wanted.root != here.root || wanted.layout != here.layout => p.written(*y, here),

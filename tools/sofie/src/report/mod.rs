@@ -13,7 +13,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::json;
-use sofie_infer_compiler::plan::{Plan, execute};
+use sofie_infer_compiler::Compiled;
+use sofie_infer_compiler::plan::Plan;
 
 use crate::answer::{Answer, Failure};
 use crate::data::Data;
@@ -45,7 +46,7 @@ pub fn run(args: &Args) -> Result<Answer, Failure> {
     model.fix_by(&data)?;
     let compiled = model.compile()?;
     let times =
-        if args.data.is_empty() { None } else { Some(measure(&model, &compiled.plan, &data, args.rounds)?) };
+        if args.data.is_empty() { None } else { Some(measure(&model, &compiled, &data, args.rounds)?) };
 
     let onnx = &model.onnx.graph;
     let origins = graphs::Origins::of(onnx, &compiled.graph);
@@ -146,13 +147,13 @@ fn spaced(text: String) -> String {
 }
 
 /// Of each step the fastest run.
-fn measure(model: &Model, plan: &Plan, data: &Data, rounds: usize) -> Result<Vec<Duration>, Failure> {
-    let inputs = data.inputs(plan.inputs.iter())?;
+fn measure(model: &Model, compiled: &Compiled, data: &Data, rounds: usize) -> Result<Vec<Duration>, Failure> {
+    let inputs = data.inputs(compiled.plan.inputs.iter())?;
     let rounds = rounds.max(1);
     let bar = Bar::new(format!("running {}", model.shown()), rounds);
-    let mut best = vec![Duration::MAX; plan.steps.len()];
+    let mut best = vec![Duration::MAX; compiled.plan.steps.len()];
     for _ in 0..rounds {
-        let (_, times) = execute::profile(plan, &inputs).map_err(|e| Failure::Other(e.to_string()))?;
+        let (_, times) = compiled.profile(&inputs).map_err(|e| Failure::Other(e.to_string()))?;
         best.iter_mut().zip(times).for_each(|(best, time)| *best = time.min(*best));
         bar.step();
     }
