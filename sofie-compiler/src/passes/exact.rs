@@ -46,6 +46,6 @@ mod tests {
     #[test]
     fn what_they_do_not_hold_stays() {
         let text = product(600, 127);
-        assert!(text.contains("i32[2, 3] = matmul"), "{text}");
+        assert!(text.contains("i32[2, 3] =") && !text.contains("f32"), "{text}");
     }
 }
