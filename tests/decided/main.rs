@@ -3,9 +3,12 @@
 #![forbid(unsafe_code)]
 #![deny(warnings)]
 
-use sofie_infer::npz::{Array, Npz, Tolerance, distance};
+#[path = "../dynamic/stored.rs"]
+mod stored;
+
 use sofie_infer::rt::{DynSession, ExtentError};
 use sofie_infer::sofie_model;
+use stored::{compare, fill};
 
 sofie_model!(mod positive = "sofie-compiler/tests/fixtures/decided/positive_some/model.onnx");
 sofie_model!(mod kept = "sofie-compiler/tests/fixtures/decided/kept_some/model.onnx");
@@ -30,23 +33,9 @@ const FIXTURES: &str = "sofie-compiler/tests/fixtures/decided";
 
 /// One stored run.
 fn run(session: &mut impl DynSession, folder: &str) {
-    let inputs = Npz::open(format!("{folder}/inputs.npz")).unwrap();
-    let outputs = Npz::open(format!("{folder}/outputs.npz")).unwrap();
-    let arrays: Vec<Array> = session.input_info().iter().map(|i| inputs.array(i.name).unwrap()).collect();
-    let shapes: Vec<&[usize]> = arrays.iter().map(|a| &a.shape[..]).collect();
-    session.fit(&shapes).unwrap_or_else(|e| panic!("{folder}: {e}"));
-    for (i, array) in arrays.iter().enumerate() {
-        session.input_bytes(i).copy_from_slice(&array.bytes);
-    }
+    fill(session, folder);
     session.run();
-    for (i, info) in session.output_info().iter().enumerate() {
-        let want = outputs.array(info.name).unwrap();
-        let shape = (0..info.shape.len()).map(|a| session.output_extent(i, a)).collect();
-        let got = Array { dtype: info.dtype, shape, bytes: session.output_bytes(i).to_vec() };
-        let d = distance(&got, &want, Tolerance::default())
-            .unwrap_or_else(|e| panic!("{folder}: {}: {e}", info.name));
-        assert!(d.agrees(), "{folder}: {} differs by {:.1e}", info.name, d.max_normalised);
-    }
+    compare(session, folder);
 }
 
 /// All runs of a model in one session, each behind each other.
