@@ -53,11 +53,16 @@ pub(super) fn gather_elements(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     Ok(vec![c.b.one(Op::GatherElements(axis), &[v, index])?])
 }
 
-/// `GatherND`.
+/// `GatherND`. Tuples of one index are the indices of a `Gather`, which more passes know.
 pub(super) fn gather_nd(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let (v, index) = (c.required(0, "data")?, indices(c, 1)?);
     let batch = c.attrs.int_or("batch_dims", 0)?;
     let batch = usize::try_from(batch).map_err(|_| Error::new(format!("batch_dims is {batch}")))?;
+    let tuples = c.rank(index).checked_sub(1).filter(|last| *last >= batch && c.rank(v) > batch);
+    if let Some(last) = tuples.filter(|last| c.shape(index)[*last].is(1)) {
+        let index = c.drop_axes(index, &[last])?;
+        return Ok(vec![c.b.one(Op::Gather { axis: batch, batch }, &[v, index])?]);
+    }
     Ok(vec![c.b.one(Op::GatherNd { batch }, &[v, index])?])
 }
 
@@ -107,6 +112,18 @@ mod tests {
         assert_eq!(run("Gather", 13, &[], &[matrix(), ints(&[1])]), Tensor::of(&[1, 2], &[2.0f32, 3.0]));
         let outside = lowered("Gather", 13, &[], &[matrix(), ints(&[3])], 1).unwrap_err();
         assert!(outside.contains("index 3 is outside the extent 3 of axis 0"), "{outside}");
+    }
+
+    #[test]
+    fn tuples_of_one_index_are_a_gather() {
+        let index = Arg::Const(Tensor::of(&[3, 1], &[2i64, -3, 1]));
+        let graph = lowered("GatherND", 13, &[], &[matrix(), index.clone()], 1).unwrap();
+        assert!(graph.to_string().contains("gather axis=0 batch=0"), "{graph}");
+        let want = Tensor::of(&[3, 2], &[4.0f32, 5.0, 0.0, 1.0, 2.0, 3.0]);
+        assert_eq!(run("GatherND", 13, &[], &[matrix(), index]), want);
+        let (rows, index) = (f32s(&[2, 3], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]), Tensor::of(&[2, 1], &[2i64, 0]));
+        let batched = [("batch_dims", Attribute::Int(1))];
+        assert_eq!(run("GatherND", 13, &batched, &[rows, Arg::Const(index)]), Tensor::of(&[2], &[2.0f32, 3.0]));
     }
 
     #[test]

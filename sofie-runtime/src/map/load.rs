@@ -80,7 +80,7 @@ fn out_of_range(index: i64, extent: usize) -> ! {
 /// # Safety
 /// `index` must be valid for reading an index at `at`.
 #[inline(always)]
-unsafe fn lookup(index: *const u8, dtype: DType, at: isize, extent: usize) -> isize {
+pub(super) unsafe fn lookup(index: *const u8, dtype: DType, at: isize, extent: usize) -> isize {
     // SAFETY: the caller's promise.
     let i = unsafe {
         if dtype == DType::I32 {

@@ -37,6 +37,7 @@ mod scalar;
 mod short;
 mod single;
 mod spec;
+mod sums;
 pub(crate) mod vector;
 
 #[cfg(test)]

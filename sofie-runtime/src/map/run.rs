@@ -9,7 +9,7 @@ use super::load::{Feed, Memory, Tile, load, store};
 use super::memory::{Dst, Src};
 use super::program::{Arg, INPUTS, SLOTS, in_f32, width};
 use super::spec::{LINE, MAX_LINES, Map, Run, Source, repeat_lines};
-use super::{Scalar, single};
+use super::{Scalar, single, sums};
 use crate::DType;
 use crate::copy::RANK;
 use crate::parallel;
@@ -42,13 +42,26 @@ impl Map {
             return;
         }
         let checked = Checked { map: self, out: out.ptr, slices };
+        if let Some(sum) = &plan.sum {
+            let rows = sum.rows(spec);
+            let parts = parallel::parts(self.operations(self.len()), rows);
+            return parallel::for_each(parts, |i| {
+                let (part, checked) = (parallel::share(rows, 1, parts, i), &checked);
+                // SAFETY: just checked.
+                unsafe { sums::run(self, sum, checked.out, checked.slices, part) }
+            });
+        }
         if plan.single {
             return checked.run(0..1);
         }
         let blocks = self.chunks() * spec.dims[..plan.chop].iter().product::<usize>();
-        let operations = OPERATIONS.saturating_mul(blocks * plan.rows * plan.inner);
-        let parts = parallel::parts(operations.saturating_mul(spec.program.insts().len()), blocks);
+        let parts = parallel::parts(self.operations(blocks * plan.rows * plan.inner), blocks);
         parallel::for_each(parts, |i| checked.run(parallel::share(blocks, 1, parts, i)));
+    }
+
+    /// What computing so many elements costs, in operations of a product.
+    fn operations(&self, elements: usize) -> usize {
+        OPERATIONS.saturating_mul(elements).saturating_mul(self.spec().program.insts().len())
     }
 
     /// Blocks along the axis that is cut.

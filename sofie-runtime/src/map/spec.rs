@@ -2,6 +2,7 @@
 //! operand reaches the registers. The plan is made in a `const fn`: a map in a `static` starts at once.
 
 use super::program::{CONSTS, INPUTS, MapProgram, REGISTERS, in_f32, items, width};
+use super::sums::Sum;
 use crate::DType;
 use crate::copy::RANK;
 use alloc::borrow::Cow;
@@ -144,6 +145,8 @@ pub(super) struct Plan {
     pub empty: bool,
     /// The block is the whole map.
     pub single: bool,
+    /// The map adds rows, and is not run in blocks.
+    pub sum: Option<Sum>,
 }
 
 impl Map {
@@ -234,10 +237,12 @@ const fn plan(spec: &MapSpec, operands: &[Operand]) -> Plan {
         constants: 0,
         empty,
         single: chop == 0 && rows == spec.dims[0],
+        sum: None,
     };
     if empty {
         return plan;
     }
+    plan.sum = Sum::of(spec, operands, chop, plan.out);
     plan.out_len = reach(spec, &spec.out_strides, spec.out_offset);
     let mut i = 0;
     while i < operands.len() {
@@ -392,7 +397,7 @@ const fn block(spec: &MapSpec, capacity: usize) -> (usize, usize, usize, bool) {
     (axis - 1, rows, inner, false)
 }
 
-const fn access(
+pub(super) const fn access(
     spec: &MapSpec,
     chop: usize,
     strides: &[isize; RANK],

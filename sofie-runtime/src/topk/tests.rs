@@ -126,3 +126,21 @@ fn too_many_wanted() {
     let top = TopK { rows: 1, n: 3, k: 4, ldx: 3, largest: true };
     top.run(&mut [0f32; 4], &mut [0; 4], &[0.0; 3]);
 }
+
+/// Padded particles have one and the same distance from everything: most of a row equals the k-th best, or all of it does.
+#[test]
+fn rows_most_of_which_are_alike() {
+    for (n, k, alike) in [(100, 8, 60), (128, 17, 100), (300, 8, 250), (300, 40, 290), (70, 5, 70)] {
+        for seed in 1..6 {
+            let mut x: Vec<f32> = mixed(18 * n, 1000, seed).into_iter().map(|v| v as f32).collect();
+            for (at, v) in x.iter_mut().enumerate() {
+                let of_those = at * 7919 % n < alike;
+                *v = if of_those { [-1e9, 990.0, -0.0][at / n % 3] } else { *v };
+            }
+            for largest in [true, false] {
+                let top = TopK { rows: 18, n, k, ldx: n, largest };
+                check(&top, &x, |a: &f32, b| float_order(*a as f64, *b as f64));
+            }
+        }
+    }
+}
