@@ -326,7 +326,8 @@ unsafe fn tile_row<S: Simd, Src: Source>(
     later: Option<(f32, Act)>,
 ) {
     let most = tile::max_panels(S::LEVEL, rows);
-    let mut left = columns.div_ceil(NR);
+    let tail = tile::tail_panels::<Src::Mode>(S::LEVEL, rows, columns);
+    let mut left = columns.div_ceil(NR) - tail;
     while left != 0 {
         let panels = share_of(left, most);
         // SAFETY: the caller's promise; `panels` is at most `most`.
@@ -336,6 +337,13 @@ unsafe fn tile_row<S: Simd, Src: Source>(
         }
         left -= panels;
         place.advance(panels, block);
+    }
+    if tail != 0 {
+        // SAFETY: the caller's promise.
+        unsafe { tile::run_tail::<S, Src::Mode>(s, rows, tail, block, place) };
+        if let Some(later) = later {
+            finish(s, rows, tail, block, &place, later);
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! added in pairs), so all instruction sets give the same bits.
 
 mod batched;
+mod chains;
 mod drive;
 mod finish;
 mod lines;

@@ -6,6 +6,7 @@
 
 use core::marker::PhantomData;
 
+use super::chains::{Ragged, accumulate, fma, panels};
 use super::pack::NR;
 use crate::Act;
 use crate::simd::{Level, Op, Simd};
@@ -89,6 +90,72 @@ impl Mode for LineRows {
     const LINE: bool = true;
 }
 
+/// What the chains of `R` rows start from.
+///
+/// # Safety
+/// As for [`run`].
+#[inline(always)]
+unsafe fn start<S: Simd, const R: usize, const P: usize>(
+    s: S,
+    block: &Block,
+    place: &Place,
+    full: bool,
+    edge: S::Mask,
+) -> [[S::F32; P]; R] {
+    let mut acc = [[s.zero(); P]; R];
+    // SAFETY: the caller's promise.
+    unsafe {
+        if block.from_c {
+            for (r, acc) in acc.iter_mut().enumerate() {
+                *acc = load(s, place.c.add(r * block.ldc), full, edge);
+            }
+        } else if !place.bias.is_null() {
+            acc = [load(s, place.bias, full, edge); R];
+        }
+    }
+    acc
+}
+
+/// `R` rows against the last `P` panels, of which the last has at most 8 columns: the same chains, there in half the lanes,
+/// which takes half the time where a full vector takes two turns of the FMA units (Zen 4 with AVX-512, and AVX2 and NEON,
+/// whose vectors are several). `FULL` is `P - 1`.
+struct Tail<'a, const R: usize, const P: usize, const FULL: usize, M> {
+    block: &'a Block,
+    place: Place,
+    mode: PhantomData<M>,
+}
+
+impl<const R: usize, const P: usize, const FULL: usize, M: Mode> Op for Tail<'_, R, P, FULL, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        const { assert!(FULL + 1 == P) };
+        let Tail { block, place, .. } = self;
+        let edge = s.mask_first(place.columns - FULL * NR);
+        // SAFETY: as for `Tile`.
+        unsafe {
+            let mut whole: [[S::F32; P]; R] = start(s, block, &place, false, edge);
+            // Loops: the closure of an array's `map` would be a function without the instruction set.
+            let mut acc = [Ragged([s.zero(); FULL], s.splat_half(0.0)); R];
+            for (acc, whole) in acc.iter_mut().zip(&whole) {
+                for (to, from) in acc.0.iter_mut().zip(whole) {
+                    *to = *from;
+                }
+                acc.1 = s.lower_half(whole[FULL]);
+            }
+            accumulate::<S, Ragged<S, FULL>, R, M>(s, block, &place, &mut acc);
+            for (acc, whole) in acc.iter().zip(&mut whole) {
+                for (from, to) in acc.0.iter().zip(whole.iter_mut()) {
+                    *to = *from;
+                }
+                whole[FULL] = s.widen_half(acc.1);
+            }
+            store(s, block, &place, whole);
+        }
+    }
+}
+
 /// One call of the kernel.
 struct Tile<'a, const R: usize, const P: usize, M> {
     block: &'a Block,
@@ -107,64 +174,8 @@ impl<const R: usize, const P: usize, M: Mode> Op for Tile<'_, R, P, M> {
         // SAFETY: `Problem` (the only maker of tiles) checked that all rows, panels and columns exist; lanes
         // past the last column are masked off.
         unsafe {
-            let mut acc = [[s.zero(); P]; R];
-            if block.from_c {
-                for (r, acc) in acc.iter_mut().enumerate() {
-                    *acc = load(s, place.c.add(r * block.ldc), full, edge);
-                }
-            } else if !place.bias.is_null() {
-                acc = [load(s, place.bias, full, edge); R];
-            }
-            if M::LINE {
-                let (mut table, mut w) = (place.a.table, place.w);
-                let mut left = block.k;
-                while left != 0 {
-                    let mut a = *table;
-                    for _ in 0..block.piece {
-                        let b = panels(s, w, block.panel);
-                        for (r, acc) in acc.iter_mut().enumerate() {
-                            fma(s, acc, *a.add(r * block.a_row), b);
-                        }
-                        a = a.add(1);
-                        w = w.add(NR);
-                    }
-                    table = table.add(1);
-                    left -= block.piece;
-                }
-            } else if M::TABLE {
-                let (mut table, mut w) = (place.a.table, place.w);
-                let mut left = block.k;
-                while left != 0 {
-                    let mut rows = [core::ptr::null(); R];
-                    for (r, row) in rows.iter_mut().enumerate() {
-                        *row = *table.add(r);
-                    }
-                    for p in 0..block.piece {
-                        let b = panels(s, w, block.panel);
-                        for (acc, row) in acc.iter_mut().zip(rows) {
-                            fma(s, acc, *row.add(p), b);
-                        }
-                        w = w.add(NR);
-                    }
-                    table = table.add(R);
-                    left -= block.piece;
-                }
-            } else {
-                let (mut a, mut w) = (place.a.strided, place.w);
-                let mut ahead = place.ahead;
-                for _ in 0..block.k {
-                    if R > 4 {
-                        s.prefetch(ahead);
-                        ahead = ahead.wrapping_add(block.ahead_step);
-                    }
-                    let b = panels(s, w, block.panel);
-                    for (r, acc) in acc.iter_mut().enumerate() {
-                        fma(s, acc, *a.add(r * block.a_row), b);
-                    }
-                    a = a.add(block.a_step);
-                    w = w.add(NR);
-                }
-            }
+            let mut acc = start(s, block, &place, full, edge);
+            accumulate::<S, [S::F32; P], R, M>(s, block, &place, &mut acc);
             store(s, block, &place, acc);
         }
     }
@@ -262,26 +273,6 @@ unsafe fn store<S: Simd, const R: usize, const P: usize>(
     }
 }
 
-/// One step of k of `P` panels.
-#[inline(always)]
-unsafe fn panels<S: Simd, const P: usize>(s: S, w: *const f32, panel: usize) -> [S::F32; P] {
-    let mut b = [s.zero(); P];
-    for (q, b) in b.iter_mut().enumerate() {
-        // SAFETY: the caller's promise: the panels exist.
-        *b = unsafe { s.load_ptr(w.add(q * panel)) };
-    }
-    b
-}
-
-/// One row's step of k.
-#[inline(always)]
-fn fma<S: Simd, const P: usize>(s: S, acc: &mut [S::F32; P], a: f32, b: [S::F32; P]) {
-    let a = s.splat(a);
-    for (acc, b) in acc.iter_mut().zip(b) {
-        *acc = s.mul_add(a, b, *acc);
-    }
-}
-
 /// `P` vectors of a row of which all columns exist, or all but some of the last vector's.
 #[inline(always)]
 unsafe fn load<S: Simd, const P: usize>(s: S, row: *const f32, full: bool, edge: S::Mask) -> [S::F32; P] {
@@ -352,6 +343,18 @@ pub(super) const fn max_panels(level: Level, rows: usize) -> usize {
     }
 }
 
+/// Panels of the [`Tail`] that the last of `columns` are, 0 for none. Few rows have too few chains for half of them to take
+/// less time; AVX-512 alone has registers for a panel and a half, and for that the rows must not come from a table.
+pub(super) const fn tail_panels<M: Mode>(level: Level, rows: usize, columns: usize) -> usize {
+    let last = columns % NR;
+    match level {
+        _ if rows <= 4 || last == 0 || last > NR / 2 => 0,
+        Level::Scalar => 0,
+        Level::Avx512 if columns > NR && !M::TABLE => 2,
+        _ => 1,
+    }
+}
+
 const fn is(level: Level, other: Level) -> bool {
     level as u8 == other as u8
 }
@@ -410,5 +413,34 @@ pub(super) unsafe fn run<S: Simd, M: Mode>(s: S, rows: usize, panels: usize, blo
         kernels! { 1: 1; 2: 1; }
     } else {
         kernels! { 1: 1 2 3 4; 2: 1 2; 3: 1; 4: 1; 5: 1; 6: 1; }
+    }
+}
+
+/// Runs the kernel for `rows` by the last `panels`, which [`tail_panels`] says.
+///
+/// # Safety
+/// Everything that `place` and `block` describe exists.
+#[inline(always)]
+pub(super) unsafe fn run_tail<S: Simd, M: Mode>(
+    s: S,
+    rows: usize,
+    panels: usize,
+    block: &Block,
+    place: Place,
+) {
+    macro_rules! kernels {
+        ($($panels:literal = 1 + $full:literal: $($r:literal)*;)*) => {
+            match (panels, rows) {
+                $($(($panels, $r) => {
+                    s.outline(Tail::<$r, $panels, $full, M> { block, place, mode: PhantomData })
+                })*)*
+                _ => unreachable!("no tail of {rows} rows and {panels} panels"),
+            }
+        };
+    }
+    if const { is(S::LEVEL, Level::Avx512) } {
+        kernels! { 1 = 1 + 0: 5 6 7 8 9 10 11 12; 2 = 1 + 1: 5 6 7 8 9 10 11 12; }
+    } else if const { !is(S::LEVEL, Level::Scalar) } {
+        kernels! { 1 = 1 + 0: 5 6; }
     }
 }

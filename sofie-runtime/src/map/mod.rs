@@ -43,6 +43,8 @@ pub(crate) mod vector;
 #[cfg(test)]
 mod scalar_tests;
 #[cfg(test)]
+mod sums_tests;
+#[cfg(test)]
 mod tests;
 
 pub use build::View;

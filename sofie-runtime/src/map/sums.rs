@@ -81,7 +81,9 @@ impl Sum {
                     sum.order[sum.count as usize] = x;
                     sum.count += 1;
                 }
-                (Code::Unary(Unary::Relu), Arg::Reg(r), _) if i > 0 && r == insts[i - 1].dst => sum.relu = true,
+                (Code::Unary(Unary::Relu), Arg::Reg(r), _) if i > 0 && r == insts[i - 1].dst => {
+                    sum.relu = true
+                }
                 _ => return None,
             }
             i += 1;
@@ -93,7 +95,11 @@ impl Sum {
             i += 1;
         }
         // As many as there are, and so each of them once.
-        if sum.count as usize == inputs.len() && used.count_ones() == sum.count as u32 { Some(sum) } else { None }
+        if sum.count as usize == inputs.len() && used.count_ones() == sum.count as u32 {
+            Some(sum)
+        } else {
+            None
+        }
     }
 
     /// Rows of the map.
@@ -219,7 +225,10 @@ impl<const K: usize, const RELU: bool> Op for Rows<'_, K, RELU> {
             for _ in 0..count {
                 // SAFETY: the rows of this position are of the checked walk.
                 unsafe {
-                    let rows: [*const f32; K] = core::array::from_fn(|k| walkers[k].row(at[k]));
+                    let mut rows = [core::ptr::null(); K];
+                    for (row, (walker, at)) in rows.iter_mut().zip(walkers.iter().zip(&at)) {
+                        *row = walker.row(*at);
+                    }
                     add::<S, K, RELU>(s, n, rows, self.out.wrapping_offset(out_at));
                 }
                 out_at += spec.out_strides[last];
@@ -251,22 +260,24 @@ impl<const K: usize, const RELU: bool> Op for Rows<'_, K, RELU> {
 /// `n` floats must be readable in each of `rows` and writable at `y`.
 #[inline(always)]
 unsafe fn add<S: Simd, const K: usize, const RELU: bool>(s: S, n: usize, rows: [*const f32; K], y: *mut f32) {
-    let finished = |v: [S::F32; K]| {
-        let sum = v[1..].iter().fold(v[0], |sum, &x| s.add(sum, x));
-        if RELU { s.max_raw(s.zero(), sum) } else { sum }
-    };
     let mut i = 0;
     // SAFETY: the caller's promise.
     unsafe {
         while i + LANES <= n {
-            let v = rows.map(|x| s.load_ptr(x.add(i)));
-            s.store_ptr(finished(v), y.add(i));
+            let mut sum = s.load_ptr(rows[0].add(i));
+            for row in &rows[1..] {
+                sum = s.add(sum, s.load_ptr(row.add(i)));
+            }
+            s.store_ptr(if RELU { s.max_raw(s.zero(), sum) } else { sum }, y.add(i));
             i += LANES;
         }
         if i < n {
             let mask = s.mask_first(n - i);
-            let v = rows.map(|x| s.load_masked_ptr(x.add(i), mask, s.zero()));
-            s.store_masked_ptr(finished(v), y.add(i), mask);
+            let mut sum = s.load_masked_ptr(rows[0].add(i), mask, s.zero());
+            for row in &rows[1..] {
+                sum = s.add(sum, s.load_masked_ptr(row.add(i), mask, s.zero()));
+            }
+            s.store_masked_ptr(if RELU { s.max_raw(s.zero(), sum) } else { sum }, y.add(i), mask);
         }
     }
 }

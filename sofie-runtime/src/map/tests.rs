@@ -68,14 +68,14 @@ macro_rules! with_type {
 
 /// Elements of some type in memory that is aligned for any.
 #[derive(Clone, Debug)]
-struct Buffer {
+pub(super) struct Buffer {
     dtype: DType,
     len: usize,
     memory: Vec<u64>,
 }
 
 impl Buffer {
-    fn new(dtype: DType, elements: impl IntoIterator<Item = Scalar>) -> Buffer {
+    pub(super) fn new(dtype: DType, elements: impl IntoIterator<Item = Scalar>) -> Buffer {
         let elements: Vec<_> = elements.into_iter().collect();
         let mut b = Buffer { dtype, len: elements.len(), memory: vec![0; elements.len() + 1] };
         elements.into_iter().enumerate().for_each(|(i, x)| b.set(i, x));
@@ -132,7 +132,7 @@ impl Buffer {
 }
 
 /// A number of every magnitude, in any type.
-fn number(dtype: DType, seed: u64) -> Scalar {
+pub(super) fn number(dtype: DType, seed: u64) -> Scalar {
     let h = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
     let x = match h % 11 {
         0 => 0.0,
@@ -197,7 +197,7 @@ fn fetch(view: &View, out: (&Strided, &Buffer), slices: &[Buffer], c: &[usize]) 
 }
 
 /// Runs a map at every level and compares it with the scalars.
-fn check(values: &[Value], inputs: &[DType], out: &Strided, views: &[View], slices: &[Buffer]) {
+pub(super) fn check(values: &[Value], inputs: &[DType], out: &Strided, views: &[View], slices: &[Buffer]) {
     let program = MapProgram::compile(values, inputs).unwrap();
     let dtype = program.result();
     let spec = MapSpec::of_views(out, views, program).unwrap();
@@ -360,45 +360,6 @@ proptest! {
         let views = [View::Indexed { slice: (0, &x), index: (1, &index), index_type, extent: points, step: cols as isize }];
         let values = expression(&[DType::ALL[t]], seed, 2);
         check(&values, &[DType::ALL[t]], &Strided::dense(&dims).unwrap(), &views, &slices);
-    }
-}
-
-/// What goes over rows as they lie: two to four operands, one of them gathered, with and without an activation.
-#[test]
-fn sums_of_rows() {
-    let floats = |n: usize, seed: u64| Buffer::new(DType::F32, (0..n).map(|i| number(DType::F32, seed + i as u64)));
-    let f = DType::F32;
-    for (rows, k, cols, gap) in [(5, 3, 8, 0), (7, 4, 33, 0), (40, 7, 32, 3), (3, 1, 64, 1), (2, 9, 700, 0)] {
-        let dims = [rows, k, cols];
-        let ld = (cols + gap) as isize;
-        let gathered = Strided::new(&dims, &[0, 0, 1], 0).unwrap();
-        let index = Strided::new(&dims, &[k as isize, 1, 0], 0).unwrap();
-        let views = [
-            Strided::new(&dims, &[ld, 0, 1], 1).unwrap(),
-            Strided::new(&dims, &[0, ld, 1], 0).unwrap(),
-            Strided::new(&dims, &[k as isize * ld, ld, 1], 2).unwrap(),
-        ];
-        let indices = (0..rows * k).map(|i| Scalar::from_f64(DType::I64, (i * i % 14) as f64 - 7.0));
-        let mut slices = vec![floats(7 * cols, 1), Buffer::new(DType::I64, indices)];
-        slices.extend([rows, k, rows * k].map(|n| floats(n * (cols + gap) + 3, n as u64)));
-        let indexed = View::Indexed {
-            slice: (0, &gathered),
-            index: (1, &index),
-            index_type: DType::I64,
-            extent: 7,
-            step: cols as isize,
-        };
-        let all = [indexed, View::Slice(2, &views[0]), View::Slice(3, &views[1]), View::Slice(4, &views[2])];
-        for out in [Strided::dense(&dims).unwrap(), views[2].clone()] {
-            for count in 2..=4 {
-                let mut values: Vec<Value> = (0..count).map(Value::Input).collect();
-                values.push(Value::Binary(Binary::Add, 1, 0));
-                values.extend((2..count).map(|i| Value::Binary(Binary::Add, count + i - 2, i)));
-                check(&values, &vec![f; count], &out, &all[..count], &slices);
-                values.push(Value::Unary(Unary::Relu, values.len() - 1));
-                check(&values, &vec![f; count], &out, &all[..count], &slices);
-            }
-        }
     }
 }
 

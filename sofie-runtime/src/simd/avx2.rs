@@ -85,6 +85,7 @@ impl Simd for Avx2 {
     type F32 = F;
     type I32 = I;
     type Mask = I;
+    type Half = __m256;
 
     const LEVEL: Level = Level::Avx2;
 
@@ -117,6 +118,7 @@ impl Simd for Avx2 {
             _mm256_mask_i32gather_ps::<4>(fill[0], base, index[0], _mm256_castsi256_ps(m[0])),
             _mm256_mask_i32gather_ps::<4>(fill[1], base, index[1], _mm256_castsi256_ps(m[1])),
         ];
+        load_half_ptr(p: *const f32) -> __m256 = _mm256_loadu_ps(p);
     }
 
     /// Stores of 8, 4, 2 and 1 lanes: AMD's masked stores take ten times as long (measured on Zen 4: 12 µs
@@ -206,7 +208,15 @@ impl Simd for Avx2 {
         trunc_i32(a: F) -> I = _mm256_cvttps_epi32(a);
     }
 
+    #[inline(always)]
+    fn lower_half(self, v: F) -> __m256 {
+        v[0]
+    }
+
     whole! {
+        splat_half(x: f32) -> __m256 = _mm256_set1_ps(x);
+        mul_add_half(a: __m256, b: __m256, c: __m256) -> __m256 = _mm256_fmadd_ps(a, b, c);
+        widen_half(h: __m256) -> F = [h, _mm256_setzero_ps()];
         splat(x: f32) -> F = [_mm256_set1_ps(x); 2];
         splat_i32(x: i32) -> I = [_mm256_set1_epi32(x); 2];
         prefetch(p: *const f32) -> () = _mm_prefetch::<_MM_HINT_T0>(p.cast());

@@ -61,6 +61,7 @@ impl Simd for Avx512 {
     type F32 = __m512;
     type I32 = __m512i;
     type Mask = __mmask16;
+    type Half = __m256;
 
     const LEVEL: Level = Level::Avx512;
 
@@ -81,12 +82,18 @@ impl Simd for Avx512 {
         gather_ptr(base: *const f32, index: __m512i) -> __m512 = _mm512_i32gather_ps::<4>(index, base);
         gather_masked_ptr(base: *const f32, index: __m512i, m: __mmask16, fill: __m512) -> __m512
             = _mm512_mask_i32gather_ps::<4>(fill, m, index, base);
+        load_half_ptr(p: *const f32) -> __m256 = _mm256_loadu_ps(p);
     }
 
     intrinsics! {
         splat(x: f32) -> __m512 = _mm512_set1_ps(x);
         splat_i32(x: i32) -> __m512i = _mm512_set1_epi32(x);
         prefetch(p: *const f32) -> () = _mm_prefetch::<_MM_HINT_T0>(p.cast());
+
+        splat_half(x: f32) -> __m256 = _mm256_set1_ps(x);
+        mul_add_half(a: __m256, b: __m256, c: __m256) -> __m256 = _mm256_fmadd_ps(a, b, c);
+        lower_half(v: __m512) -> __m256 = _mm512_castps512_ps256(v);
+        widen_half(h: __m256) -> __m512 = _mm512_zextps256_ps512(h);
 
         add(a: __m512, b: __m512) -> __m512 = _mm512_add_ps(a, b);
         sub(a: __m512, b: __m512) -> __m512 = _mm512_sub_ps(a, b);

@@ -63,6 +63,8 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
     type I32: Copy;
     /// 16 lanes of yes or no.
     type Mask: Copy;
+    /// The lower 8 lanes of [`Simd::F32`]: half the work where the upper ones are not wanted.
+    type Half: Copy;
 
     /// The level that this token stands for.
     const LEVEL: Level;
@@ -211,6 +213,21 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
         self.store_i32(v, &mut x);
         x
     }
+
+    // ---- half vectors ----
+
+    /// Reads 8 floats, any alignment.
+    /// # Safety
+    /// `p` must be valid for reading 8 `f32`.
+    unsafe fn load_half_ptr(self, p: *const f32) -> Self::Half;
+    /// `x` in all 8 lanes.
+    fn splat_half(self, x: f32) -> Self::Half;
+    /// `a * b + c`, rounded once.
+    fn mul_add_half(self, a: Self::Half, b: Self::Half, c: Self::Half) -> Self::Half;
+    /// The lower 8 lanes.
+    fn lower_half(self, v: Self::F32) -> Self::Half;
+    /// The 8 lanes below, 0.0 above.
+    fn widen_half(self, h: Self::Half) -> Self::F32;
 
     // ---- float arithmetic ----
 

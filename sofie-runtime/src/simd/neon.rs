@@ -72,6 +72,7 @@ impl Simd for Neon {
     type F32 = F;
     type I32 = I;
     type Mask = M;
+    type Half = [float32x4_t; 2];
 
     const LEVEL: Level = Level::Neon;
 
@@ -219,6 +220,32 @@ impl Simd for Neon {
         to_f32(a: I) -> F = vcvtq_f32_s32(a);
         round_i32(a: F) -> I = vcvtnq_s32_f32(a);
         trunc_i32(a: F) -> I = vcvtq_s32_f32(a);
+    }
+
+    #[inline(always)]
+    unsafe fn load_half_ptr(self, p: *const f32) -> Self::Half {
+        // SAFETY: the target has NEON; the memory is the caller's promise.
+        unsafe { [vld1q_f32(p), vld1q_f32(p.add(4))] }
+    }
+    #[inline(always)]
+    fn splat_half(self, x: f32) -> Self::Half {
+        // SAFETY: the target has NEON.
+        unsafe { [vdupq_n_f32(x); 2] }
+    }
+    #[inline(always)]
+    fn mul_add_half(self, a: Self::Half, b: Self::Half, c: Self::Half) -> Self::Half {
+        // SAFETY: the target has NEON.
+        unsafe { [vfmaq_f32(c[0], a[0], b[0]), vfmaq_f32(c[1], a[1], b[1])] }
+    }
+    #[inline(always)]
+    fn lower_half(self, v: F) -> Self::Half {
+        [v[0], v[1]]
+    }
+    #[inline(always)]
+    fn widen_half(self, h: Self::Half) -> F {
+        // SAFETY: the target has NEON.
+        let zero = unsafe { vdupq_n_f32(0.0) };
+        [h[0], h[1], zero, zero]
     }
 
     #[inline(always)]

@@ -57,6 +57,7 @@ impl Simd for Scalar {
     type F32 = F;
     type I32 = I;
     type Mask = M;
+    type Half = [f32; LANES / 2];
 
     const LEVEL: Level = Level::Scalar;
 
@@ -137,6 +138,33 @@ impl Simd for Scalar {
     #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
     #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
     fn prefetch(self, _p: *const f32) {}
+
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
+    unsafe fn load_half_ptr(self, p: *const f32) -> Self::Half {
+        // SAFETY: the caller's promise.
+        unsafe { p.cast::<Self::Half>().read_unaligned() }
+    }
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
+    fn splat_half(self, x: f32) -> Self::Half {
+        [x; LANES / 2]
+    }
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
+    fn mul_add_half(self, a: Self::Half, b: Self::Half, c: Self::Half) -> Self::Half {
+        from_fn(|i| float::mul_add(a[i], b[i], c[i]))
+    }
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
+    fn lower_half(self, v: F) -> Self::Half {
+        from_fn(|i| v[i])
+    }
+    #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
+    #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
+    fn widen_half(self, h: Self::Half) -> F {
+        from_fn(|i| if i < LANES / 2 { h[i] } else { 0.0 })
+    }
 
     lanewise! {
         add(a: F, b: F) -> F = a + b;

@@ -127,6 +127,10 @@ impl Op for Everything<'_> {
             load_part(&case.a, 7.0) load_part(&case.b[..5], 7.0) load_part(&case.b[..0], 7.0)
             load_part(&case.b[..13], -1.0)
         }
+        // SAFETY: the array has 16 elements.
+        let half =
+            s.mul_add_half(s.lower_half(a), unsafe { s.load_half_ptr(case.b.as_ptr()) }, s.splat_half(2.5));
+        out.push(("half", bits(s.to_array(s.widen_half(half)))));
         let small = s.clamp(a, s.splat(-1.0e9), s.splat(1.0e9));
         let small = s.select(s.is_nan(a), s.zero(), small);
         let exponent = s.sub_i32(s.and(i, s.splat_i32(127)), s.splat_i32(100));
@@ -245,6 +249,9 @@ fn scalar_is_what_rust_says() {
         let each =
             |f: fn(f32, f32, f32) -> f32| bits(core::array::from_fn(|l| f(case.a[l], case.b[l], case.c[l])));
         assert_eq!(find("mul_add"), each(|a, b, c| a.mul_add(b, c)));
+        let below = |i: usize, x: f32| if i < LANES / 2 { x } else { 0.0 };
+        let half = core::array::from_fn(|i| below(i, case.a[i].mul_add(case.b[i], 2.5)));
+        assert_eq!(find("half"), bits(half));
         assert_eq!(find("mul_sub"), each(|a, b, c| a.mul_add(b, -c)));
         assert_eq!(find("neg_mul_add"), each(|a, b, c| (-a).mul_add(b, c)));
         assert_eq!(find("sqrt"), each(|a, _, _| a.sqrt()));
