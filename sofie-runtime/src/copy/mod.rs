@@ -11,7 +11,7 @@ mod transpose;
 
 pub use pad::Pad;
 pub(crate) use rows::copy_row;
-pub(crate) use space::{Axes, Space, reach};
+pub(crate) use space::{Axes, Space, reach, reach_over};
 pub use space::{MAX_AXES, RANK, Strided};
 
 use crate::Element;

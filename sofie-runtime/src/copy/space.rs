@@ -171,15 +171,23 @@ impl<const N: usize> Space<N> {
 /// The positions that a walk over `dims` with `strides` from `offset` touches, as first and one past the
 /// last; `None` when it touches nothing, or leaves what an `isize` can hold.
 pub(crate) fn reach(dims: &[usize], strides: &[isize], offset: usize) -> Reach {
-    if dims.contains(&0) {
+    reach_over([(dims, strides)], offset)
+}
+
+/// As [`reach`], of a walk whose axes stand in several lists. Small networks ask at each step, so it is asked of the axes
+/// in use alone.
+pub(crate) fn reach_over<const N: usize>(axes: [(&[usize], &[isize]); N], offset: usize) -> Reach {
+    if axes.iter().any(|(dims, _)| dims.contains(&0)) {
         return Reach::Nothing;
     }
     let bounds = || {
         let (mut lo, mut hi) = (isize::try_from(offset).ok()?, isize::try_from(offset).ok()?);
-        for (&dim, &stride) in dims.iter().zip(strides) {
-            let span = isize::try_from(dim - 1).ok()?.checked_mul(stride)?;
-            let end = if span < 0 { &mut lo } else { &mut hi };
-            *end = end.checked_add(span)?;
+        for (dims, strides) in axes {
+            for (&dim, &stride) in dims.iter().zip(strides) {
+                let span = isize::try_from(dim - 1).ok()?.checked_mul(stride)?;
+                let end = if span < 0 { &mut lo } else { &mut hi };
+                *end = end.checked_add(span)?;
+            }
         }
         Some(Reach::Span(usize::try_from(lo).ok()?, usize::try_from(hi).ok()?))
     };

@@ -2,7 +2,7 @@
 //! choose positions in another. Indices are checked one by one as they are read; everything else once.
 
 use crate::Element;
-use crate::copy::{Axes, RANK, Space, Strided, reach};
+use crate::copy::{Axes, RANK, Space, Strided, reach, reach_over};
 
 /// Longest index tuple.
 pub const TUPLE: usize = RANK;
@@ -103,24 +103,12 @@ impl Indexed {
     pub(crate) fn check(&self, what: &str, data: usize, walked: usize, index: usize) {
         let dims = &self.dims[..self.rank];
         assert!(reach(dims, &self.walk, self.walk_offset).fits(walked), "{what}: outside the walked tensor");
-        let with_tuple =
-            |strides: &[isize; RANK], steps: &[isize; TUPLE], extents: &[usize; TUPLE], offset| {
-                let (mut d, mut s) = ([1; RANK + TUPLE], [0; RANK + TUPLE]);
-                d[..self.rank].copy_from_slice(dims);
-                s[..self.rank].copy_from_slice(&strides[..self.rank]);
-                d[RANK..][..self.tuple].copy_from_slice(&extents[..self.tuple]);
-                s[RANK..][..self.tuple].copy_from_slice(&steps[..self.tuple]);
-                reach(&d, &s, offset)
-            };
         // Each index of the tuple is an axis of the data. An empty one is reached by no index.
-        let reached = with_tuple(&self.data, &self.steps, &self.extents, self.data_offset);
+        let tuple = (&self.extents[..self.tuple], &self.steps[..]);
+        let reached = reach_over([(dims, &self.data), tuple], self.data_offset);
         assert!(reached.fits(data), "{what}: outside the data");
-        let mut last = [0; TUPLE];
-        let mut one = [1; TUPLE];
-        if self.tuple > 0 {
-            (one[0], last[0]) = (self.tuple, self.tuple_step);
-        }
-        let reached = with_tuple(&self.index, &last, &one, self.index_offset);
+        let reached =
+            reach_over([(dims, &self.index), (&[self.tuple], &[self.tuple_step])], self.index_offset);
         assert!(self.tuple == 0 || reached.fits(index), "{what}: outside the index");
     }
 

@@ -1,7 +1,7 @@
 //! The position of the largest or smallest element along an axis.
 
 use super::Walk;
-use crate::copy::{Axes, RANK, Space, Strided, reach};
+use crate::copy::{Axes, RANK, Space, Strided, reach, reach_over};
 use crate::{DType, Element, bf16, f16};
 
 /// `y[i] = argmax over j of x[i, j]` as `i64`; strides count elements. NaN is larger than everything for the
@@ -59,13 +59,10 @@ impl ArgReduce {
     /// When the descriptor reaches outside `x` or `y`.
     #[inline]
     pub fn run<T: Element>(&self, y: &mut [i64], x: &[T]) {
-        let mut dims = [1; RANK + 1];
-        let mut steps = [0; RANK + 1];
-        dims[..RANK].copy_from_slice(&self.dims);
-        steps[..RANK].copy_from_slice(&self.x);
-        (dims[RANK], steps[RANK]) = (self.n, self.step);
-        assert!(reach(&self.dims, &self.y, self.y_offset).fits(y.len()), "arg_reduce: outside the result");
-        assert!(reach(&dims, &steps, self.x_offset).fits(x.len()), "arg_reduce: outside the operand");
+        let kept = &self.dims[..self.rank];
+        assert!(reach(kept, &self.y, self.y_offset).fits(y.len()), "arg_reduce: outside the result");
+        let reached = reach_over([(kept, &self.x), (&[self.n], &[self.step])], self.x_offset);
+        assert!(reached.fits(x.len()), "arg_reduce: outside the operand");
         // SAFETY: both walks stay inside their slices, and the element type is `T`'s own.
         unsafe { self.run_raw(T::DTYPE, y.as_mut_ptr(), x.as_ptr().cast()) }
     }

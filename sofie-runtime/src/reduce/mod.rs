@@ -12,7 +12,7 @@ pub use arg::ArgReduce;
 pub use fold::ReduceKind;
 
 use crate::Element;
-use crate::copy::{Axes, RANK, Space, Strided, reach};
+use crate::copy::{Axes, RANK, Space, Strided, reach, reach_over};
 
 /// `y[i] = fold over j of x[i, j]`; strides count elements.
 ///
@@ -100,14 +100,11 @@ impl Reduce {
     /// When the descriptor reaches outside `x` or `y`.
     #[inline]
     pub fn run<T: Element>(&self, y: &mut [T], x: &[T]) {
-        let mut dims = [1; 2 * RANK];
-        let mut steps = [0; 2 * RANK];
-        dims[..RANK].copy_from_slice(&self.dims);
-        dims[RANK..].copy_from_slice(&self.folded_dims);
-        steps[..RANK].copy_from_slice(&self.x);
-        steps[RANK..].copy_from_slice(&self.folded_x);
-        assert!(reach(&self.dims, &self.y, self.y_offset).fits(y.len()), "reduce: outside the result");
-        assert!(reach(&dims, &steps, self.x_offset).fits(x.len()), "reduce: outside the operand");
+        let kept = &self.dims[..self.rank];
+        let folded = (&self.folded_dims[..self.folded], &self.folded_x[..]);
+        assert!(reach(kept, &self.y, self.y_offset).fits(y.len()), "reduce: outside the result");
+        let reached = reach_over([(kept, &self.x), folded], self.x_offset);
+        assert!(reached.fits(x.len()), "reduce: outside the operand");
         // SAFETY: both walks stay inside their slices, and the element type is `T`'s own.
         unsafe { self.run_raw(T::DTYPE, y.as_mut_ptr().cast(), x.as_ptr().cast()) }
     }
