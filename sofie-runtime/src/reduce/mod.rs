@@ -67,6 +67,11 @@ impl Reduce {
                 kept.push(dim, [y.strides()[a], step])?;
             }
         }
+        Reduce::over(kind, kept, folded)
+    }
+
+    /// The reduction over axes that are merged and ordered here.
+    fn over(kind: ReduceKind, mut kept: Space<2>, mut folded: Space<1>) -> Option<Reduce> {
         kept.merge();
         kept.forwards(0);
         kept.sort(0);
@@ -86,6 +91,30 @@ impl Reduce {
             folded_dims,
             folded_x,
         })
+    }
+
+    /// The same reduction with axes merged that extents of this run allow, where a descriptor was made for others: the order
+    /// of a sum follows from the axes, and must not depend on which extents were known when they were merged.
+    fn merged(&self) -> Option<Reduce> {
+        let dims = &self.dims[..self.rank];
+        let folded_dims = &self.folded_dims[..self.folded];
+        let is_unit = |n: &usize| *n == 1;
+        let continues = |steps: &[isize], a: usize, dim: usize| steps[a - 1] == steps[a] * dim as isize;
+        let kept_merge =
+            (1..self.rank).any(|a| continues(&self.y, a, dims[a]) && continues(&self.x, a, dims[a]));
+        let folded_merge = (1..self.folded).any(|a| continues(&self.folded_x, a, folded_dims[a]));
+        if !dims.iter().chain(folded_dims).any(is_unit) && !kept_merge && !folded_merge {
+            return None;
+        }
+        let mut kept = Space::new([self.y_offset as isize, self.x_offset as isize]);
+        let mut folded = Space::new([0]);
+        for (a, &dim) in dims.iter().enumerate() {
+            kept.push(dim, [self.y[a], self.x[a]])?;
+        }
+        for (a, &dim) in folded_dims.iter().enumerate() {
+            folded.push(dim, [self.folded_x[a]])?;
+        }
+        Reduce::over(self.kind, kept, folded).filter(|r| r != self)
     }
 
     /// The number of elements that make one result.
@@ -108,8 +137,10 @@ impl Reduce {
         steps[RANK..].copy_from_slice(&self.folded_x);
         assert!(reach(&self.dims, &self.y, self.y_offset).fits(y.len()), "reduce: outside the result");
         assert!(reach(&dims, &steps, self.x_offset).fits(x.len()), "reduce: outside the operand");
-        // SAFETY: both walks stay inside their slices, and the element type is `T`'s own.
-        unsafe { self.run_raw(T::DTYPE, y.as_mut_ptr().cast(), x.as_ptr().cast()) }
+        let merged = self.merged();
+        let this = merged.as_ref().unwrap_or(self);
+        // SAFETY: both walks stay inside their slices, and the element type is `T`'s own; merged axes walk the same places.
+        unsafe { this.run_raw(T::DTYPE, y.as_mut_ptr().cast(), x.as_ptr().cast()) }
     }
 
     /// # Safety
