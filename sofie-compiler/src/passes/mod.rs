@@ -91,7 +91,7 @@ pub fn optimize(graph: Graph, stop_after: Option<usize>) -> Result<Graph, Invali
 }
 
 /// What numbers in the place of free extents make possible and changes no bit of a result: views that move nothing any more
-/// go, and what is known by now is folded. Everything else stays as it was decided before the numbers were known.
+/// go, maps over little join those that read them, and what is known by now is folded. Everything else stays as it was decided before the numbers were known.
 ///
 /// # Errors
 /// As [`optimize`].
@@ -106,6 +106,7 @@ pub fn specialise(graph: &Graph) -> Result<Graph, Invalid> {
             Ok(views::view(&mut r.b, &node.op, &inputs)?.map(|v| vec![v]))
         })
     })?;
+    let graph = fuse_map::join(&graph)?;
     if cfg!(debug_assertions) {
         verify(&graph).map_err(|e| Invalid::new(format!("with fixed extents: {e}")))?;
     }
