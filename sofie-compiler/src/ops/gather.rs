@@ -123,7 +123,10 @@ mod tests {
         assert_eq!(run("GatherND", 13, &[], &[matrix(), index]), want);
         let (rows, index) = (f32s(&[2, 3], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]), Tensor::of(&[2, 1], &[2i64, 0]));
         let batched = [("batch_dims", Attribute::Int(1))];
-        assert_eq!(run("GatherND", 13, &batched, &[rows, Arg::Const(index)]), Tensor::of(&[2], &[2.0f32, 3.0]));
+        assert_eq!(
+            run("GatherND", 13, &batched, &[rows, Arg::Const(index)]),
+            Tensor::of(&[2], &[2.0f32, 3.0])
+        );
     }
 
     #[test]

@@ -381,7 +381,7 @@ mod tests {
         let after = |of: &[Dim], weights: bool| {
             let mut b = Builder::new();
             let (events, n) = (Dim::bounded("events", 0, 9), Dim::bounded("n", 0, 50));
-            let dims = |last: i64| Shape::new(vec![events.clone(), n.clone(), 2.into(), last.into()]);
+            let dims = |last: usize| Shape::new(vec![events.clone(), n.clone(), 2.into(), last.into()]);
             let x = b.input("x", DType::F32, dims(3));
             let rows = b.input("rows", DType::F32, Shape::new(of.to_vec()));
             let w = match weights {
@@ -395,7 +395,7 @@ mod tests {
             crate::passes::optimize(b.finish(), None).unwrap().to_string()
         };
         let (events, n) = (Dim::bounded("events", 0, 9), Dim::bounded("n", 0, 50));
-        let [one, two, four] = [1, 2, 4].map(Dim::from);
+        let [one, two, four] = [1usize, 2, 4].map(Dim::from);
         let absorbed = [
             vec![events.clone(), one.clone(), one.clone(), four.clone()],
             vec![events.clone(), n.clone(), one.clone(), four.clone()],

@@ -81,7 +81,9 @@ impl Sum {
                     sum.order[sum.count as usize] = x;
                     sum.count += 1;
                 }
-                (Code::Unary(Unary::Relu), Arg::Reg(r), _) if i > 0 && r == insts[i - 1].dst => sum.relu = true,
+                (Code::Unary(Unary::Relu), Arg::Reg(r), _) if i > 0 && r == insts[i - 1].dst => {
+                    sum.relu = true
+                }
                 _ => return None,
             }
             i += 1;
@@ -93,7 +95,11 @@ impl Sum {
             i += 1;
         }
         // As many as there are, and so each of them once.
-        if sum.count as usize == inputs.len() && used.count_ones() == sum.count as u32 { Some(sum) } else { None }
+        if sum.count as usize == inputs.len() && used.count_ones() == sum.count as u32 {
+            Some(sum)
+        } else {
+            None
+        }
     }
 
     /// Rows of the map.

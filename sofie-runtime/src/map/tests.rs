@@ -366,7 +366,8 @@ proptest! {
 /// What goes over rows as they lie: two to four operands, one of them gathered, with and without an activation.
 #[test]
 fn sums_of_rows() {
-    let floats = |n: usize, seed: u64| Buffer::new(DType::F32, (0..n).map(|i| number(DType::F32, seed + i as u64)));
+    let floats =
+        |n: usize, seed: u64| Buffer::new(DType::F32, (0..n).map(|i| number(DType::F32, seed + i as u64)));
     let f = DType::F32;
     for (rows, k, cols, gap) in [(5, 3, 8, 0), (7, 4, 33, 0), (40, 7, 32, 3), (3, 1, 64, 1), (2, 9, 700, 0)] {
         let dims = [rows, k, cols];

@@ -152,7 +152,12 @@ fn group_bests<S: Simd, const V: usize, const LARGEST: bool>(s: S, x: &[f32]) ->
 
 /// A bit for each of the 64 columns from `first` on that `test` holds for.
 #[inline(always)]
-fn bits_of<S: Simd, const LARGEST: bool>(s: S, x: &[f32], first: usize, test: impl Fn(S::F32) -> S::Mask) -> u64 {
+fn bits_of<S: Simd, const LARGEST: bool>(
+    s: S,
+    x: &[f32],
+    first: usize,
+    test: impl Fn(S::F32) -> S::Mask,
+) -> u64 {
     let mut bits = 0u64;
     for v in 0..4 {
         let c = first + v * LANES;
