@@ -93,17 +93,14 @@ impl Reduce {
         })
     }
 
-    /// The same reduction with axes merged that extents of this run allow, where a descriptor was made for others: the order
-    /// of a sum follows from the axes, and must not depend on which extents were known when they were merged.
+    /// The same reduction with axes merged that the extents of this run allow, where a descriptor was made for others: the
+    /// order of a sum follows from the innermost kept axis and the reduced ones, and must not depend on which extents were
+    /// known when they were merged.
     fn merged(&self) -> Option<Reduce> {
         let dims = &self.dims[..self.rank];
-        let folded_dims = &self.folded_dims[..self.folded];
-        let is_unit = |n: &usize| *n == 1;
-        let continues = |steps: &[isize], a: usize, dim: usize| steps[a - 1] == steps[a] * dim as isize;
-        let kept_merge =
-            (1..self.rank).any(|a| continues(&self.y, a, dims[a]) && continues(&self.x, a, dims[a]));
-        let folded_merge = (1..self.folded).any(|a| continues(&self.folded_x, a, folded_dims[a]));
-        if !dims.iter().chain(folded_dims).any(is_unit) && !kept_merge && !folded_merge {
+        let (folded_dims, steps) = (&self.folded_dims[..self.folded], &self.folded_x);
+        let unit = dims.last() == Some(&1) || folded_dims.contains(&1);
+        if !unit && !(1..self.folded).any(|a| steps[a - 1] == steps[a] * folded_dims[a] as isize) {
             return None;
         }
         let mut kept = Space::new([self.y_offset as isize, self.x_offset as isize]);
