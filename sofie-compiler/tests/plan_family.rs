@@ -2,11 +2,11 @@
 //! very bits of the fixed plan, whose numbers the evaluator confirms. Models of the zoo are skipped where `SOFIE_ZOO`
 //! names no folder; `SOFIE_ZOO_MODEL` picks those whose name contains it.
 
-use sofie_infer_compiler::instance::optimised;
+use sofie_infer_compiler::instance::{self, optimised};
 use sofie_infer_compiler::ir::random::compare;
 use sofie_infer_compiler::ir::{
-    Builder, Conv, Dim, Epilogue, Extents, Graph, Invalid, Op, ReduceKind, RowKind, Shape, Tensor, Window,
-    eval,
+    Builder, Conv, Dim, Epilogue, Extents, Graph, Invalid, Op, ReduceKind, RowKind, Shape, Symbol, Tensor,
+    Window, eval,
 };
 use sofie_infer_compiler::ops::DimBounds;
 use sofie_infer_compiler::plan::family::Family;
@@ -73,6 +73,16 @@ fn small(family: &Family) -> Vec<Extents> {
     all.into_iter().step_by(step).collect()
 }
 
+/// The largest extents, and some between, where plans are run and the evaluator is not.
+fn large(family: &Family, noise: &mut Noise) -> Vec<Extents> {
+    let mut all = vec![family.corner(true)];
+    all.extend((0..3).map(|_| {
+        let one = |s: &Symbol| s.least + (noise.next() * (s.most - s.least + 1) as f64) as i64;
+        family.symbols.iter().map(|s| (s.name.clone(), one(s))).collect()
+    }));
+    all
+}
+
 /// How often the fixed plan gives other bits, of how many; an error where the family is wrong.
 fn proved(model: &onnx::Model, bounds: &DimBounds) -> Result<(usize, usize, String), String> {
     let graph = |options: Options| optimised(model, &options).map_err(|e| e.to_string());
@@ -93,18 +103,22 @@ fn compared(
     let took = start.elapsed();
     let mut noise = Noise(0x1234_5678_9abc_def1);
     let (mut other, mut count) = (0, 0);
-    for extents in small(&family) {
+    let all = small(&family).into_iter().map(|e| (e, true));
+    let all: Vec<_> = all.chain(large(&family, &mut noise).into_iter().map(|e| (e, false))).collect();
+    for (extents, evaluated) in all {
         let at = |e: String| format!("at {extents:?}: {e}");
         let here = graph.at(&extents).map_err(|e| at(e.to_string()))?;
         let one = family.at(&extents).map_err(|e| at(e.to_string()))?;
-        if one.arena_bytes < 1 << 22 {
+        if evaluated && one.arena_bytes < 1 << 22 {
             check::check(&here, &one).map_err(|e| at(format!("check: {e}")))?;
         }
         let given = inputs(&here, &mut noise);
         let got = execute::execute(&one, &given).map_err(|e| at(e.to_string()))?;
-        let want = eval::run(&graph, &given).map_err(|e| at(format!("evaluator: {e}")))?;
-        for ((port, _), (a, b)) in one.outputs.iter().zip(got.iter().zip(&want)) {
-            compare(a, b, 1e-4).map_err(|e| at(format!("output {:?}: {e}", port.name)))?;
+        if evaluated {
+            let want = eval::run(&graph, &given).map_err(|e| at(format!("evaluator: {e}")))?;
+            for ((port, _), (a, b)) in one.outputs.iter().zip(got.iter().zip(&want)) {
+                compare(a, b, 1e-4).map_err(|e| at(format!("output {:?}: {e}", port.name)))?;
+            }
         }
         let Some(fixed) = fixed(&extents) else { continue };
         let fixed = plan(&fixed).map_err(|e| at(format!("fixed: {e}")))?;
@@ -166,15 +180,12 @@ fn derived(b: &Dim, n: &Dim) -> Result<Graph, Invalid> {
 
 #[test]
 fn derived_extents_are_followed() {
-    let optimised = |graph: Graph| passes::optimize(graph, None).unwrap();
-    let graph = optimised(derived(&Dim::bounded("b", 0, 8), &Dim::bounded("n", 0, 100)).unwrap());
-    let (other, count, text) = compared(graph, &|extents| {
-        let n = |name: &str| Dim::Fixed(extents[name]);
-        derived(&n("b"), &n("n")).ok().map(optimised)
-    })
-    .unwrap();
+    let graph = derived(&Dim::bounded("b", 0, 8), &Dim::bounded("n", 0, 100)).unwrap();
+    let graph = passes::optimize(graph, None).unwrap();
+    let free = graph.clone();
+    let (other, count, text) = compared(graph, &|extents| instance::at(&free, extents).ok()).unwrap();
     println!("{other} of {count} have other bits, {text}");
-    assert_eq!((other, count), (0, 36));
+    assert_eq!((other, count), (0, 40));
 }
 
 #[test]
@@ -235,6 +246,9 @@ fn zoo_models_with_free_extents() {
         match proved(&model, &bounds) {
             Ok((other, count, text)) => {
                 println!("{name} {:?}: {other} of {count} have other bits, {text}", bounds.keys());
+                if other > 0 {
+                    wrong.push(format!("{name}: {other} of {count} have other bits"));
+                }
             }
             Err(why) => {
                 println!("{name} {:?}: WRONG: {why}", bounds.keys());
