@@ -77,7 +77,7 @@ fn small(family: &Family) -> Vec<Extents> {
 fn large(family: &Family, noise: &mut Noise) -> Vec<Extents> {
     let mut all = vec![family.corner(true)];
     all.extend((0..3).map(|_| {
-        let one = |s: &Symbol| s.least + (noise.next() * (s.most - s.least + 1) as f64) as i64;
+        let mut one = |s: &Symbol| s.least + (noise.next() * (s.most - s.least + 1) as f64) as i64;
         family.symbols.iter().map(|s| (s.name.clone(), one(s))).collect()
     }));
     all
