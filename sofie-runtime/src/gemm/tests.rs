@@ -34,7 +34,8 @@ fn oracle(
                 }
             }
             if !residual.is_empty() {
-                let (event, row) = if g.event == 0 { (0, i) } else { (i / g.event, i % g.event) };
+                let rows = if g.event == 0 { g.m } else { g.event };
+                let (event, row) = (i / rows, i % rows);
                 sum += residual[event * g.lde + row * g.ldr + j];
             }
             c[i * g.ldc + j] = match g.act {

@@ -192,14 +192,14 @@ fn axes_that_could_have_been_merged_change_no_bit() {
                     folded_x: [0; RANK],
                     ..merged.clone()
                 };
-                for a in 0..3 {
-                    let (at, step) =
-                        (if axes.contains(&a) { apart.folded } else { apart.rank }, x.strides()[a]);
+                for (a, (&dim, &step)) in dims.iter().zip(x.strides()).enumerate() {
                     if axes.contains(&a) {
-                        (apart.folded_dims[at], apart.folded_x[at]) = (dims[a], step);
+                        let at = apart.folded;
+                        (apart.folded_dims[at], apart.folded_x[at]) = (dim, step);
                         apart.folded += 1;
                     } else {
-                        (apart.dims[at], apart.x[at], apart.y[at]) = (dims[a], step, y.strides()[a]);
+                        let at = apart.rank;
+                        (apart.dims[at], apart.x[at], apart.y[at]) = (dim, step, y.strides()[a]);
                         apart.rank += 1;
                     }
                 }
