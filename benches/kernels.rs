@@ -14,7 +14,8 @@ fn gemm(c: &mut Criterion) {
     for (m, k, n) in
         [(1, 64, 64), (1, 512, 512), (64, 64, 64), (700, 32, 32), (2048, 64, 64), (256, 576, 128)]
     {
-        let layer = Gemm { m, k, n, lda: k, ldc: n, ldr: 0, act: Act::Relu, init: Init::Bias };
+        let layer =
+            Gemm { m, k, n, lda: k, ldc: n, ldr: 0, event: 0, lde: 0, act: Act::Relu, init: Init::Bias };
         let (a, w, bias) = (numbers(m * k), pack(&numbers(k * n), k, n, Layout::KN), numbers(n));
         let mut out = vec![0.0; m * n];
         group.throughput(Throughput::Elements((2 * m * k * n) as u64));

@@ -1,7 +1,7 @@
 //! Bytes as a model: through everything but rustc, they end as a plan or as an error that says something.
 
 use sofie_infer_compiler::onnx::{NoExternalData, parse};
-use sofie_infer_compiler::{ops, passes, plan};
+use sofie_infer_compiler::{Options, compile_model, ops};
 
 /// Bytes → model → graph → passes → plan. Symbols are 1.
 pub fn compile(bytes: Vec<u8>) -> Result<(), String> {
@@ -16,8 +16,6 @@ fn whole_road(bytes: Vec<u8>) -> Result<(), String> {
     for (_, _, shape) in ops::input_shapes(&model, &dims).map_err(|e| e.to_string())? {
         dims.extend(shape.dims().iter().flat_map(|d| d.symbols()).map(|s| (s.to_string(), 1)));
     }
-    let graph = ops::lower(&model, &dims).map_err(|e| e.to_string())?;
-    ops::free_symbols(&graph).map_err(|e| e.to_string())?;
-    let graph = passes::optimize(graph, None).map_err(|e| e.to_string())?;
-    plan::plan(&graph).map(drop).map_err(|e| e.to_string())
+    let options = Options { dims, ..Options::default() };
+    compile_model(&model, "fuzzed.onnx".as_ref(), &options).map(drop).map_err(|f| f.errors.to_string())
 }

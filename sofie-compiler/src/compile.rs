@@ -1,9 +1,10 @@
 //! The whole road for one file: bytes → model → graph → passes → plan.
 
 use crate::error::{Error, Errors};
+use crate::instance::{self, Refused};
 use crate::plan::family::Family;
 use crate::plan::{self, Plan, Port};
-use crate::{ir, onnx, ops, passes};
+use crate::{ir, onnx, ops};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -87,10 +88,10 @@ pub fn compile(path: &Path, shown: &Path, options: &Options) -> Result<Compiled,
 pub fn compile_model(model: &onnx::Model, shown: &Path, options: &Options) -> Result<Compiled, Failure> {
     let refused =
         |errors: Errors| Failure { errors: errors.in_file(shown), interface: interface(model, options) };
-    let given = ops::Given { dims: &options.dims, bounds: &options.bounds, operators: &options.operators };
-    let graph = ops::lower_given(model, given).map_err(refused)?;
-    ops::open_symbols(&graph, &options.bounds).map_err(|e| refused(e.into()))?;
-    let graph = passes::optimize(graph, options.stop_after).map_err(|e| refused(internal(&e)))?;
+    let graph = instance::optimised(model, options).map_err(|e| match e {
+        Refused::Model(errors) => refused(errors),
+        Refused::Pass(e) => refused(internal(&e)),
+    })?;
     let files = model.files.clone();
     if graph.symbols().is_empty() && graph.found().is_empty() {
         let plan = plan::plan(&graph).map_err(|e| refused(internal(&e)))?;

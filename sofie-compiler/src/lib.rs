@@ -2,6 +2,7 @@
 //! memory plan, and Rust tokens. A library of its own, so that build scripts and tools can call it.
 
 pub mod error;
+pub mod instance;
 pub mod ir;
 pub mod onnx;
 pub mod ops;

@@ -49,7 +49,7 @@ fn agrees(read: impl Fn(&mut Builder, ValueId) -> Result<ValueId, Invalid>) -> R
 fn convolutions() -> Result<(), Invalid> {
     agrees(|b, x| {
         let w = weights(b, &[3, 2, 3, 4]);
-        b.one(Op::Conv(Conv { window: window(), group: 1 }, Epilogue::NONE), &[x, w])
+        b.one(Op::Conv(Conv::new(window(), 1), Epilogue::NONE), &[x, w])
     })
 }
 
@@ -64,7 +64,7 @@ fn pointwise_convolutions() -> Result<(), Invalid> {
             pads_end: vec![0, 0],
             ..window()
         };
-        b.one(Op::Conv(Conv { window, group: 1 }, Epilogue::NONE), &[x, w])
+        b.one(Op::Conv(Conv::new(window, 1), Epilogue::NONE), &[x, w])
     })
 }
 

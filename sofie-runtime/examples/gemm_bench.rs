@@ -49,7 +49,7 @@ fn compare(m: usize, n: usize, k: usize, levels: &[Level]) -> Vec<f64> {
     let start = aligned.as_ptr().align_offset(64);
     aligned[start..start + w.len()].copy_from_slice(&w);
     let w = &aligned[start..start + w.len()];
-    let gemm = Gemm { m, k, n, lda: k, ldc: n, ldr: 0, act: Act::Relu, init: Init::Bias };
+    let gemm = Gemm { m, k, n, lda: k, ldc: n, ldr: 0, event: 0, lde: 0, act: Act::Relu, init: Init::Bias };
     let (mut c, mut other) = (vec![0.0; m * n], vec![0.0; m * n]);
 
     let flop = (2 * m * n * k) as f64;

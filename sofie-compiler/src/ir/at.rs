@@ -1,7 +1,7 @@
 //! Graphs and operations at given extents: every symbol replaced by a number, nothing else changed, so that nodes,
 //! values and constants are the same at all extents.
 
-use super::{Atom, Dim, Graph, Invalid, Op, Shape};
+use super::{Atom, Dim, Graph, Invalid, Op, Plain, Shape};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,15 +20,14 @@ pub fn shown(extents: &Extents) -> String {
 
 /// What gives an extent its number.
 struct Values<'a> {
-    of: &'a dyn Fn(&Dim) -> Option<i64>,
+    of: &'a dyn Fn(&Dim) -> Option<Dim>,
     /// How messages name it.
     shown: &'a dyn Fn() -> String,
 }
 
 impl Values<'_> {
     fn number(&self, d: &Dim) -> Result<Dim, Invalid> {
-        let n = (self.of)(d).map(Dim::Fixed);
-        n.ok_or_else(|| Invalid::new(format!("the extent {d} has no value at {}", (self.shown)())))
+        (self.of)(d).ok_or_else(|| Invalid::new(format!("the extent {d} has no value at {}", (self.shown)())))
     }
 
     fn numbers(&self, dims: &[Dim]) -> Result<Vec<Dim>, Invalid> {
@@ -57,10 +56,12 @@ impl Values<'_> {
             Op::Plain(p) if p.free.is_empty() => return Ok(Cow::Borrowed(op)),
             Op::Plain(p) => {
                 let free = self.numbers(&p.free)?;
-                let free = free.iter().map(|n| n.fixed().and_then(|n| usize::try_from(n).ok()).unwrap_or(0));
-                let free: Vec<usize> = free.collect();
                 let results = p.results.iter().map(|(t, shape)| Ok((*t, self.shape(shape)?)));
-                Op::Plain(Box::new(p.over(&free, results.collect::<Result<_, Invalid>>()?)))
+                let results = results.collect::<Result<_, Invalid>>()?;
+                match Shape::new(free.clone()).fixed() {
+                    Some(free) => Op::Plain(Box::new(p.over(&free, results))),
+                    None => Op::Plain(Box::new(Plain { kernel: p.kernel.clone(), results, free })),
+                }
             }
             Op::Custom(call) => {
                 let mut call = call.clone();
@@ -90,7 +91,7 @@ impl Values<'_> {
 
 /// Calls `f` with the values that extents give.
 fn at<T>(extents: &Extents, f: impl FnOnce(&Values<'_>) -> T) -> T {
-    let of = |d: &Dim| d.eval(&|name| extents.get(name).copied());
+    let of = |d: &Dim| d.eval(&|name| extents.get(name).copied()).map(Dim::Fixed);
     f(&Values { of: &of, shown: &|| shown(extents) })
 }
 
@@ -120,13 +121,22 @@ impl Graph {
         at(extents, |values| values.graph(self))
     }
 
+    /// The same graph with some of the symbols fixed.
+    ///
+    /// # Errors
+    /// An extent that would be negative, or that no arithmetic can hold.
+    pub fn with(&self, extents: &Extents) -> Result<Graph, Invalid> {
+        let of = |d: &Dim| d.with(extents).ok();
+        Values { of: &of, shown: &|| shown(extents) }.graph(self)
+    }
+
     /// The same graph with a number for each atom. It need not mean anything: `n` rows and `floor(n / 2)` rows are any two
     /// numbers of rows.
     ///
     /// # Errors
     /// An atom that is not known.
     pub fn valued(&self, valuation: &Valuation) -> Result<Graph, Invalid> {
-        let of = |d: &Dim| d.eval_atoms(&|atom| valuation.get(atom).copied());
+        let of = |d: &Dim| d.eval_atoms(&|atom| valuation.get(atom).copied()).map(Dim::Fixed);
         let shown = || valuation.values().map(i64::to_string).collect::<Vec<_>>().join(", ");
         Values { of: &of, shown: &shown }.graph(self)
     }

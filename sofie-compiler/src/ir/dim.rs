@@ -3,7 +3,7 @@
 //! Comparison answers yes, no or unknown (`Option<bool>`) from the bounds of the symbols; arithmetic that
 //! overflows is an error.
 
-use super::Invalid;
+use super::{Extents, Invalid};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -53,8 +53,8 @@ impl Symbol {
     pub const OPEN: i64 = 1 << 20;
 }
 
-/// What an extent without an upper bound is taken for where costs are weighed.
-const LIKELY: i64 = 32;
+/// What a symbol is taken for where costs are weighed.
+const LIKELY: i64 = 128;
 
 impl From<usize> for Dim {
     fn from(n: usize) -> Dim {
@@ -282,10 +282,35 @@ impl Dim {
         self.eval_symbols(&|symbol| value(&symbol.name))
     }
 
-    /// What it may well be: the number at the upper bounds of the symbols, where costs are weighed.
+    /// What it is taken for where costs are weighed: the number at an extent that is the same for all symbols, whatever
+    /// their bounds are, since what is decided so may round.
     pub fn likely(&self) -> i64 {
-        let open = |s: &Symbol| if s.most >= Symbol::OPEN { s.least.max(LIKELY) } else { s.most };
-        self.eval_symbols(&|s| Some(open(s))).unwrap_or(LIKELY).max(0)
+        self.likely_times(&|_| 1)
+    }
+
+    /// The same where some symbols are taken for several times as much.
+    pub fn likely_times(&self, times: &dyn Fn(&Symbol) -> i64) -> i64 {
+        self.eval_symbols(&|s| Some(LIKELY.saturating_mul(times(s)))).unwrap_or(LIKELY).max(0)
+    }
+
+    /// The same with numbers for some of the symbols.
+    ///
+    /// # Errors
+    /// Where arithmetic overflows, or a number is divided by 0.
+    pub fn with(&self, extents: &Extents) -> Result<Dim, Invalid> {
+        let Dim::Poly(p) = self else { return Ok(self.clone()) };
+        let mut sum = Dim::Fixed(0);
+        for (monomial, c) in &p.0 {
+            let mut product = Dim::Fixed(*c);
+            for (atom, power) in monomial {
+                let factor = atom.with(extents)?;
+                for _ in 0..*power {
+                    product = product.mul(&factor)?;
+                }
+            }
+            sum = sum.add(&product)?;
+        }
+        Ok(sum)
     }
 
     fn eval_symbols(&self, value: &dyn Fn(&Symbol) -> Option<i64>) -> Option<i64> {
@@ -311,6 +336,18 @@ impl Dim {
 }
 
 impl Atom {
+    fn with(&self, extents: &Extents) -> Result<Dim, Invalid> {
+        Ok(match self {
+            Atom::Symbol(symbol) => match extents.get(&symbol.name) {
+                Some(n) => Dim::Fixed(*n),
+                None => Dim::atom(self.clone()),
+            },
+            Atom::FloorDiv(a, b) => a.with(extents)?.floor_div(&b.with(extents)?)?,
+            Atom::Min(a, b) => Dim::min(&a.with(extents)?, &b.with(extents)?),
+            Atom::Max(a, b) => Dim::max(&a.with(extents)?, &b.with(extents)?),
+        })
+    }
+
     fn eval(&self, value: &dyn Fn(&Symbol) -> Option<i64>) -> Option<i64> {
         Some(match self {
             Atom::Symbol(symbol) => value(symbol)?,

@@ -231,9 +231,18 @@ impl<'g> Rewriter<'g> {
     /// Runs `rewrite` over all nodes of `old`.
     pub fn run(
         old: &'g Graph,
+        rewrite: impl FnMut(&mut Rewriter<'g>, &'g Node) -> Result<Option<Vec<ValueId>>, Invalid>,
+    ) -> Result<Graph, Invalid> {
+        Rewriter::run_in(Builder::new(), old, rewrite)
+    }
+
+    /// The same in a builder of the caller's.
+    pub fn run_in(
+        b: Builder,
+        old: &'g Graph,
         mut rewrite: impl FnMut(&mut Rewriter<'g>, &'g Node) -> Result<Option<Vec<ValueId>>, Invalid>,
     ) -> Result<Graph, Invalid> {
-        let mut r = Rewriter { old, b: Builder::new(), map: vec![None; old.values.len()] };
+        let mut r = Rewriter { old, b, map: vec![None; old.values.len()] };
         for input in &old.inputs {
             let info = old.value(input.value);
             r.map[input.value.index()] = Some(r.b.input(&input.name, info.dtype, info.shape.clone()));

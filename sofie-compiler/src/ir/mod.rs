@@ -47,7 +47,7 @@ pub use invalid::Invalid;
 pub use map::{Inst, MapExpr, Reg};
 pub use op::{
     Attention, Attribute, Cell, Conv, ConvTranspose, Custom, Epilogue, Interpolate, Masking, Op, Plain, Pool,
-    PoolKind, Recurrent, ReduceKind, RowKind, ScatterKind, Window,
+    PoolKind, Recurrent, ReduceKind, Rounding, RowKind, ScatterKind, Window,
 };
 pub use region::{Branches, Repeat};
 pub use shape::{Shape, axis_in};

@@ -3,6 +3,7 @@
 use super::{Branches, Dim, MapExpr, Repeat, Shape, Tensor};
 use sofie_infer_runtime::Act;
 use sofie_infer_runtime::DType;
+use sofie_infer_runtime::conv;
 use sofie_infer_runtime::map::Scalar;
 use sofie_infer_runtime::plain;
 use std::sync::Arc;
@@ -259,6 +260,25 @@ pub struct Conv {
     pub window: Window,
     /// Groups of channels that do not see each other.
     pub group: usize,
+    /// How its sums round.
+    pub rounding: Rounding,
+}
+
+impl Conv {
+    /// A convolution whose extents decide how it rounds.
+    pub fn new(window: Window, group: usize) -> Conv {
+        Conv { window, group, rounding: Rounding::ByExtents }
+    }
+}
+
+/// Which algorithms may compute a convolution.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Rounding {
+    /// What the extents of the image ask for, which are numbers.
+    #[default]
+    ByExtents,
+    /// A direct sum, or one in Winograd's tiles: decided while an extent was free, for whatever it becomes.
+    By(Option<conv::Tile>),
 }
 
 /// A transposed convolution; `pads` are cut from the result.
@@ -466,6 +486,17 @@ impl Op {
             Op::If(_) => "if",
             Op::Loop(_) => "loop",
         }
+    }
+
+    /// Whether each element of the result is one of an operand's, or a function of one element of each.
+    pub fn moves_or_maps(&self) -> bool {
+        let picks = matches!(
+            self,
+            Op::Concat(_) | Op::Pad { .. } | Op::Gather { .. } | Op::GatherElements(_) | Op::GatherNd { .. }
+        );
+        picks
+            || self.is_view()
+            || matches!(self, Op::Map(_) | Op::Reduce(ReduceKind::Max | ReduceKind::Min, _))
     }
 
     /// Whether the result is the operand's elements seen through an affine index map.

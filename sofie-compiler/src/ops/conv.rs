@@ -50,7 +50,7 @@ pub(super) fn convolution(
     let perm: Vec<_> = (2..c.rank(w)).chain([1, 0]).collect();
     let w = c.b.transpose(w, &perm)?;
     let operands: Vec<_> = [v, w].into_iter().chain(bias).collect();
-    let y = c.b.one(Op::Conv(ir::Conv { window, group }, epilogue(bias)), &operands)?;
+    let y = c.b.one(Op::Conv(ir::Conv::new(window, group), epilogue(bias)), &operands)?;
     window::channels_first(c, y)
 }
 
@@ -94,7 +94,7 @@ fn spanning(
     let v = window::channels_last(c, v)?;
     let w = c.b.transpose(w, &[2, 1, 0])?;
     let operands: Vec<_> = [v, w].into_iter().chain(bias).collect();
-    let y = c.b.one(Op::Conv(ir::Conv { window, group: 1 }, epilogue(bias)), &operands)?;
+    let y = c.b.one(Op::Conv(ir::Conv::new(window, 1), epilogue(bias)), &operands)?;
     let y = window::channels_first(c, y)?;
     let shape = c.shape(y);
     c.reshape(y, &[shape[0].clone(), shape[1].clone(), Dim::ONE, shape[2].clone()])

@@ -174,7 +174,7 @@ pub(super) fn lp(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let single = c.b.reshape(powers, Shape::new(single))?;
     let one = sofie_infer_runtime::map::Scalar::from_f64(c.dtype(v), 1.0);
     let ones = c.b.tensor(Tensor::filled(one, &[w.kernel.clone(), vec![1, 1]].concat()));
-    let sum = c.b.one(Op::Conv(ir::Conv { window: w, group: 1 }, Epilogue::NONE), &[single, ones])?;
+    let sum = c.b.one(Op::Conv(ir::Conv::new(w, 1), Epilogue::NONE), &[single, ones])?;
     let extents = c.shape(sum).dims()[1..=n].to_vec();
     let sum = c.b.reshape(sum, Shape::new([&shape.dims()[..2], &extents].concat()))?;
     Ok(vec![root(c, sum, p)?])

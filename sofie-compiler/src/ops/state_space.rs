@@ -110,7 +110,7 @@ pub(super) fn causal_conv(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let filters = c.b.transpose(w, &[2, 1, 0])?;
     let operands: Vec<_> = [last, filters].into_iter().chain(bias).collect();
     let epilogue = if bias.is_some() { Epilogue::BIAS } else { Epilogue::NONE };
-    let y = c.b.one(Op::Conv(ir::Conv { window, group: channels }, epilogue), &operands)?;
+    let y = c.b.one(Op::Conv(ir::Conv::new(window, channels), epilogue), &operands)?;
     let mut y = channels_first(c, y)?;
     match c.attrs.string_or("activation", "none")? {
         "none" | "" => {}

@@ -1,7 +1,7 @@
 //! Maps that a product can do before it stores its sums become its epilogue: bias, residual, activation.
 //! Of a larger map the part that stands around the product's result goes, the rest stays.
 
-use super::pattern::{Product, Uses, is_row, until_stable};
+use super::pattern::{Kind, Product, Uses, is_row, until_stable};
 use crate::ir::{Builder, Dim, Graph, Inst, Invalid, MapExpr, Op, Reg, Rewriter, Shape, Tensor, ValueId};
 use sofie_infer_runtime::map::{Binary, Unary};
 use sofie_infer_runtime::{Act, DType};
@@ -133,8 +133,8 @@ impl Host<'_> {
                         return Ok(None);
                     }
                     v
-                } else if is_row(self.b.shape(v)) && self.b.shape(v).dims().last() == result.dims().last() {
-                    // One row for all: what conditions a layer on its event as a whole.
+                } else if self.repeats(v, &result) {
+                    // One row for all, or for an event: what conditions a layer on its event as a whole.
                     let row = if negative { self.b.unary(Unary::Neg, v)? } else { v };
                     self.b.broadcast(row, &result)?
                 } else {
@@ -145,6 +145,28 @@ impl Host<'_> {
             }
             _ => Ok(None),
         }
+    }
+
+    /// Whether the product can add the rows of `v` more than once: one for all, or, with weights that are known, rows at a
+    /// stride within an event and another from event to event.
+    fn repeats(&self, v: ValueId, result: &Shape) -> bool {
+        let shape = self.b.shape(v);
+        if shape.dims().last() != result.dims().last() || shape.rank() > result.rank() {
+            return false;
+        }
+        let mut runs: Vec<bool> = Vec::new();
+        let ends = shape.dims().iter().rev().map(Some).chain(std::iter::repeat(None));
+        for (of_v, n) in ends.zip(result.dims().iter().rev()).skip(1).filter(|(_, n)| !n.is(1)) {
+            let repeated = of_v.is_none_or(|d| d.is(1));
+            if !repeated && of_v.is_none_or(|d| d.same(n) != Some(true)) {
+                return false;
+            }
+            if runs.last() != Some(&repeated) {
+                runs.push(repeated);
+            }
+        }
+        let strided = self.product.kind == Kind::MatMul && self.product.has_weights(self.b.graph());
+        runs.len() <= if strided { 2 } else { 1 }
     }
 
     fn result_shape(&self) -> Result<Shape, Invalid> {
@@ -352,6 +374,41 @@ mod tests {
         b.output("y", y);
         let text = crate::passes::optimize(b.finish(), None).unwrap().to_string();
         assert!(text.contains("+residual Relu") && text.contains("map neg(x0)(%1)"), "{text}");
+    }
+
+    #[test]
+    fn rows_at_two_strides_are_residuals_of_products_with_weights() {
+        let after = |of: &[Dim], weights: bool| {
+            let mut b = Builder::new();
+            let (events, n) = (Dim::bounded("events", 0, 9), Dim::bounded("n", 0, 50));
+            let dims = |last: usize| Shape::new(vec![events.clone(), n.clone(), 2.into(), last.into()]);
+            let x = b.input("x", DType::F32, dims(3));
+            let rows = b.input("rows", DType::F32, Shape::new(of.to_vec()));
+            let w = match weights {
+                true => b.tensor(Tensor::of(&[1, 1, 3, 4], &[0.5f32; 12])),
+                false => b.input("w", DType::F32, Shape::of(&[1, 1, 3, 4])),
+            };
+            let y = b.one(Op::MatMul(Epilogue::NONE), &[x, w]).unwrap();
+            let y = b.binary(Binary::Add, y, rows).unwrap();
+            let y = b.unary(Unary::Relu, y).unwrap();
+            b.output("y", y);
+            crate::passes::optimize(b.finish(), None).unwrap().to_string()
+        };
+        let (events, n) = (Dim::bounded("events", 0, 9), Dim::bounded("n", 0, 50));
+        let [one, two, four] = [1usize, 2, 4].map(Dim::from);
+        let absorbed = [
+            vec![events.clone(), one.clone(), one.clone(), four.clone()],
+            vec![events.clone(), n.clone(), one.clone(), four.clone()],
+            vec![n.clone(), two.clone(), four.clone()],
+            vec![two.clone(), four.clone()],
+        ];
+        for of in absorbed {
+            let text = after(&of, true);
+            assert!(text.contains("+residual Relu") && !text.contains("map"), "{of:?}: {text}");
+            assert!(after(&of, false).contains("map"), "{of:?}");
+        }
+        let three = after(&[events, one, two, four], true);
+        assert!(three.contains("map") && !three.contains("residual"), "{three}");
     }
 
     #[test]

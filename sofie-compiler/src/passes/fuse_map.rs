@@ -2,7 +2,7 @@
 
 use super::map_algebra;
 use super::pattern::{Uses, likely_len, until_stable};
-use crate::ir::{Graph, Inst, Invalid, MapExpr, Node, Op, Rewriter, ValueId};
+use crate::ir::{Builder, Graph, Inst, Invalid, MapExpr, Node, Op, Rewriter, ValueId};
 use sofie_infer_runtime::map::{Binary, Unary};
 
 /// Instructions and operands that a fused map may have: what the block interpreter keeps in L1.
@@ -16,9 +16,22 @@ const CHEAP: usize = 3;
 
 /// Fuses maps into the maps that read them.
 pub fn fuse_map(graph: &Graph) -> Result<Graph, Invalid> {
+    fuse(graph, Builder::new, |b, e, operands| map_algebra::map(b, &e, operands))
+}
+
+/// The same without the algebra that rounds otherwise: no bit of a result changes.
+pub fn join(graph: &Graph) -> Result<Graph, Invalid> {
+    fuse(graph, Builder::keeping_sums, |b, e, operands| b.one(Op::Map(e), operands))
+}
+
+fn fuse(
+    graph: &Graph,
+    builder: fn() -> Builder,
+    map: fn(&mut Builder, MapExpr, &[ValueId]) -> Result<ValueId, Invalid>,
+) -> Result<Graph, Invalid> {
     until_stable(graph, |g| {
         let (uses, users) = (Uses::of(g), g.users());
-        Rewriter::run(g, |r, node| {
+        Rewriter::run_in(builder(), g, |r, node| {
             let Op::Map(outer) = &node.op else { return Ok(None) };
             let (mut e, mut operands) = (outer.clone(), r.get_all(&node.inputs)?);
             let mut fused = Vec::new();
@@ -52,7 +65,7 @@ pub fn fuse_map(graph: &Graph) -> Result<Graph, Invalid> {
             let types: Vec<_> = kept.iter().map(|&i| r.b.dtype(operands[i])).collect();
             let read: Vec<_> = kept.iter().map(|&i| operands[i]).collect();
             let e = e.select_inputs(&to, &types)?;
-            map_algebra::map(&mut r.b, &e, &read).map(|v| Some(vec![v]))
+            map(&mut r.b, e, &read).map(|v| Some(vec![v]))
         })
     })
 }

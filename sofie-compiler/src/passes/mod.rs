@@ -19,12 +19,13 @@ mod monotone;
 mod normalise;
 mod pattern;
 mod pointwise;
+mod rounding;
 mod simplify;
 mod term;
 mod views;
 mod widen;
 
-use crate::ir::{Graph, Invalid, Rewriter, verify};
+use crate::ir::{Builder, Graph, Invalid, Op, Rewriter, verify};
 
 /// A rewrite with its name.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +65,7 @@ pub const PASSES: &[Pass] = &[
     pass("simplify at the end", simplify::simplify),
     pass("gathers at the end", gathers::gathers),
     pass("cse at the end", cse::cse),
+    pass("rounding", rounding::rounding),
 ];
 
 /// Rounds over all passes at most: what the last pass of one round makes possible, the first of the next does.
@@ -84,6 +86,29 @@ pub fn optimize(graph: Graph, stop_after: Option<usize>) -> Result<Graph, Invali
             break;
         }
         graph = next;
+    }
+    Ok(graph)
+}
+
+/// What numbers in the place of free extents make possible and changes no bit of a result: views that move nothing any more
+/// go, maps over little join those that read them, and what is known by now is folded. Everything else stays as it was decided before the numbers were known.
+///
+/// # Errors
+/// As [`optimize`].
+pub fn specialise(graph: &Graph) -> Result<Graph, Invalid> {
+    let graph = pattern::until_stable(graph, |g| {
+        Rewriter::run_in(Builder::keeping_sums(), g, |r, node| {
+            // A sum of one element is not always that element: there is a zero of either sign.
+            if !node.op.is_view() && !matches!(node.op, Op::Concat(_)) {
+                return Ok(None);
+            }
+            let inputs = r.get_all(&node.inputs)?;
+            Ok(views::view(&mut r.b, &node.op, &inputs)?.map(|v| vec![v]))
+        })
+    })?;
+    let graph = fuse_map::join(&graph)?;
+    if cfg!(debug_assertions) {
+        verify(&graph).map_err(|e| Invalid::new(format!("with fixed extents: {e}")))?;
     }
     Ok(graph)
 }

@@ -30,7 +30,7 @@ macro_rules! descriptors {
             }
             scatter::Scatter { at, combine }
             topk::TopK { rows, n, k, ldx, largest }
-            gemm::Gemm { m, k, n, lda, ldc, ldr, act, init }
+            gemm::Gemm { m, k, n, lda, ldc, ldr, event, lde, act, init }
         }
     };
 }

@@ -178,7 +178,7 @@ fn convolutions_are_their_definition() {
         let x = wave(&[&[2][..], spatial, &[*c]].concat(), 5);
         let w = wave(&[&window.kernel[..], &[c / group, *m]].concat(), 6);
         let bias = wave(&[*m], 7);
-        let conv = Conv { window: window.clone(), group: *group };
+        let conv = Conv::new(window.clone(), *group);
         let y = one(Op::Conv(conv.clone(), Epilogue::BIAS), &[&x, &w, &bias]);
         let expected = conv_by_definition(&conv, &x, &w, &bias, y.dims());
         assert_eq!(floats(&y), expected, "{conv:?}");
@@ -256,7 +256,7 @@ fn a_transposed_convolution_pads_with_its_bias() {
 
 #[test]
 fn a_window_too_large_to_count_is_refused() {
-    let conv = Conv { window: window(&[1], &[usize::MAX], &[1], [&[0], &[0]]), group: 1 };
+    let conv = Conv::new(window(&[1], &[usize::MAX], &[1], [&[0], &[0]]), 1);
     let message = refused(Op::Conv(conv, Epilogue::NONE), &[&iota(&[1, 3, 1]), &iota(&[1, 1, 1])]);
     assert!(message.contains("window"), "{message}");
 }

@@ -333,6 +333,8 @@ pub(super) fn run_pointwise(conv: &Conv, mut o: Operands) {
         lda: conv.ldx,
         ldc: conv.ldy,
         ldr: conv.ldr,
+        event: 0,
+        lde: 0,
         act: conv.act,
         init: Init::Bias,
     };

@@ -84,6 +84,34 @@ impl Conv {
     /// # Panics
     /// When `group` does not divide the channels.
     pub const fn new(batch: usize, window: Window, c: usize, m: usize, group: usize) -> Conv {
+        let conv = Conv::direct(batch, window, c, m, group);
+        match Conv::tile(window, c, m, group) {
+            Some(tile) => Conv { algo: Algo::Winograd(tile), ..conv },
+            None => conv,
+        }
+    }
+
+    /// The tiles that a convolution is worth transforming in. They round otherwise than a direct sum does, so one image
+    /// decides: the number of images changes no bit.
+    ///
+    /// # Panics
+    /// When `group` does not divide the channels.
+    #[must_use]
+    pub const fn tile(window: Window, c: usize, m: usize, group: usize) -> Option<Tile> {
+        let conv = Conv::direct(1, window, c, m, group);
+        match conv.algo {
+            Algo::Depthwise => None,
+            Algo::Planar => winograd::choose(&conv, planar::cost(&conv)),
+            _ => winograd::choose(&conv, usize::MAX),
+        }
+    }
+
+    /// A convolution as a direct sum: all algorithms but those of [`Tile`]s give the same bits.
+    ///
+    /// # Panics
+    /// When `group` does not divide the channels.
+    #[must_use]
+    pub const fn direct(batch: usize, window: Window, c: usize, m: usize, group: usize) -> Conv {
         assert!(group != 0 && c.is_multiple_of(group) && m.is_multiple_of(group), "groups divide channels");
         let algo = Algo::Implicit;
         let conv = Conv { batch, window, c, m, group, ldx: c, ldy: m, ldr: m, act: Act::None, algo };
@@ -102,10 +130,7 @@ impl Conv {
             };
             let direct = direct_cost(pixels, taps, pointers, c / group, m / group, group);
             let planar = planar::cost(&conv);
-            let wins = planar < direct - direct / 5;
-            if let Some(tile) = winograd::choose(&conv, if wins { planar } else { usize::MAX }) {
-                Algo::Winograd(tile)
-            } else if wins {
+            if planar < direct - direct / 5 {
                 Algo::Planar
             } else if pointwise {
                 Algo::Pointwise

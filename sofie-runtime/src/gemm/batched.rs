@@ -6,7 +6,7 @@
 
 use core::ops::Range;
 
-use super::drive::{Lines, Problem, Strided};
+use super::drive::{Events, Lines, Problem, Strided};
 use super::finish::Finish;
 use super::pack::{NR, PackPanels, packed_len};
 use super::{StridedProduct, drive};
@@ -268,6 +268,7 @@ impl Part<'_> {
                 n,
                 ldc: g.c_row,
                 ldr: 0,
+                events: Events::NONE,
                 lines: Lines::ONE,
                 alpha: g.alpha,
                 act: g.act,

@@ -29,6 +29,7 @@ pub(super) struct Problem {
     pub n: usize,
     pub ldc: usize,
     pub ldr: usize,
+    pub events: Events,
     pub lines: Lines,
     /// Multiplies the finished sums, residual and all.
     pub alpha: f32,
@@ -47,6 +48,17 @@ impl Problem {
     #[inline(always)]
     pub(super) fn in_tile(&self) -> Act {
         if self.alpha == 1.0 && tile::in_registers(self.act) { self.act } else { Act::None }
+    }
+
+    /// The residual of a row of a product of one line, and how many rows there are from it to the end of its event.
+    #[inline(always)]
+    pub(super) fn residual_of(&self, row: usize) -> (*const f32, usize) {
+        let Events { rows, lde, begun } = self.events;
+        if self.residual.is_null() || rows == usize::MAX {
+            return (offset(self.residual, row * self.ldr), usize::MAX);
+        }
+        let (event, row) = ((begun + row) / rows, (begun + row) % rows);
+        (self.residual.wrapping_add(event * lde + row * self.ldr), rows - row)
     }
 
     /// What is done to finished sums after they have been stored.
@@ -72,6 +84,23 @@ pub(crate) struct Lines {
 impl Lines {
     /// All rows are one line.
     pub(crate) const ONE: Lines = Lines { count: 1, ldc: 0, ldr: 0 };
+}
+
+/// Rows of the residual at two strides, as rows of events: a row that all rows of an event add, or a table that all events
+/// add. Tiles reach over the end of an event.
+#[derive(Clone, Copy)]
+pub(super) struct Events {
+    /// Rows of an event, at least 1.
+    pub rows: usize,
+    /// Floats from the residual of an event to that of the next.
+    pub lde: usize,
+    /// Rows of the first event that stand before the problem's first row.
+    pub begun: usize,
+}
+
+impl Events {
+    /// One stride leads through all rows.
+    pub(super) const NONE: Events = Events { rows: usize::MAX, lde: 0, begun: 0 };
 }
 
 /// Where the rows of A are.
@@ -186,11 +215,13 @@ pub(super) unsafe fn drive<S: Simd, Src: Source>(s: S, problem: &Problem, n: usi
             panel: p.k * NR,
             ldc: p.ldc,
             ldr: p.ldr,
+            event: p.events.rows,
+            // From the row behind an event's last one.
+            jump: p.events.lde.wrapping_sub(p.events.rows.wrapping_mul(p.ldr)),
             from_c: p.from_c || !first,
             act: if last { p.in_tile() } else { Act::None },
         };
         source.describe(&mut block);
-        let (bias, residual) = (p.bias, if last { p.residual } else { core::ptr::null() });
         let later = if last { p.later() } else { None };
         // With one tile of rows nothing of B is read twice.
         let columns = if tiles == 1 { n } else { columns_of_block(block.k) };
@@ -218,12 +249,18 @@ pub(super) unsafe fn drive<S: Simd, Src: Source>(s: S, problem: &Problem, n: usi
             for tile in 0..tiles {
                 let rows = share + usize::from(tile - line * line_tiles < taller);
                 let a = source.locate(row, rows, &steps);
+                let (residual, left) = match p.lines.count {
+                    _ if !last => (core::ptr::null(), usize::MAX),
+                    1 => p.residual_of(row),
+                    _ => (offset(p.residual, line * p.lines.ldr + row_of_line * p.ldr), usize::MAX),
+                };
                 let place = Place {
                     a,
                     w: p.w.wrapping_add(column * p.k + steps.start * NR),
                     ahead: next.wrapping_add(tile * wide * block.k / tiles * NR),
-                    bias: offset(bias, column),
-                    residual: offset(residual, line * p.lines.ldr + row_of_line * p.ldr + column),
+                    bias: offset(p.bias, column),
+                    residual: offset(residual, column),
+                    left,
                     c: p.c.wrapping_add(line * p.lines.ldc + row_of_line * p.ldc + column),
                     columns: n - column,
                 };
@@ -293,12 +330,15 @@ pub(super) unsafe fn drive_row<S: Simd, const TURNS: bool>(s: S, p: &Problem, a:
         panel: p.k * NR,
         ldc: 0,
         ldr: 0,
+        event: usize::MAX,
+        jump: 0,
         from_c: p.from_c,
         act: p.in_tile(),
     };
     let later = p.later();
     let a = A { strided: a.a };
-    let mut place = Place { a, w: p.w, ahead: p.w, bias: p.bias, residual: p.residual, c: p.c, columns: p.n };
+    let (residual, left) = p.residual_of(0);
+    let mut place = Place { a, w: p.w, ahead: p.w, bias: p.bias, residual, left, c: p.c, columns: p.n };
     let mut left = p.n.div_ceil(NR);
     while left != 0 {
         let panels = share_of(

@@ -45,7 +45,8 @@ impl GemmLines {
         let (m, k) =
             (self.lines * self.rows, self.pieces.iter().map(|p| p.0).product::<usize>() * self.piece);
         let (ldc, ldr) = (self.ldc.0, self.ldr.0);
-        let gemm = Gemm { m, k, n: self.n, lda: k, ldc, ldr, act: self.act, init: Init::Bias };
+        let gemm =
+            Gemm { m, k, n: self.n, lda: k, ldc, ldr, event: 0, lde: 0, act: self.act, init: Init::Bias };
         let lines = Lines { count: self.lines, ldc: self.ldc.1, ldr: self.ldr.1 };
         let problem = Problem::new(&gemm, lines, c, w, bias, residual);
         parts::run(&problem, |problem, first| dispatch(LinesProduct { problem, first, product: self, a }));

@@ -21,7 +21,7 @@ mod tile;
 
 pub use self::batched::BatchedGemm;
 pub(crate) use self::drive::Lines;
-use self::drive::{Problem, Strided};
+use self::drive::{Events, Problem, Strided};
 pub(crate) use self::finish::Finish;
 pub(crate) use self::lines::GemmLines;
 pub(crate) use self::pack::PackPanels;
@@ -46,7 +46,7 @@ pub enum Init {
 /// ```
 /// use sofie_infer_runtime::{Act, gemm::{Gemm, Init, Layout, pack}};
 /// let weights = pack(&[1.0, 2.0, 3.0, 4.0], 2, 2, Layout::KN);
-/// let layer = Gemm { m: 1, k: 2, n: 2, lda: 2, ldc: 2, ldr: 0, act: Act::Relu, init: Init::Bias };
+/// let layer = Gemm { m: 1, k: 2, n: 2, lda: 2, ldc: 2, ldr: 0, event: 0, lde: 0, act: Act::Relu, init: Init::Bias };
 /// let mut c = [0.0; 2];
 /// layer.run(&mut c, &[1.0, -1.0], &weights, &[0.5, 3.0], &[]);
 /// assert_eq!(c, [0.0, 1.0]);
@@ -63,8 +63,12 @@ pub struct Gemm {
     pub lda: usize,
     /// Floats from a row of C to the next.
     pub ldc: usize,
-    /// Floats from a row of the residual to the next; 0 adds the same row everywhere.
+    /// Floats from a row of the residual to the next, within an event; 0 adds the same row everywhere.
     pub ldr: usize,
+    /// Rows of an event, of which `m` is a multiple; 0 where all rows are one.
+    pub event: usize,
+    /// Floats from the residual of an event to that of the next.
+    pub lde: usize,
     /// Applied to the sums before they are stored.
     pub act: Act,
     /// What the sums start from.
@@ -73,7 +77,7 @@ pub struct Gemm {
 
 impl Gemm {
     /// Runs the product. `w` is [`pack`]'s result for `[k, n]`, `bias` has `n` elements or none, `residual` is
-    /// `[m, n]` (rows `ldr` apart) or empty; it is added to the finished sum, before the activation.
+    /// `[m, n]` (rows `ldr` apart, events `lde`) or empty; it is added to the finished sum, before the activation.
     ///
     /// # Panics
     /// When a slice is too short for the shape.
@@ -111,7 +115,15 @@ impl Problem {
         assert!(w.len() >= packed_len(g.k, g.n), "the packed weights are too short for {g:?}");
         assert!(bias.is_empty() || bias.len() >= g.n && g.init == Init::Bias, "the bias does not fit {g:?}");
         assert!(
-            residual.is_empty() || residual.len() >= reach(g.ldr, lines.ldr),
+            g.event == 0 || lines.count == 1 && g.m.is_multiple_of(g.event),
+            "the rows are no whole events in {g:?}"
+        );
+        let residual_reach = match g.event {
+            0 => reach(g.ldr, lines.ldr),
+            rows => extent(g.m / rows, g.lde, extent(rows, g.ldr, g.n)),
+        };
+        assert!(
+            residual.is_empty() || residual.len() >= residual_reach,
             "the residual is too short for {g:?}"
         );
         Problem {
@@ -120,6 +132,7 @@ impl Problem {
             n: g.n,
             ldc: g.ldc,
             ldr: g.ldr,
+            events: if g.event == 0 { Events::NONE } else { Events { rows: g.event, lde: g.lde, begun: 0 } },
             lines,
             alpha: 1.0,
             act: g.act,
@@ -200,7 +213,9 @@ impl Op for Product {
         let Product { m, k, n, ldc, from_c, c, w, bias, .. } = self;
         let residual = core::ptr::null();
         let (lines, act) = (Lines::ONE, Act::None);
-        let problem = Problem { m, k, n, ldc, ldr: 0, lines, alpha: 1.0, act, from_c, c, w, bias, residual };
+        let events = Events::NONE;
+        let problem =
+            Problem { m, k, n, ldc, ldr: 0, events, lines, alpha: 1.0, act, from_c, c, w, bias, residual };
         let a = Strided { a: self.a, row: self.a_row, step: self.a_step };
         StridedProduct { problem: &problem, a }.run(s);
     }

@@ -76,9 +76,16 @@ impl<const N: usize> Op for Narrow<'_, N> {
                     }
                 }
                 if !p.residual.is_null() {
+                    let mut from = [p.residual; NR];
+                    for (r, from) in from.iter_mut().enumerate().take(rows) {
+                        *from = p.residual_of(row + r).0.add(first);
+                    }
                     for (j, acc) in acc[0].iter_mut().enumerate() {
-                        let at = p.residual.add(row * p.ldr + first + j);
-                        *acc = s.add(*acc, column(s, at, p.ldr, rows));
+                        let mut x = [0.0; NR];
+                        for (x, from) in x.iter_mut().zip(&from).take(rows) {
+                            *x = *from.add(j);
+                        }
+                        *acc = s.add(*acc, s.load(&x));
                     }
                 }
                 tile::activate(s, &mut acc, p.in_tile());

@@ -46,6 +46,9 @@ impl Problem {
     fn part(&self, rows: Range<usize>, columns: Range<usize>) -> Problem {
         let mut part = Problem { m: rows.len(), n: columns.len(), ..*self };
         let (mut c, mut residual) = (rows.start * self.ldc, rows.start * self.ldr);
+        if self.events.rows != usize::MAX {
+            (part.events.begun, residual) = (self.events.begun + rows.start, 0);
+        }
         if self.lines.count > 1 {
             let rows_of_line = self.m / self.lines.count;
             let line = rows.start / rows_of_line;

@@ -111,8 +111,14 @@ impl GemmRows {
     ) {
         let &GemmRows { m, n, segments, segment, ldc, ldr, act, init } = self;
         let k = segments.checked_mul(segment).expect("the columns of A fit an address space");
-        let problem =
-            Problem::new(&Gemm { m, k, n, lda: k, ldc, ldr, act, init }, lines, c, w, bias, residual);
+        let problem = Problem::new(
+            &Gemm { m, k, n, lda: k, ldc, ldr, event: 0, lde: 0, act, init },
+            lines,
+            c,
+            w,
+            bias,
+            residual,
+        );
         parts::run(&problem, |problem, first| dispatch(RowsProduct { problem, first, rows, a, segment }));
     }
 }

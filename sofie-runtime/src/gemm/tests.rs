@@ -34,7 +34,9 @@ fn oracle(
                 }
             }
             if !residual.is_empty() {
-                sum += residual[i * g.ldr + j];
+                let rows = if g.event == 0 { g.m } else { g.event };
+                let (event, row) = (i / rows, i % rows);
+                sum += residual[event * g.lde + row * g.ldr + j];
             }
             c[i * g.ldc + j] = match g.act {
                 Act::None => sum,
@@ -82,11 +84,18 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
+fn residual_len(g: &Gemm) -> usize {
+    match g.event {
+        0 => extent(g.m, g.ldr, g.n),
+        rows => extent(g.m / rows, g.lde, extent(rows, g.ldr, g.n)),
+    }
+}
+
 fn check(g: &Gemm, with_bias: bool, with_residual: bool, seed: &[f32]) {
     let a = values(seed, extent(g.m, g.lda, g.k));
     let b = values(&seed[1..], g.k * g.n);
     let bias = if with_bias && g.init == Init::Bias { values(&seed[2..], g.n) } else { Vec::new() };
-    let residual = if with_residual { values(&seed[3..], extent(g.m, g.ldr, g.n)) } else { Vec::new() };
+    let residual = if with_residual { values(&seed[3..], residual_len(g)) } else { Vec::new() };
     let before = values(&seed[4..], extent(g.m, g.ldc, g.n) + 3);
     let mut expected = before.clone();
     oracle(g, &mut expected, |i, p| a[i * g.lda + p], &b, &bias, &residual);
@@ -107,7 +116,8 @@ fn every_tile_size() {
     for m in 0..if cfg!(miri) { 4 } else { 27 } {
         for &n in widths {
             let k = (m * 5 + n) % 11;
-            let g = Gemm { m, k, n, lda: k, ldc: n, ldr: n, act: Act::Relu, init: Init::Bias };
+            let g =
+                Gemm { m, k, n, lda: k, ldc: n, ldr: n, event: 0, lde: 0, act: Act::Relu, init: Init::Bias };
             check(&g, true, m % 2 == 0, &SEED);
         }
     }
@@ -128,6 +138,8 @@ fn blocks_of_k_and_n_keep_the_chain() {
             lda: k + 3,
             ldc: n + 1,
             ldr: n,
+            event: 0,
+            lde: 0,
             act: Act::LeakyRelu { alpha: 0.1 },
             init: Init::C,
         };
@@ -151,8 +163,21 @@ proptest! {
     ) {
         let (m, k, n) = if cfg!(miri) { (m % 6, k % 5, n % 20) } else { (m, k, n) };
         let init = if from_c { Init::C } else { Init::Bias };
-        let g = Gemm { m, k, n, lda: k + more_a, ldc: n + more_c, ldr: ldr * (n + 1), act, init };
+        let g = Gemm { m, k, n, lda: k + more_a, ldc: n + more_c, ldr: ldr * (n + 1), event: 0, lde: 0, act, init };
         check(&g, with_bias, with_residual, &seed);
+    }
+
+    #[test]
+    fn residuals_of_events(
+        (events, event, k, n) in (0usize..12, 1usize..16, 0usize..40, 0usize..70),
+        (ldr, lde) in (0usize..3, 0usize..3),
+        act in act(),
+        seed in prop::collection::vec(value(), 40..60),
+    ) {
+        let (events, event, k, n) = if cfg!(miri) { (events % 3, event % 4 + 1, k % 9, n % 20) } else { (events, event, k, n) };
+        let (ldr, lde) = (ldr * (n + 1), lde * (n + 2));
+        let g = Gemm { m: events * event, k, n, lda: k, ldc: n, ldr, event, lde, act, init: Init::Bias };
+        check(&g, true, true, &seed);
     }
 
     #[test]
@@ -175,7 +200,7 @@ fn check_rows(m: usize, segments: usize, segment: usize, n: usize, holes: u64, s
     let b = values(&seed[1..], k * n);
     let bias = values(&seed[2..], n);
     let rows = OffsetTable { offsets: &offsets, segments };
-    let g = Gemm { m, k, n, lda: 0, ldc: n, ldr: 0, act: Act::Relu, init: Init::Bias };
+    let g = Gemm { m, k, n, lda: 0, ldc: n, ldr: 0, event: 0, lde: 0, act: Act::Relu, init: Init::Bias };
     let mut expected = vec![0.0; m * n];
     let element = |i: usize, p: usize| match offsets[i * segments + p / segment] {
         u32::MAX => 0.0,
@@ -209,7 +234,8 @@ fn refuses_what_does_not_fit() {
         })
         .is_ok()
     };
-    let g = Gemm { m: 3, k: 2, n: 4, lda: 3, ldc: 5, ldr: 4, act: Act::None, init: Init::Bias };
+    let g =
+        Gemm { m: 3, k: 2, n: 4, lda: 3, ldc: 5, ldr: 4, event: 0, lde: 0, act: Act::None, init: Init::Bias };
     assert!(fits(g.clone(), 14, 8, 32, 4, 12));
     assert!(!fits(g.clone(), 13, 8, 32, 4, 12));
     assert!(!fits(g.clone(), 14, 7, 32, 4, 12));
@@ -218,6 +244,11 @@ fn refuses_what_does_not_fit() {
     assert!(!fits(g.clone(), 14, 8, 32, 4, 11));
     assert!(!fits(Gemm { ldc: 3, ..g.clone() }, 14, 8, 32, 4, 12));
     assert!(!fits(Gemm { init: Init::C, ..g.clone() }, 14, 8, 32, 4, 12));
+    let events = Gemm { m: 4, ldr: 0, event: 2, lde: 4, ..g.clone() };
+    assert!(fits(events.clone(), 19, 11, 32, 4, 8));
+    assert!(!fits(events.clone(), 19, 11, 32, 4, 7));
+    assert!(!fits(Gemm { ldr: 1, ..events.clone() }, 19, 11, 32, 4, 8));
+    assert!(!fits(Gemm { event: 3, ..events }, 19, 11, 32, 4, 64));
     assert!(!fits(Gemm { lda: usize::MAX, ..g.clone() }, 14, 8, 32, 4, 12));
     assert!(!fits(Gemm { k: usize::MAX / 2, ..g }, 14, 8, 32, 4, 12));
 }

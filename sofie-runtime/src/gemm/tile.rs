@@ -28,6 +28,10 @@ pub(super) struct Block {
     pub ldc: usize,
     /// Floats between rows of the residual.
     pub ldr: usize,
+    /// Rows of an event of the residual.
+    pub event: usize,
+    /// Floats from the residual's row behind the last one of an event to the first one of the next.
+    pub jump: usize,
     /// Floats that [`Place::ahead`] moves with each step of k.
     pub ahead_step: usize,
     /// Whether the chains start from what C holds, instead of the bias.
@@ -47,6 +51,8 @@ pub(super) struct Place {
     pub ahead: *const f32,
     pub bias: *const f32,
     pub residual: *const f32,
+    /// Rows up to the end of an event of the residual.
+    pub left: usize,
     pub c: *mut f32,
     /// Columns of C from here to its end; the tile writes at most `P * 16` of them.
     pub columns: usize,
@@ -252,10 +258,17 @@ unsafe fn store<S: Simd, const R: usize, const P: usize>(
     // SAFETY: the caller's promise.
     unsafe {
         if !place.residual.is_null() {
-            for (r, acc) in acc.iter_mut().enumerate() {
-                let x: [S::F32; P] = load(s, place.residual.add(r * block.ldr), full, edge);
+            let (mut row, mut left) = (place.residual, place.left);
+            for acc in &mut acc {
+                let x: [S::F32; P] = load(s, row, full, edge);
                 for (acc, x) in acc.iter_mut().zip(x) {
                     *acc = s.add(*acc, x);
+                }
+                row = row.wrapping_add(block.ldr);
+                left -= 1;
+                if left == 0 {
+                    row = row.wrapping_add(block.jump);
+                    left = block.event;
                 }
             }
         }

@@ -34,7 +34,7 @@ fn sums_of_rows() {
             step: cols as isize,
         };
         let all = [indexed, View::Slice(2, &views[0]), View::Slice(3, &views[1]), View::Slice(4, &views[2])];
-        for out in [Strided::dense(&dims).unwrap(), views[2].clone()] {
+        for out in [Strided::dense(&dims).unwrap(), views[2]] {
             for count in 2..=4 {
                 let mut values: Vec<Value> = (0..count).map(Value::Input).collect();
                 values.push(Value::Binary(Binary::Add, 1, 0));

@@ -80,7 +80,14 @@ fn products_are_the_same() {
     ] {
         let (a, w, bias) = (numbers(m * k), pack(&numbers(k * n), k, n, Layout::KN), numbers(n));
         let residual = numbers(m * n);
-        let g = Gemm { m, k, n, lda: k, ldc: n + 3, ldr: n, act, init: Init::Bias };
+        let g = Gemm { m, k, n, lda: k, ldc: n + 3, ldr: n, event: 0, lde: 0, act, init: Init::Bias };
+        same(&format!("{g:?}"), (m - 1) * (n + 3) + n, |c| {
+            c.fill(7.0);
+            g.run(c, &a, &w, &bias, &residual);
+        });
+        // Parts begin within events.
+        let event = [20usize, 7, 1].into_iter().find(|rows| m.is_multiple_of(*rows)).unwrap_or(1);
+        let g = Gemm { ldr: 0, event, lde: n, ..g };
         same(&format!("{g:?}"), (m - 1) * (n + 3) + n, |c| {
             c.fill(7.0);
             g.run(c, &a, &w, &bias, &residual);

@@ -67,6 +67,11 @@ impl Reduce {
                 kept.push(dim, [y.strides()[a], step])?;
             }
         }
+        Reduce::over(kind, kept, folded)
+    }
+
+    /// The reduction over axes that are merged and ordered here.
+    fn over(kind: ReduceKind, mut kept: Space<2>, mut folded: Space<1>) -> Option<Reduce> {
         kept.merge();
         kept.forwards(0);
         kept.sort(0);
@@ -88,6 +93,27 @@ impl Reduce {
         })
     }
 
+    /// The same reduction with axes merged that the extents of this run allow, where a descriptor was made for others: the
+    /// order of a sum follows from the innermost kept axis and the reduced ones, and must not depend on which extents were
+    /// known when they were merged.
+    fn merged(&self) -> Option<Reduce> {
+        let dims = &self.dims[..self.rank];
+        let (folded_dims, steps) = (&self.folded_dims[..self.folded], &self.folded_x);
+        let unit = dims.last() == Some(&1) || folded_dims.contains(&1);
+        if !unit && !(1..self.folded).any(|a| steps[a - 1] == steps[a] * folded_dims[a] as isize) {
+            return None;
+        }
+        let mut kept = Space::new([self.y_offset as isize, self.x_offset as isize]);
+        let mut folded = Space::new([0]);
+        for (a, &dim) in dims.iter().enumerate() {
+            kept.push(dim, [self.y[a], self.x[a]])?;
+        }
+        for (a, &dim) in folded_dims.iter().enumerate() {
+            folded.push(dim, [self.folded_x[a]])?;
+        }
+        Reduce::over(self.kind, kept, folded).filter(|r| r != self)
+    }
+
     /// The number of elements that make one result.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -105,8 +131,10 @@ impl Reduce {
         assert!(reach(kept, &self.y, self.y_offset).fits(y.len()), "reduce: outside the result");
         let reached = reach_over([(kept, &self.x), folded], self.x_offset);
         assert!(reached.fits(x.len()), "reduce: outside the operand");
-        // SAFETY: both walks stay inside their slices, and the element type is `T`'s own.
-        unsafe { self.run_raw(T::DTYPE, y.as_mut_ptr().cast(), x.as_ptr().cast()) }
+        let merged = self.merged();
+        let this = merged.as_ref().unwrap_or(self);
+        // SAFETY: both walks stay inside their slices, and the element type is `T`'s own; merged axes walk the same places.
+        unsafe { this.run_raw(T::DTYPE, y.as_mut_ptr().cast(), x.as_ptr().cast()) }
     }
 
     /// # Safety

@@ -170,3 +170,48 @@ fn arguments_follow_numpy() {
             .is_none()
     );
 }
+
+#[test]
+fn axes_that_could_have_been_merged_change_no_bit() {
+    let data: Vec<f32> = (0..2000).map(|i| (i * 7919 % 2003) as f32 / 300.0 - 3.0).collect();
+    for dims in [[1usize, 37, 5], [37, 1, 9], [9, 37, 1], [1, 1, 40], [4, 5, 6], [1, 40, 1]] {
+        for axes in [&[0][..], &[1], &[2], &[0, 1], &[0, 2], &[1, 2]] {
+            let x = Strided::dense(&dims).unwrap();
+            let of_y: Vec<usize> = (0..3).map(|a| if axes.contains(&a) { 1 } else { dims[a] }).collect();
+            let y = Strided::dense(&of_y).unwrap();
+            for kind in [ReduceKind::Sum, ReduceKind::Mean, ReduceKind::LogSumExp] {
+                let merged = Reduce::new(kind, &y, &x, axes).unwrap();
+                // As it is set up for extents of which none is 1, and for these after that.
+                let mut apart = Reduce {
+                    rank: 0,
+                    dims: [1; RANK],
+                    x: [0; RANK],
+                    y: [0; RANK],
+                    folded: 0,
+                    folded_dims: [1; RANK],
+                    folded_x: [0; RANK],
+                    ..merged.clone()
+                };
+                for (a, (&dim, &step)) in dims.iter().zip(x.strides()).enumerate() {
+                    if axes.contains(&a) {
+                        let at = apart.folded;
+                        (apart.folded_dims[at], apart.folded_x[at]) = (dim, step);
+                        apart.folded += 1;
+                    } else {
+                        let at = apart.rank;
+                        (apart.dims[at], apart.x[at], apart.y[at]) = (dim, step, y.strides()[a]);
+                        apart.rank += 1;
+                    }
+                }
+                let len = of_y.iter().product();
+                for_each_level(|level| {
+                    let (mut one, mut other) = (vec![0.0f32; len], vec![0.0f32; len]);
+                    merged.run(&mut one, &data);
+                    apart.run(&mut other, &data);
+                    let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                    assert_eq!(bits(&one), bits(&other), "{} {kind:?} {dims:?} {axes:?}", level.name());
+                });
+            }
+        }
+    }
+}

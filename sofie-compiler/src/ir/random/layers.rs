@@ -137,7 +137,7 @@ fn conv(g: &mut Gen) -> Option<()> {
     let w = g.of(t, &[&window.kernel[..], &[c / group, m]].concat());
     let y = [&dims[..1], &to[..], &[m]].concat();
     let terms = window.kernel.iter().product::<usize>() * (c / group);
-    let op = Conv { window, group };
+    let op = Conv::new(window, group);
     with_epilogue(g, |e| Op::Conv(op, e), vec![x, w], &[m], &y, terms)
 }
 

@@ -26,16 +26,16 @@ use super::pattern::{Kind, Product, Uses};
 use crate::ir::{Builder, Dim, Graph, Inst, Invalid, MapExpr, Op, Rewriter, Shape, ValueId};
 use sofie_infer_runtime::map::{Binary, Scalar};
 use sofie_infer_runtime::{Act, DType};
-use terms::{Group, RowOp};
+use terms::{Group, Likely, RowOp};
 
 /// Moves products of gathered and repeated rows before the gathers, where that pays.
 pub fn linear(graph: &Graph) -> Result<Graph, Invalid> {
-    let uses = Uses::of(graph);
+    let (uses, likely) = (Uses::of(graph), Likely::of(graph));
     Rewriter::run(graph, |r, node| {
         let Some(p) = Product::of(node).filter(|p| p.kind == Kind::MatMul && p.has_weights(graph)) else {
             return Ok(None);
         };
-        let Some(groups) = worth::worth_it(graph, &uses, &p) else { return Ok(None) };
+        let Some(groups) = worth::worth_it(graph, &likely, &uses, &p) else { return Ok(None) };
         let mut moved = groups;
         for g in &mut moved {
             g.base = r.get(g.base)?;

@@ -2,9 +2,10 @@
 //! through movements that take rows as they are.
 
 use super::super::groups::groups;
-use crate::ir::{Dim, Graph, Inst, Invalid, MapExpr, Op, Shape, ValueId};
+use crate::ir::{Dim, Graph, Inst, Invalid, MapExpr, Op, Shape, Symbol, ValueId};
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::Binary;
+use std::sync::Arc;
 
 /// How deep a sum is followed.
 const DEPTH: usize = 24;
@@ -78,18 +79,46 @@ pub struct Group {
     pub moves: bool,
 }
 
-/// The likely number of rows, and their length.
-pub fn rows(shape: &Shape) -> Option<(usize, usize)> {
-    let (width, lead) = shape.dims().split_last()?;
-    let width = usize::try_from(width.fixed()?).ok()?;
-    let likely = |d: &Dim| usize::try_from(d.likely()).ok();
-    Some((lead.iter().try_fold(1usize, |n, d| n.checked_mul(likely(d)?))?, width))
+/// What extents are taken for while it is decided, whatever they are in the end.
+pub struct Likely {
+    edges: Vec<Arc<str>>,
+}
+
+/// How many edges a node has where both are free: graphs have several, tracks and jets some ten.
+const EDGES: i64 = 4;
+
+impl Likely {
+    /// In a graph whose free extents that an index brings in count edges: they are more than what they lead to.
+    pub fn of(g: &Graph) -> Likely {
+        let symbols = |v: ValueId| g.shape(v).dims().iter().flat_map(Dim::symbols);
+        let mut edges: Vec<Arc<str>> = Vec::new();
+        for node in g.nodes() {
+            if let (Op::Gather { .. } | Op::GatherNd { .. }, [x, index, ..]) = (&node.op, &node.inputs[..]) {
+                let ends: Vec<_> = symbols(*x).collect();
+                edges.extend(symbols(*index).filter(|s| !ends.contains(s)));
+            }
+        }
+        // What values decide is a part of what there is.
+        edges.retain(|s| g.found().iter().all(|f| f.symbol.name != *s));
+        Likely { edges }
+    }
+
+    /// The number of rows, and their length.
+    pub fn rows(&self, shape: &Shape) -> Option<(usize, usize)> {
+        let (width, lead) = shape.dims().split_last()?;
+        let width = usize::try_from(width.fixed()?).ok()?;
+        let times = |s: &Symbol| if self.edges.contains(&s.name) { EDGES } else { 1 };
+        let likely = |d: &Dim| usize::try_from(d.likely_times(&times)).ok();
+        Some((lead.iter().try_fold(1usize, |n, d| n.checked_mul(likely(d)?))?, width))
+    }
 }
 
 /// Finds terms in a graph.
 pub struct Search<'g> {
     /// The graph.
     pub graph: &'g Graph,
+    /// What extents are taken for.
+    pub likely: &'g Likely,
     /// Maps that are not taken apart.
     pub whole: Vec<ValueId>,
 }
@@ -104,13 +133,13 @@ impl Search<'_> {
     fn work(&self, terms: &[Term]) -> usize {
         let of = |t: &Term| match self.graph.constant(t.base) {
             Some(_) => 0,
-            None => rows(self.graph.shape(t.base)).map_or(0, |(m, k)| m.saturating_mul(k)),
+            None => self.likely.rows(self.graph.shape(t.base)).map_or(0, |(m, k)| m.saturating_mul(k)),
         };
         terms.iter().map(of).fold(0, usize::saturating_add)
     }
 
     fn collect(&self, v: ValueId, depth: usize) -> Option<Vec<Term>> {
-        let (_, width) = rows(self.graph.shape(v))?;
+        let (_, width) = self.likely.rows(self.graph.shape(v))?;
         if self.graph.dtype(v) != DType::F32 {
             return None;
         }
@@ -136,14 +165,14 @@ impl Search<'_> {
                 for &part in &node.inputs {
                     let inner = self.collect(part, depth)?;
                     terms.extend(inner.into_iter().map(|t| Term { offset: t.offset + at, ..t }));
-                    at += rows(g.shape(part))?.1;
+                    at += self.likely.rows(g.shape(part))?.1;
                 }
                 Some(terms)
             }
             Op::Map(e) if !self.whole.contains(&v) => self.sum(v, e, &node.inputs, depth),
             _ => {
                 let (op, from) = row_op(g, v)?;
-                let (_, from_width) = rows(g.shape(from))?;
+                let (_, from_width) = self.likely.rows(g.shape(from))?;
                 if g.shape(from).rank() < 2 || from_width != width {
                     return None;
                 }

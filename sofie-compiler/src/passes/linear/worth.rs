@@ -1,7 +1,7 @@
 //! Whether a product is taken apart: it must keep its digits, and pay.
 
 use super::super::pattern::{Product, Uses};
-use super::terms::{Group, Search, Term, rows};
+use super::terms::{Group, Likely, Search, Term};
 use crate::ir::{Graph, Inst, MapExpr, Op, ReduceKind, ValueId};
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::{Binary, Unary};
@@ -24,31 +24,31 @@ const GROWTH: f32 = 64.0;
 const DEPTH: usize = 32;
 
 /// The groups that a product is to be made of, if that is better than the product as it is.
-pub fn worth_it(g: &Graph, uses: &Uses, p: &Product) -> Option<Vec<Group>> {
+pub fn worth_it(g: &Graph, likely: &Likely, uses: &Uses, p: &Product) -> Option<Vec<Group>> {
     let weights = g.constant(p.w)?.to_vec::<f32>()?;
     let n = *g.shape(p.w).fixed()?.last()?;
-    let (m, _) = rows(g.shape(p.x))?;
-    let mut search = Search { graph: g, whole: Vec::new() };
+    let (m, k) = likely.rows(g.shape(p.x))?;
+    let mut search = Search { graph: g, likely, whole: Vec::new() };
     loop {
         let terms = search.terms(p.x)?;
         let lost = lossy(g, &terms, &weights, n);
         if lost.is_empty() {
-            let groups = grouped(g, &terms, m)?;
-            return pays(g, uses, p, &groups, m, n).then_some(groups);
+            let groups = grouped(g, likely, &terms, m)?;
+            return pays(g, uses, p, &groups, [m, k, n]).then_some(groups);
         }
         // Differences that would lose digits stay as they are.
         search.whole.extend(lost);
     }
 }
 
-fn grouped(g: &Graph, terms: &[Term], m: usize) -> Option<Vec<Group>> {
+fn grouped(g: &Graph, likely: &Likely, terms: &[Term], m: usize) -> Option<Vec<Group>> {
     let mut groups: Vec<Group> = Vec::new();
     for t in terms {
         let place = (t.offset, t.factor);
         match groups.iter_mut().find(|o| o.base == t.base && o.path == t.path) {
             Some(group) => group.at.push(place),
             None => {
-                let (rows, width) = rows(g.shape(t.base))?;
+                let (rows, width) = likely.rows(g.shape(t.base))?;
                 groups.push(Group {
                     base: t.base,
                     path: t.path.clone(),
@@ -64,12 +64,11 @@ fn grouped(g: &Graph, terms: &[Term], m: usize) -> Option<Vec<Group>> {
 }
 
 /// Whether the sum of the groups' products takes less time than the product of their rows.
-fn pays(g: &Graph, uses: &Uses, p: &Product, groups: &[Group], m: usize, n: usize) -> bool {
+fn pays(g: &Graph, uses: &Uses, p: &Product, groups: &[Group], extents: [usize; 3]) -> bool {
     if !groups.iter().any(|o| o.moves) {
         return false;
     }
-    let (m, n) = (m as f64, n as f64);
-    let k = rows(g.shape(p.x)).map_or(0, |(_, k)| k) as f64;
+    let [m, k, n] = extents.map(|n| n as f64);
     let once = uses.count(p.x) == 1 && g.constant(p.x).is_none();
     let collected = if once { m * (k * COLLECT + ROW) } else { 0.0 };
     let before = m * k * n * MULTIPLY + collected;

@@ -7,7 +7,7 @@ use super::super::layout::Layout;
 use super::super::planner::Planner;
 use super::matmul::extras;
 use super::{is_own_rows, is_rows, rows_of};
-use crate::ir::{self, Epilogue, Invalid, Node, ValueId, integral};
+use crate::ir::{self, Epilogue, Invalid, Node, Rounding, ValueId, integral};
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::conv::{Algo, Conv, ConvTranspose, Window};
 use sofie_infer_runtime::interpolate::Interpolate;
@@ -38,12 +38,17 @@ pub fn conv(p: &mut Planner<'_>, node: &Node, c: &ir::Conv, e: &Epilogue) -> Res
     let (_, m) = ends(p.dims(y))?;
     let (read, xl) = p.fitting(x, is_own_rows)?;
     let (_, ldx) = rows_of(&xl)?;
-    let mut kernel = Conv { ldx, act: e.act, ..Conv::new(batch, window, channels, m, c.group) };
     let fast = p.graph.dtype(x) == DType::F32;
+    let tile = match c.rounding {
+        Rounding::ByExtents => Conv::tile(window, channels, m, c.group),
+        Rounding::By(tile) => tile,
+    };
     // Winograd's weights are transformed ahead of time, and what is exact stays so.
     let whole = |v: ValueId| fast && integral::of_value(p.graph, v).is_some_and(|w| w.scale == 1.0);
-    if matches!(kernel.algo, Algo::Winograd(_)) && (p.constant(w).is_none() || whole(x) && whole(w)) {
-        kernel.algo = Algo::Implicit;
+    let tile = tile.filter(|_| p.constant(w).is_some() && !(whole(x) && whole(w)));
+    let mut kernel = Conv { ldx, act: e.act, ..Conv::direct(batch, window, channels, m, c.group) };
+    if let Some(tile) = tile {
+        kernel.algo = Algo::Winograd(tile);
     }
     let (bias, residual) = extras(node, e);
     let bias = bias.map(|v| p.dense(v)).transpose()?;

@@ -64,14 +64,30 @@ fn packed(p: &mut Planner<'_>, node: &Node, e: &Epilogue) -> Result<(), Invalid>
     let w = p.packed_f32(&gemm::pack(&weights, k, n, gemm::Layout::KN));
     let (bias, residual) = extras(node, e);
     let bias = bias.map(|v| p.dense(v)).transpose()?;
-    let residual = residual.map(|v| p.fitting(v, is_rows)).transpose()?;
-    let ldr = residual.as_ref().map(|(_, l)| rows_of(l)).transpose()?.map_or(0, |(_, ldr)| ldr);
+    let residual = residual.map(|v| p.fitting(v, |l| events_of(l).is_some())).transpose()?;
+    let (event, ldr, lde) = residual.as_ref().and_then(|(_, l)| events_of(l)).unwrap_or((0, 0, 0));
     let home = p.target(y, is_own_rows);
     let (write, yl) = home.operand()?;
     let (_, ldc) = rows_of(&yl)?;
-    let gemm = Gemm { m, k, n, lda, ldc, ldr, act: e.act, init: Init::Bias };
+    let gemm = Gemm { m, k, n, lda, ldc, ldr, event, lde, act: e.act, init: Init::Bias };
     p.push(Kernel::Gemm(gemm), vec![write], vec![Some(read), Some(w), bias, residual.map(|(r, _)| r)]);
     p.written(y, home)
+}
+
+/// Rows of an event, floats from row to row and from event to event, of rows at two strides; 0 rows where one stride leads
+/// through all.
+fn events_of(l: &Layout) -> Option<(usize, usize, usize)> {
+    if is_rows(l) {
+        return rows_of(l).ok().map(|(_, ldr)| (0, ldr, 0));
+    }
+    let last = l.dims.len().saturating_sub(1);
+    let lead = Layout { dims: l.dims[..last].to_vec(), strides: l.strides[..last].to_vec(), offset: 0 };
+    match lead.runs()[..] {
+        [(_, event), (rows, row)] if l.dense_from(last) => {
+            Some((rows, usize::try_from(row).ok()?, usize::try_from(event).ok()?))
+        }
+        _ => None,
+    }
 }
 
 /// The strides of a matrix and its batch, none negative.

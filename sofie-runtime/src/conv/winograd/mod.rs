@@ -21,7 +21,7 @@ use crate::gemm::{self, Gemm, Init};
 use crate::simd::{LANES, dispatch};
 
 /// Outputs of a tile along the last two axes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Tile {
     /// F(4×4, 3×3): 36 products for 144.
     Four,
@@ -121,7 +121,18 @@ impl Plan {
     /// The product at each position of a block.
     const fn product(&self, conv: &Conv, tiles: usize) -> Gemm {
         let Plan { k, ldv, ldp, .. } = *self;
-        Gemm { m: tiles, k, n: conv.m, lda: ldv, ldc: ldp, ldr: 0, act: Act::None, init: Init::Bias }
+        Gemm {
+            m: tiles,
+            k,
+            n: conv.m,
+            lda: ldv,
+            ldc: ldp,
+            ldr: 0,
+            event: 0,
+            lde: 0,
+            act: Act::None,
+            init: Init::Bias,
+        }
     }
 
     /// Floats of one position's weights.
