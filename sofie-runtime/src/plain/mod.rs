@@ -10,7 +10,7 @@ mod number;
 use crate::map::{Dst, Src};
 
 pub use byte_product::byte_tables;
-pub use forest::{MISSING, forest_tables};
+pub use forest::{Asked, ForestTables, forest_tables};
 pub use grid_sample::{Outside, Sampling};
 pub use trees::{Aggregate, MISSING_HOLDS, Test};
 
