@@ -40,6 +40,7 @@ macro_rules! plain_kernels {
     ($each:ident) => {
         $each! {
             BitCast { len }
+            ByteConv { batch, image, channels, filters, kernel, strides, dilation, pads, result }
             ByteProduct { rows, k, n, shift }
             Col2Im { outer, image, kernel, windows, strides, dilations, pads }
             Coupling { rows, classes }

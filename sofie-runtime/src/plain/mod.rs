@@ -68,6 +68,8 @@ macro_rules! index {
 index! {
     /// `y ← x`: the bits of another type of the same size.
     bit_cast: BitCast;
+    /// `c ← x, zero, w, sums`: a convolution of bytes.
+    byte_conv: ByteConv;
     /// `c ← a, zero, w, sums`: a product of bytes.
     byte_product: ByteProduct;
     /// `y ← x`: windows added up where they stand.
