@@ -86,7 +86,7 @@ index! {
     dft: Dft;
     /// `y ← x`: numbers as bytes that stand for floats.
     encode: Encode;
-    /// `scores ← x`: decision trees that all ask the same way.
+    /// `scores ← x`: decision trees that ask how numbers compare.
     forest: Forest;
     /// `y ← x, grid`.
     grid_sample: GridSample;

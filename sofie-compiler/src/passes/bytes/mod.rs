@@ -210,8 +210,11 @@ mod tests {
             let before = b.finish();
             let after = crate::passes::optimize(before.clone(), None).unwrap();
             assert!(after.to_string().contains("ByteConv"), "{after}");
-            let x =
-                Tensor::from_bytes(from, vec![2, 8, 5, 6], (0..480).map(|i| (i * 91 % 256) as u8).collect());
+            let x = Tensor::from_bytes(
+                from,
+                vec![2, 8, 5, 6],
+                (0..480).map(|i| (i * 91 % 256) as u8).collect::<Vec<_>>(),
+            );
             let x = [x.unwrap()];
             assert_eq!(eval::run(&before, &x).unwrap(), eval::run(&after, &x).unwrap());
         }
@@ -233,8 +236,12 @@ mod tests {
         let before = b.finish();
         let after = crate::passes::optimize(before.clone(), None).unwrap();
         assert!(after.to_string().contains("ByteProduct"), "{after}");
-        let x = [Tensor::from_bytes(DType::I8, vec![3, k], (0..120).map(|i| (i * 91 % 256) as u8).collect())
-            .unwrap()];
+        let x = [Tensor::from_bytes(
+            DType::I8,
+            vec![3, k],
+            (0..120).map(|i| (i * 91 % 256) as u8).collect::<Vec<_>>(),
+        )
+        .unwrap()];
         let (y, z) = (eval::run(&before, &x).unwrap(), eval::run(&after, &x).unwrap());
         for (y, z) in y[0].to_f64s().into_iter().zip(z[0].to_f64s()) {
             assert!((y - z).abs() <= 1e-5 * (1.0 + y.abs()), "{y} {z}");

@@ -44,6 +44,13 @@ pub trait Masks<const W: usize>: Real + PartialOrd {
     }
 }
 
+/// What an entry leaves of a word.
+#[inline(always)]
+fn ruled<S: Simd>(s: S, x: &[[f32; LANES]], left: S::I32, &[threshold, feature, stay]: &[u32; 3]) -> S::I32 {
+    let holds = s.le(s.load(&x[feature as usize]), s.splat(f32::from_bits(threshold)));
+    s.select_i32(holds, left, s.and(left, s.splat_i32(stay as i32)))
+}
+
 impl Masks<3> for f32 {
     #[inline(always)]
     fn node(&[threshold, feature, child]: &[u32; 3]) -> Node<f32> {
@@ -59,17 +66,13 @@ impl Masks<3> for f32 {
     #[inline(always)]
     fn word<S: Simd>(s: S, entries: &[[u32; 3]], x: &[[f32; LANES]]) -> S::I32 {
         // Two chains, so that none waits for the other's latency.
-        let ruled = |left: S::I32, &[threshold, feature, stay]: &[u32; 3]| {
-            let holds = s.le(s.load(&x[feature as usize]), s.splat(f32::from_bits(threshold)));
-            s.select_i32(holds, left, s.and(left, s.splat_i32(stay as i32)))
-        };
         let (pairs, rest) = entries.as_chunks::<2>();
         let (mut even, mut odd) = (s.splat_i32(-1), s.splat_i32(-1));
         for [a, b] in pairs {
-            (even, odd) = (ruled(even, a), ruled(odd, b));
+            (even, odd) = (ruled(s, x, even, a), ruled(s, x, odd, b));
         }
         for last in rest {
-            even = ruled(even, last);
+            even = ruled(s, x, even, last);
         }
         s.and(even, odd)
     }
