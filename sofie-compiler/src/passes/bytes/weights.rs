@@ -86,11 +86,13 @@ fn quantised(values: &[f32], n: usize) -> Option<(Vec<i32>, Vec<f32>)> {
             let whole = |x: &f32| (x / scale).round();
             of_column().all(|x| whole(x).abs() <= 255.0 && whole(x) * scale == *x)
         };
-        // The largest is as a rule the end of the range.
-        let ends = [127, 128].into_iter().chain((1..127).rev()).chain(129..=255);
+        // The largest is as a rule the end of the range; beyond it columns need a shift, which they have to share.
+        let ends = (1..=127).rev().chain(128..=255);
         let near = ends.flat_map(|end| {
             let scale = most / end as f32;
-            [scale, scale.next_up(), scale.next_down()]
+            let (up, down) = (scale.next_up(), scale.next_down());
+            // The largest was rounded, and so is the quotient.
+            [scale, up, down, up.next_up(), down.next_down()]
         });
         let scale = if most == 0.0 { 1.0 } else { near.into_iter().find(|s| *s > 0.0 && fits(s))? };
         let places = integers.iter_mut().skip(column).step_by(n);
