@@ -125,24 +125,32 @@ fn scores(
             DType::F32 => table.thresholds.iter().map(|t| f64::from(*t as f32)).collect(),
             _ => table.thresholds.clone(),
         };
-        let (tests, features_of) = (&table.tests, &table.features);
-        let tables = plain::forest_tables(wide, tests, features_of, &thresholds, &table.children);
-        if let Some((test, nodes, leaves)) = tables {
+        let asked = plain::Asked {
+            wide,
+            features,
+            roots: &table.roots,
+            tests: &table.tests,
+            feature: &table.features,
+            thresholds: &thresholds,
+            children: &table.children,
+            targets: &table.targets,
+        };
+        if let Some(t) = plain::forest_tables(&asked) {
             if wide {
                 v = c.b.cast(v, DType::F64)?;
             }
             // Leaf by leaf, so that each ends where the next one starts.
-            let (mut starts, mut of_entry, mut weights) = (vec![0], Vec::new(), Vec::new());
-            for [a, b] in leaves.iter().map(|l| l.map(|i| i as usize)) {
-                of_entry.extend_from_slice(&table.targets[a..b]);
+            let (mut starts, mut of_vote, mut weights) = (vec![0], Vec::new(), Vec::new());
+            for [a, b] in t.leaves.iter().map(|l| l.map(|i| i as usize)) {
+                of_vote.extend_from_slice(&table.targets[a..b]);
                 weights.extend_from_slice(&table.weights[a..b]);
                 starts.push(weights.len() as u32);
             }
-            let tables =
-                [list(&table.roots), list(&nodes), list(&starts), list(&of_entry), numbers(&weights)?];
+            let lists = [&t.trees, &t.nodes, &t.words, &t.entries, &starts, &of_vote];
             let mut operands = vec![v];
-            operands.extend(tables.map(|t| c.b.tensor(t)));
-            let kernel = plain::Forest { rows, features, targets, aggregate, test };
+            operands.extend(lists.map(|l| c.b.tensor(list(l))));
+            operands.push(c.b.tensor(numbers(&weights)?));
+            let kernel = plain::Forest { rows, features, targets, aggregate, missing: t.missing, wide };
             return Ok(c.plain_free(kernel, &operands, results, free)?.remove(0));
         }
     }

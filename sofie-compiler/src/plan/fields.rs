@@ -40,6 +40,7 @@ macro_rules! plain_kernels {
     ($each:ident) => {
         $each! {
             BitCast { len }
+            ByteConv { batch, image, channels, filters, kernel, strides, dilation, pads, result }
             ByteProduct { rows, k, n, shift }
             Col2Im { outer, image, kernel, windows, strides, dilations, pads }
             Coupling { rows, classes }
@@ -50,7 +51,7 @@ macro_rules! plain_kernels {
             Det { matrices, n }
             Dft { outer, extent, n, kept, inner, complex_in, complex_out, half, inverse }
             Encode { len, storage, saturate, round }
-            Forest { rows, features, targets, aggregate, test }
+            Forest { rows, features, targets, aggregate, missing, wide }
             GridSample { batch, channels, axes, image, points, sampling, outside, align_corners }
             Inverse { matrices, n }
             LinearAttention {

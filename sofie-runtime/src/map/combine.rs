@@ -19,10 +19,12 @@ pub(super) fn combine(values: &[Value], inputs: &[DType]) -> Vec<Value> {
         let value = match so_far.saturate(value) {
             Some((to, x, zero)) => {
                 let zero = zero.unwrap_or_else(|| so_far.push(Value::Const(Scalar::f32(0.0))));
-                Value::Combined(Code::Saturate(to), [x, zero, x])
+                let steps = so_far.push(Value::Combined(Code::Saturate(to), [x, zero, x]));
+                Value::Cast(to, steps)
             }
             None => so_far
-                .fake_quantize(value)
+                .there_and_back(value)
+                .or_else(|| so_far.fake_quantize(value))
                 .or_else(|| so_far.two_sided(value))
                 .or_else(|| so_far.clip(value))
                 .unwrap_or(value),
@@ -71,11 +73,9 @@ impl Values<'_> {
         matches!(self.get(v), Some(Value::Const(x)) if x == Scalar::f32(0.0))
     }
 
-    /// The type, `x` and, unless it is 0, `z` of `f32(type(round(x) + z))`.
+    /// The type, `x` and, unless it is 0, `z` of `type(round(x) + z)`.
     fn saturate(&self, value: Value) -> Option<(DType, usize, Option<usize>)> {
-        let Value::Cast(DType::F32, stored) = value else { return None };
-        let Value::Cast(to @ (DType::I8 | DType::U8 | DType::I16 | DType::U16), sum) = self.get(stored)?
-        else {
+        let Value::Cast(to @ (DType::I8 | DType::U8 | DType::I16 | DType::U16), sum) = value else {
             return None;
         };
         let rounded = |v: usize| match self.get(v) {
@@ -87,6 +87,14 @@ impl Values<'_> {
             Value::Binary(Binary::Add, z, a) => Some((to, rounded(a)?, Some(z))),
             _ => Some((to, rounded(sum)?, None)),
         }
+    }
+
+    /// `f32(type(steps))`, where the steps are whole numbers of the type.
+    fn there_and_back(&self, value: Value) -> Option<Value> {
+        let Value::Cast(DType::F32, stored) = value else { return None };
+        let Value::Cast(to, steps) = self.get(stored)? else { return None };
+        let steps = self.get(steps)?;
+        matches!(steps, Value::Combined(Code::Saturate(of), _) if of == to).then_some(steps)
     }
 
     /// `(saturate(x / s, z) - z) * s`, the difference left out where `z` is 0.
@@ -166,6 +174,14 @@ mod tests {
             let program = MapProgram::compile(&quantised(zero), &[DType::F32]).unwrap();
             assert_eq!(program.insts().len(), 1, "{program}");
         }
+    }
+
+    #[test]
+    fn bytes_are_made_from_steps() {
+        let mut values = quantised(Some(7.0));
+        values.truncate(7);
+        let program = MapProgram::compile(&values, &[DType::F32]).unwrap();
+        assert_eq!(program.insts().len(), 3, "divide, saturate, store: {program}");
     }
 
     #[test]

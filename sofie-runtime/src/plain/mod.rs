@@ -10,7 +10,7 @@ mod number;
 use crate::map::{Dst, Src};
 
 pub use byte_product::byte_tables;
-pub use forest::{MISSING, forest_tables};
+pub use forest::{Asked, ForestTables, forest_tables};
 pub use grid_sample::{Outside, Sampling};
 pub use trees::{Aggregate, MISSING_HOLDS, Test};
 
@@ -68,6 +68,8 @@ macro_rules! index {
 index! {
     /// `y ← x`: the bits of another type of the same size.
     bit_cast: BitCast;
+    /// `c ← x, zero, w, sums`: a convolution of bytes.
+    byte_conv: ByteConv;
     /// `c ← a, zero, w, sums`: a product of bytes.
     byte_product: ByteProduct;
     /// `y ← x`: windows added up where they stand.
@@ -84,7 +86,7 @@ index! {
     dft: Dft;
     /// `y ← x`: numbers as bytes that stand for floats.
     encode: Encode;
-    /// `scores ← x`: decision trees that all ask the same way.
+    /// `scores ← x`: decision trees that ask how numbers compare.
     forest: Forest;
     /// `y ← x, grid`.
     grid_sample: GridSample;
