@@ -205,7 +205,7 @@ mod tests {
                 pads_begin: vec![1, 0],
                 pads_end: vec![1, 1],
             };
-            let y = b.one(Op::Conv(Conv { window, group: 1 }, Epilogue::BIAS), &[x0, w, bias]).unwrap();
+            let y = b.one(Op::Conv(Conv::new(window, 1), Epilogue::BIAS), &[x0, w, bias]).unwrap();
             b.output("y", y);
             let before = b.finish();
             let after = crate::passes::optimize(before.clone(), None).unwrap();
