@@ -250,8 +250,11 @@ fn random_networks_give_the_bits_of_fixed_extents() {
     assert!(compared > 100_000 && moved > 20, "{compared} numbers, {moved} gathers");
 }
 
-/// Models of `assets/` with free symbols: the least extent, and the largest.
-const MODELS: [(&str, &[(&str, u64, u64)]); 8] = [
+/// A symbol, the least extent, and the largest.
+type Symbol = (&'static str, u64, u64);
+
+/// Models of `assets/` with free symbols.
+const MODELS: [(&str, &[Symbol]); 8] = [
     ("hls4ml_mlp_trained", &[("batch", 0, 9)]),
     ("dl1", &[("batch", 0, 9)]),
     ("deepsets_eq_dyn", &[("batch", 0, 5), ("particles", 0, 40)]),
@@ -277,7 +280,7 @@ fn assets_give_the_bits_of_fixed_extents() {
         let closer: DimBounds = symbols.iter().map(|(s, least, _)| (s.to_string(), (*least, None))).collect();
         let open = model(Options { bounds: closer, ..Options::default() });
         for k in 0..7 {
-            let pick = |(_, least, most): &(&str, u64, u64), noise: &mut Noise| match k {
+            let pick = |(_, least, most): &Symbol, noise: &mut Noise| match k {
                 0 => *least,
                 1 => (*least).max(1),
                 2 => *most,

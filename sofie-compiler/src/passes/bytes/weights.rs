@@ -59,7 +59,7 @@ impl Weights {
             filled.extend_from_slice(of_run);
             filled.resize(filled.len().next_multiple_of(whole * n), 0);
         }
-        let of_all = if n == 0 { 0 } else { filled.len() / n };
+        let of_all = filled.len() / n;
         let (table, sums) = byte_tables(&filled, of_all, n);
         let panels = [n.div_ceil(16), of_all.div_ceil(4), 16];
         Some(Weights {

@@ -142,9 +142,10 @@ impl<X: Masks<W>, Y: Real, const W: usize> Run<'_, X, Y, W> {
         let (sums, x) = self.scratch.split_at_mut(targets * LANES);
         let (sums, x) = (sums.as_chunks_mut::<LANES>().0, X::floats(x).as_chunks_mut::<LANES>().0);
         let x = &mut x[..self.of.width()];
-        for lane in 0..LANES {
-            // Lanes without a row repeat the last one.
-            let row = &self.x[(first + lane.min(rows - 1)) * features..][..features];
+        // Lanes without a row repeat the last one.
+        let rows_of_lanes = (0..LANES).map(|lane| first + lane.min(rows - 1));
+        for (lane, row) in rows_of_lanes.enumerate() {
+            let row = &self.x[row * features..][..features];
             copies(row, self.of.missing, |i, v| x[i][lane] = v);
         }
         sums.fill([aggregate.start(); LANES]);
