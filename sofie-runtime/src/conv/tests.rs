@@ -69,7 +69,8 @@ fn each(extents: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
         .flat_map(move |a| (0..extents[1]).flat_map(move |b| (0..extents[2]).map(move |c| [a, b, c])))
 }
 
-/// The definition: one chain of fused multiply-adds an output over kernel positions, then channels.
+/// The definition: one chain of fused multiply-adds an output over kernel positions, then channels; of a product of
+/// one row and few columns four.
 pub(in crate::conv) fn oracle(
     conv: &Conv,
     y: &mut [f32],
@@ -79,11 +80,13 @@ pub(in crate::conv) fn oracle(
     residual: &[f32],
 ) {
     let (win, c, m) = (&conv.window, conv.c / conv.group, conv.m / conv.group);
+    let one_row = conv.algo == Algo::Pointwise && conv.batch * win.y_pixels() == 1;
+    let chains = if one_row && m <= 32 && c >= 32 { 4 } else { 1 };
     for image in 0..conv.batch {
         for (pixel, o) in each(win.y).enumerate() {
             let row = image * win.y_pixels() + pixel;
             for filter in 0..conv.m {
-                let mut sum = bias.get(filter).copied().unwrap_or(0.0);
+                let mut sums = [bias.get(filter).copied().unwrap_or(0.0), 0.0, 0.0, 0.0];
                 for (tap, k) in each(win.kernel).enumerate() {
                     let at = [0, 1, 2].map(|i| {
                         (o[i] * win.strides[i] + k[i] * win.dilations[i]) as isize
@@ -91,9 +94,11 @@ pub(in crate::conv) fn oracle(
                     });
                     for ch in 0..c {
                         let x = padded(x, win, conv.ldx, image, at, filter / m * c + ch);
-                        sum = x.mul_add(w[(tap * c + ch) * conv.m + filter], sum);
+                        let sum = &mut sums[ch % chains];
+                        *sum = x.mul_add(w[(tap * c + ch) * conv.m + filter], *sum);
                     }
                 }
+                let mut sum = if chains == 1 { sums[0] } else { (sums[0] + sums[1]) + (sums[2] + sums[3]) };
                 if !residual.is_empty() {
                     sum += residual[row * conv.ldr + filter];
                 }
@@ -219,6 +224,8 @@ fn layers_that_fill_blocks() {
         (image(19, 5, 2, 2), 23, 23, 23),
         (image(16, 7, 1, 3), 33, 33, 33),
         (image(2, 7, 1, 3), 33, 33, 33),
+        (image(1, 1, 1, 0), 37, 5, 1),
+        (image(1, 1, 1, 0), 80, 24, 2),
     ] {
         let conv = Conv { act: Act::Relu, ..Conv::new(1, window, c, m, group) };
         check(&Case { conv, bias: true, residual: true }, &seed());
