@@ -4,7 +4,7 @@
 use super::program::{INPUTS, MapProgram};
 use super::spec::{MapSpec, Operand, Source};
 use crate::DType;
-use crate::copy::{Axes, MAX_AXES, Space, Strided};
+use crate::copy::{Axes, MAX_AXES, RANK, Space, Strided};
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
@@ -32,7 +32,51 @@ pub enum View<'a> {
     },
 }
 
+/// One of the walks over a map's axes.
+type Walk<'a> = &'a mut [isize; RANK];
+
+/// All walks over the axes of a map: of the result, of each operand and of its indices.
+fn walks<'a>(out: Walk<'a>, operands: &'a mut [Operand]) -> impl Iterator<Item = Walk<'a>> {
+    let of = |o: &'a mut Operand| {
+        let index = match &mut o.source {
+            Source::Indexed { index_strides, .. } => Some(index_strides),
+            Source::Slice(_) | Source::Out | Source::Position => None,
+        };
+        [Some(&mut o.strides), index].into_iter().flatten()
+    };
+    core::iter::once(out).chain(operands.iter_mut().flat_map(of))
+}
+
 impl MapSpec {
+    /// Drops axes of one element and merges neighbours that all tensors walk as one, where extents have just become
+    /// numbers. Nothing is allocated.
+    pub(super) fn merge(&mut self) {
+        let MapSpec { rank, dims, out_strides, operands, .. } = self;
+        let (count, operands) = (*rank, operands.to_mut());
+        *rank = 0;
+        for a in 0..count {
+            let dim = dims[a];
+            if dim == 1 {
+                continue;
+            }
+            let outer = rank.checked_sub(1);
+            let joins = outer.is_some_and(|outer| {
+                walks(out_strides, operands).all(|s| Some(s[outer]) == s[a].checked_mul(dim as isize))
+            });
+            if !joins {
+                *rank += 1;
+            }
+            let to = *rank - 1;
+            dims[to] = if joins { dims[to] * dim } else { dim };
+            walks(out_strides, operands).for_each(|s| s[to] = s[a]);
+        }
+        if *rank == 0 {
+            // A scalar is one element of one axis.
+            (*rank, dims[0]) = (1, 1);
+            walks(out_strides, operands).for_each(|s| s[0] = 0);
+        }
+    }
+
     /// The map of `program` over `operands` into the view `out`, in the form that runs fast.
     ///
     /// `None` when a view has other extents than `out`, the operands are not as many as the program's, or more

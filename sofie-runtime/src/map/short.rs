@@ -93,11 +93,11 @@ impl Map {
 }
 
 impl Map {
-    /// Lets the program work on other extents: the same operands, at other places. Nothing is allocated but where the map
-    /// is changed for the first time.
+    /// Lets the program work on other extents: the same operands, at other places. Axes that these extents make one are
+    /// one. Nothing is allocated but where the map is changed for the first time.
     ///
     /// # Panics
-    /// As [`Map::new`], or when there are more or fewer axes or operands than before.
+    /// As [`Map::new`], or when there are more or fewer operands than before.
     pub fn place<const N: usize>(
         &mut self,
         dims: [usize; N],
@@ -106,9 +106,10 @@ impl Map {
         operands: &[Operand],
     ) {
         let spec = self.spec_mut();
-        assert!(spec.rank == N, "a map of another number of axes");
-        (spec.dims, spec.out_strides, spec.out_offset) = (pad(dims, 1), pad(out_strides, 0), out_offset);
+        (spec.rank, spec.dims) = (N, pad(dims, 1));
+        (spec.out_strides, spec.out_offset) = (pad(out_strides, 0), out_offset);
         spec.operands.to_mut().clone_from_slice(operands);
+        spec.merge();
         self.replan();
     }
 }

@@ -202,6 +202,7 @@ pub(super) fn check(values: &[Value], inputs: &[DType], out: &Strided, views: &[
     let dtype = program.result();
     let spec = MapSpec::of_views(out, views, program).unwrap();
     let map = Map::new(spec);
+    let placed = placed(&map, out, views);
     let last = coordinates(out.dims()).iter().map(|c| position(out, c) + 1).max().unwrap_or(0);
     let before = Buffer::new(dtype, (0..last + 3).map(|i| number(dtype, i as u64 + 99)));
     let mut want = before.clone();
@@ -214,7 +215,38 @@ pub(super) fn check(values: &[Value], inputs: &[DType], out: &Strided, views: &[
         let mut got = before.clone();
         map.run(got.dst(), &sources);
         got.assert_same(&want, &format!("{values:?} over {:?} at {}", out.dims(), level.name()));
+        let mut got = before.clone();
+        placed.run(got.dst(), &sources);
+        got.assert_same(&want, &format!("{values:?} placed at {:?}", out.dims()));
     });
+}
+
+/// The map placed at the extents of these views, axis by axis, as a session of free extents does it.
+fn placed(map: &Map, out: &Strided, views: &[View]) -> Map {
+    let (dims, mut placed) = (out.dims(), map.clone());
+    assert!(dims.len() <= 4);
+    let axis = |a: usize| (a + dims.len()).checked_sub(4);
+    let walk = |v: &Strided| core::array::from_fn(|a| axis(a).map_or(5, |a| v.strides()[a]));
+    let padded = |v: &Strided| core::array::from_fn(|a| if a < 4 { walk(v)[a] } else { 0 });
+    let operand = |view: &View| {
+        let (source, at) = match *view {
+            View::Slice(slice, at) => (Source::Slice(slice), at),
+            View::Out => (Source::Out, out),
+            View::Position(at) => (Source::Position, at),
+            View::Indexed { slice, index, index_type, extent, step } => {
+                let (index_strides, index_offset) = (padded(index.1), index.1.offset() as usize);
+                let (slice, at, index) = (slice.0, slice.1, index.0);
+                let source =
+                    Source::Indexed { slice, index, index_type, index_strides, index_offset, extent, step };
+                (source, at)
+            }
+        };
+        Operand { source, strides: padded(at), offset: at.offset() as usize }
+    };
+    let operands: Vec<Operand> = views.iter().map(operand).collect();
+    let extents: [usize; 4] = core::array::from_fn(|a| axis(a).map_or(1, |a| dims[a]));
+    placed.place(extents, walk(out), out.offset() as usize, &operands);
+    placed
 }
 
 /// A chain of operations that ends in type `to`, starting from `inputs`, chosen by `seed`.
