@@ -4,7 +4,7 @@
 
 use super::compile::Value;
 use super::program::Code;
-use super::{Binary, Scalar, Unary};
+use super::{Binary, Scalar, Unary, scalar};
 use crate::DType;
 use alloc::vec::Vec;
 
@@ -16,18 +16,22 @@ pub(super) fn combine(values: &[Value], inputs: &[DType]) -> Vec<Value> {
     for value in values {
         // An index that is not there yet is an error that whoever compiles the values reports.
         let value = value.renumbered(|v| at.get(v).copied().unwrap_or(usize::MAX));
-        let value = match so_far.saturate(value) {
-            Some((to, x, zero)) => {
-                let zero = zero.unwrap_or_else(|| so_far.push(Value::Const(Scalar::f32(0.0))));
-                let steps = so_far.push(Value::Combined(Code::Saturate(to), [x, zero, x]));
-                Value::Cast(to, steps)
-            }
-            None => so_far
+        let value = if let Some((to, x, zero)) = so_far.saturate(value) {
+            let zero = zero.unwrap_or_else(|| so_far.push(Value::Const(Scalar::f32(0.0))));
+            let steps = so_far.push(Value::Combined(Code::Saturate(to), [x, zero, x]));
+            Value::Cast(to, steps)
+        } else if let Some(steps) = so_far.from_the_least(value) {
+            let offset = so_far.push(Value::Const(Scalar::f32(128.0)));
+            let sum = so_far.push(Value::Binary(Binary::Add, steps, offset));
+            Value::Cast(DType::U8, sum)
+        } else {
+            so_far
                 .there_and_back(value)
                 .or_else(|| so_far.fake_quantize(value))
                 .or_else(|| so_far.two_sided(value))
                 .or_else(|| so_far.clip(value))
-                .unwrap_or(value),
+                .or_else(|| so_far.cast_of_constant(value))
+                .unwrap_or(value)
         };
         at.push(so_far.push(value));
     }
@@ -87,6 +91,24 @@ impl Values<'_> {
             Value::Binary(Binary::Add, z, a) => Some((to, rounded(a)?, Some(z))),
             _ => Some((to, rounded(sum)?, None)),
         }
+    }
+
+    /// A constant of another type.
+    fn cast_of_constant(&self, value: Value) -> Option<Value> {
+        let Value::Cast(to, x) = value else { return None };
+        let Value::Const(x) = self.get(x)? else { return None };
+        Some(Value::Const(scalar::cast(x, to)))
+    }
+
+    /// The steps of `u8(i32(i8(steps)) + 128)`, signed bytes as what they are above the least: exact in `f32` as well.
+    fn from_the_least(&self, value: Value) -> Option<usize> {
+        let Value::Cast(DType::U8, sum) = value else { return None };
+        let Value::Binary(Binary::Add, wide, offset) = self.get(sum)? else { return None };
+        let Value::Const(offset) = self.get(offset)? else { return None };
+        let Value::Cast(DType::I32, stored) = self.get(wide)? else { return None };
+        let Value::Cast(DType::I8, steps) = self.get(stored)? else { return None };
+        let whole = matches!(self.get(steps)?, Value::Combined(Code::Saturate(DType::I8), _));
+        (whole && offset == Scalar::from_f64(DType::I32, 128.0)).then_some(steps)
     }
 
     /// `f32(type(steps))`, where the steps are whole numbers of the type.
@@ -182,6 +204,24 @@ mod tests {
         values.truncate(7);
         let program = MapProgram::compile(&values, &[DType::F32]).unwrap();
         assert_eq!(program.insts().len(), 3, "divide, saturate, store: {program}");
+    }
+
+    #[test]
+    fn signed_bytes_from_the_least_are_made_from_steps() {
+        let mut values = quantised(None);
+        values.truncate(4);
+        values.extend([
+            Value::Const(Scalar::from_f64(DType::I8, -7.0)),
+            Value::Cast(DType::F32, 4),
+            Value::Binary(Binary::Add, 3, 5),
+            Value::Cast(DType::I8, 6),
+            Value::Cast(DType::I32, 7),
+            Value::Const(Scalar::from_f64(DType::I32, 128.0)),
+            Value::Binary(Binary::Add, 8, 9),
+            Value::Cast(DType::U8, 10),
+        ]);
+        let program = MapProgram::compile(&values, &[DType::F32]).unwrap();
+        assert_eq!(program.insts().len(), 4, "divide, saturate, shift, store: {program}");
     }
 
     #[test]

@@ -492,6 +492,15 @@ fn quantisation_is_that_of_its_steps() {
                 check(&values, &[DType::F32], &dims, &[View::Slice(0, &dims)], std::slice::from_ref(&x));
                 values.pop();
             }
+            if to == DType::I8 {
+                values.extend([
+                    Value::Cast(DType::I32, 6),
+                    Value::Const(Scalar::from_f64(DType::I32, 128.0)),
+                    Value::Binary(Binary::Add, 7, 8),
+                    Value::Cast(DType::U8, 9),
+                ]);
+                check(&values, &[DType::F32], &dims, &[View::Slice(0, &dims)], std::slice::from_ref(&x));
+            }
         }
     }
 }

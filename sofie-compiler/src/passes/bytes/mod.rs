@@ -15,6 +15,10 @@ use sofie_infer_runtime::plain::{ByteConv, ByteProduct};
 use std::collections::HashMap;
 use weights::Weights;
 
+/// Multiplications of one event below which a product of what are floats stays one, which has an epilogue and needs no map to
+/// scale it.
+const LEAST_OPERATIONS: usize = 1 << 13;
+
 /// Replaces products and convolutions whose operands are bytes.
 pub fn bytes(graph: &Graph) -> Result<Graph, Invalid> {
     let mut packed = HashMap::new();
@@ -40,6 +44,9 @@ pub fn bytes(graph: &Graph) -> Result<Graph, Invalid> {
             return Ok(None);
         }
         let to = graph.shape(node.outputs[0]).clone();
+        if x.scale.is_some() && operations(&to, w.k).is_some_and(|n| n < LEAST_OPERATIONS) {
+            return Ok(None);
+        }
         let (a, zero) = x.bytes(graph, r)?;
         let (table, sums) = (r.b.tensor(w.table.clone()), r.b.tensor(w.sums.clone()));
         let (op, a) = match window {
@@ -60,6 +67,12 @@ pub fn bytes(graph: &Graph) -> Result<Graph, Invalid> {
         };
         finished(r, y, x.scale.zip(w.scales.as_deref()), bias).map(|y| Some(vec![y]))
     })
+}
+
+/// Multiplications for each value of the free extents, of sums of `k` terms.
+fn operations(to: &Shape, k: usize) -> Option<usize> {
+    let mut known = to.dims().iter().filter_map(Dim::fixed);
+    known.try_fold(k, |n, d| n.checked_mul(usize::try_from(d).ok()?))
 }
 
 /// A product into rows of `to`, and how many those are.
@@ -224,7 +237,7 @@ mod tests {
     fn floats_that_are_bytes_with_scales_are_summed_as_bytes() {
         let (k, n) = (40, 30);
         let mut b = Builder::new();
-        let x = b.input("x", DType::I8, Shape::of(&[3, k]));
+        let x = b.input("x", DType::I8, Shape::of(&[30, k]));
         let x0 = centred(&mut b, x, 5.0, Some(0.03));
         let scale = |i: usize| 0.01 + (i % n) as f32 * 1e-3;
         let w: Vec<f32> = (0..k * n).map(|i| ((i * 37 % 255) as f32 - 127.0) * scale(i)).collect();
@@ -238,8 +251,8 @@ mod tests {
         assert!(after.to_string().contains("ByteProduct"), "{after}");
         let x = [Tensor::from_bytes(
             DType::I8,
-            vec![3, k],
-            (0..120).map(|i| (i * 91 % 256) as u8).collect::<Vec<_>>(),
+            vec![30, k],
+            (0..1200).map(|i| (i * 91 % 256) as u8).collect::<Vec<_>>(),
         )
         .unwrap()];
         let (y, z) = (eval::run(&before, &x).unwrap(), eval::run(&after, &x).unwrap());
