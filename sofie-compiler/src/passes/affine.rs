@@ -2,13 +2,16 @@
 //! product before them, else of all the products behind them; two in a row become one.
 
 use super::linear_form::LinearForm;
-use super::pattern::{Kind, Product, Uses, until_stable};
+use super::pattern::{Kind, Product, Uses, likely_len, until_stable};
 use crate::ir::{
     Builder, Dim, Epilogue, Graph, Inst, Invalid, MapExpr, Node, Op, ReduceKind, Rewriter, Shape, Tensor,
     ValueId,
 };
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::Binary;
+
+/// Terms of all sums of a node up to which a multiplication more of each costs less than a map of the sums.
+const FEW_TERMS: usize = 512;
 
 /// Folds affine maps into products and into each other.
 pub fn affine(graph: &Graph) -> Result<Graph, Invalid> {
@@ -33,6 +36,10 @@ pub fn affine(graph: &Graph) -> Result<Graph, Invalid> {
                 r.b.add_origin(&node.origin);
                 return into_product_before(&mut r.b, p, &form).map(|v| Some(vec![v]));
             }
+            if let Some(v) = into_terms(g, r, &form, &uses)? {
+                r.b.add_origin(&node.origin);
+                return Ok(Some(vec![v]));
+            }
             let Some(before) = r.b.graph().producer(x).cloned() else { return alone(r, &form) };
             match LinearForm::of(r.b.graph(), &before)? {
                 Some(first) if first.is_tame() => {
@@ -44,6 +51,31 @@ pub fn affine(graph: &Graph) -> Result<Graph, Invalid> {
             }
         })
     })
+}
+
+/// A sum times a number as the sum of its terms times that number, where a map makes them: one more instruction there
+/// for one map less.
+fn into_terms(
+    g: &Graph,
+    r: &mut Rewriter<'_>,
+    form: &LinearForm,
+    uses: &Uses,
+) -> Result<Option<ValueId>, Invalid> {
+    let Some(sum) = g.producer(form.x) else { return Ok(None) };
+    let Op::Reduce(ReduceKind::Sum, axes) = &sum.op else { return Ok(None) };
+    let terms = sum.inputs[0];
+    let from_map = g.producer(terms).is_some_and(|n| matches!(n.op, Op::Map(_)));
+    let few = likely_len(g.shape(terms)).is_some_and(|n| n <= FEW_TERMS);
+    let number = form.scale.as_ref().and_then(Tensor::uniform).filter(|_| form.offset.is_none());
+    let Some(number) = number.filter(|n| n.to_f64() != 0.0 && form.is_tame()) else { return Ok(None) };
+    if !from_map || !few || !uses.only_by(sum, terms) {
+        return Ok(None);
+    }
+    let x = r.get(terms)?;
+    r.b.add_origin(&sum.origin);
+    let scale = r.b.tensor(Tensor::filled(number, &vec![1; g.shape(terms).rank()]));
+    let scaled = r.b.binary(Binary::Mul, x, scale)?;
+    r.b.one(Op::Reduce(ReduceKind::Sum, axes.clone()), &[scaled]).map(Some)
 }
 
 /// A coefficient as a list of its columns (one, where it is the same for all).
@@ -240,5 +272,39 @@ fn written(
             e.push(Inst::MulAdd(x_, s_, o_))?;
             b.map(e, &[x, s, o])
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::eval;
+    use sofie_infer_runtime::map::Unary;
+
+    /// `sum(exp(x), axis 1) * scale` of `n` terms a row, and how many maps are left of it.
+    fn maps_of_scaled_sum(n: usize, scale: f32) -> usize {
+        let mut b = Builder::new();
+        let x = b.input("x", DType::F32, Shape::of(&[3, n]));
+        let terms = b.unary(Unary::Exp, x).unwrap();
+        let sum = b.one(Op::Reduce(ReduceKind::Sum, vec![1]), &[terms]).unwrap();
+        let scale = b.tensor(Tensor::of(&[1, 1], &[scale]));
+        let y = b.binary(Binary::Mul, sum, scale).unwrap();
+        b.output("y", y);
+        let before = b.finish();
+        let after = crate::passes::optimize(before.clone(), None).unwrap();
+        let x: Vec<f32> = (0..3 * n).map(|i| (i % 7) as f32 * 0.3 - 1.0).collect();
+        let x = [Tensor::of(&[3, n], &x)];
+        let (y, z) = (eval::run(&before, &x).unwrap(), eval::run(&after, &x).unwrap());
+        for (y, z) in y[0].to_f64s().into_iter().zip(z[0].to_f64s()) {
+            assert!((y - z).abs() <= 1e-5 * y.abs(), "{y} {z}");
+        }
+        after.nodes().iter().filter(|n| matches!(n.op, Op::Map(_))).count()
+    }
+
+    #[test]
+    fn factors_of_short_sums_go_into_their_terms() {
+        assert_eq!(maps_of_scaled_sum(20, 0.5), 1);
+        assert_eq!(maps_of_scaled_sum(2000, 0.5), 2);
+        assert_eq!(maps_of_scaled_sum(20, 0.0), 2);
     }
 }
