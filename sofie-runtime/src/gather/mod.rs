@@ -3,6 +3,7 @@
 //! its rows are copied as runs.
 
 mod indexed;
+mod short;
 #[cfg(test)]
 mod tests;
 
@@ -107,6 +108,9 @@ impl Gather {
 unsafe fn run_raw(at: &Indexed, size: usize, y: *mut u8, x: *const u8, index: RawIndex) {
     // SAFETY: the caller's promise.
     unsafe {
+        if short::run(at, size, y, x, index) {
+            return;
+        }
         match size {
             1 => run_as::<u8>(at, y.cast(), x.cast(), index),
             2 => run_as::<u16>(at, y.cast(), x.cast(), index),

@@ -45,7 +45,27 @@ fn check(gather: &Gather, expected: &[u32], x: &[u32], index: &[i64]) {
         let (bytes, mut y) = (x.iter().map(|&x| x as u8).collect::<Vec<_>>(), vec![0; expected.len()]);
         gather.run(&mut y, &bytes, index);
         assert!(y.iter().zip(expected).all(|(&y, &e)| e == u32::MAX || y == e as u8), "{gather:?}");
+        let (longs, mut y) = (x.iter().map(|&x| u64::from(x)).collect::<Vec<_>>(), vec![0; expected.len()]);
+        gather.run(&mut y, &longs, index);
+        assert!(y.iter().zip(expected).all(|(&y, &e)| e == u32::MAX || y == u64::from(e)), "{gather:?}");
     });
+}
+
+/// Of each length that has a loop of its own, and of its neighbours; dense and in a part of wider rows.
+#[test]
+fn rows_of_a_few_words() {
+    let index = indices(13, 6, 5);
+    for (len, apart) in (1..10).flat_map(|len| [(len, 0), (len, 3)]) {
+        let x: Vec<u32> = (0..6 * len as u32).collect();
+        let (step, dims) = ((len + apart) as isize, [13, len]);
+        let y = Strided::new(&dims, &[step, 1], 0).unwrap();
+        let (xv, iv) = (Strided::dense(&[6, len]).unwrap(), Strided::dense(&[13]).unwrap());
+        let mut expected = vec![u32::MAX; 13 * (len + apart)];
+        each(&dims, |at| {
+            expected[at[0] * (len + apart) + at[1]] = x[wrap(index[at[0]], 6) * len + at[1]];
+        });
+        check(&Gather::slices(&y, &xv, &iv, 0, 0).unwrap(), &expected, &x, &index);
+    }
 }
 
 proptest! {

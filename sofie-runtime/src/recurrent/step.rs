@@ -228,7 +228,8 @@ impl Sequence<'_> {
         let hidden = self.layer.hidden;
         // SAFETY: the caller's promise; states are `[B, H]`, peepholes `[3, H]`.
         unsafe {
-            let [i, o, forget, new] = [0, 1, 2, 3].map(|gate| gates.add(gate * hidden));
+            let [i, o, forget, new] =
+                [gates, gates.add(hidden), gates.add(2 * hidden), gates.add(3 * hidden)];
             let c = self.c.as_mut_ptr().add(b * hidden);
             if self.weights.peepholes.is_empty() {
                 self.activate(s, f, gates, 3 * hidden);

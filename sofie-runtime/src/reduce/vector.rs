@@ -142,13 +142,22 @@ unsafe fn columns<S: Simd, F: Fold, const V: usize>(
     shifted: bool,
     count: f32,
 ) {
-    let mask: [S::Mask; V] = core::array::from_fn(|v| s.mask_first((width - v * LANES).min(LANES)));
-    let zero = s.zero();
+    // The last vector alone may have lanes past the end.
+    let last = s.mask_first(width - (V - 1) * LANES);
+    let (full, zero) = (width == V * LANES, s.zero());
     // SAFETY: lanes past `width` are masked.
     unsafe {
-        let shift: [S::F32; V] = core::array::from_fn(|v| {
-            if shifted { shift_of(s, s.load_masked_ptr(y.add(v * LANES), mask[v], zero)) } else { zero }
-        });
+        let mut shift = [zero; V];
+        if shifted {
+            for (v, shift) in shift.iter_mut().enumerate() {
+                let largest = if v + 1 < V || full {
+                    s.load_ptr(y.add(v * LANES))
+                } else {
+                    s.load_masked_ptr(y.add(v * LANES), last, zero)
+                };
+                *shift = shift_of(s, largest);
+            }
+        }
         let mut acc = [s.splat(F::START); V];
         let folded = r.folded.max(1);
         let (inner, step) =
@@ -158,10 +167,10 @@ unsafe fn columns<S: Simd, F: Fold, const V: usize>(
             let mut p = x.offset(px);
             for _ in 0..inner {
                 for v in 0..V {
-                    let e = if V > 1 && v + 1 < V || width == V * LANES {
+                    let e = if v + 1 < V || full {
                         s.load_ptr(p.add(v * LANES))
                     } else {
-                        s.load_masked_ptr(p.add(v * LANES), mask[v], zero)
+                        s.load_masked_ptr(p.add(v * LANES), last, zero)
                     };
                     acc[v] = F::step(s, acc[v], e, shift[v]);
                 }
@@ -170,7 +179,11 @@ unsafe fn columns<S: Simd, F: Fold, const V: usize>(
         }
         for v in 0..V {
             let out = F::finish(s, acc[v], shift[v], count);
-            s.store_masked_ptr(out, y.add(v * LANES), mask[v]);
+            if v + 1 < V || full {
+                s.store_ptr(out, y.add(v * LANES));
+            } else {
+                s.store_masked_ptr(out, y.add(v * LANES), last);
+            }
         }
     }
 }
@@ -242,7 +255,7 @@ unsafe fn one<S: Simd, F: Fold>(
                 let e = if along {
                     s.load_ptr(p.add(i))
                 } else {
-                    s.load(&core::array::from_fn(|l| *p.offset((i + l) as isize * step)))
+                    apart(s, p.offset(i as isize * step), step, LANES)
                 };
                 acc = F::step(s, acc, e, shift);
                 i += LANES;
@@ -253,9 +266,7 @@ unsafe fn one<S: Simd, F: Fold>(
                 let e = if along {
                     s.load_masked_ptr(p.add(i), mask, s.zero())
                 } else {
-                    s.load(&core::array::from_fn(|l| {
-                        if l < left { *p.offset((i + l) as isize * step) } else { 0.0 }
-                    }))
+                    apart(s, p.offset(i as isize * step), step, left)
                 };
                 acc = s.select(mask, F::step(s, acc, e, shift), acc);
             }
@@ -266,4 +277,18 @@ unsafe fn one<S: Simd, F: Fold>(
         s.store(out, &mut lane);
         *y = lane[0];
     }
+}
+
+/// `n <= 16` floats at a distance of `step`, then zeros.
+///
+/// # Safety
+/// All of them exist.
+#[inline(always)]
+unsafe fn apart<S: Simd>(s: S, x: *const f32, step: isize, n: usize) -> S::F32 {
+    let mut lanes = [0.0; LANES];
+    for (i, lane) in lanes.iter_mut().enumerate().take(n) {
+        // SAFETY: the caller's promise.
+        *lane = unsafe { *x.offset(i as isize * step) };
+    }
+    s.load(&lanes)
 }

@@ -1,0 +1,71 @@
+//! Gathering rows of a few words, as edges gather the coordinates of their two ends: the row's length is a constant of
+//! its loop, which copies it in two or three moves. Of variable length such a row took 11 cycles, four times as many.
+
+use super::indexed::{RawIndex, along};
+use super::{Index, Indexed};
+
+/// Gathers where the walk is over such rows; `false` leaves it to whoever gathers others.
+///
+/// # Safety
+/// As for [`run_raw`](super::run_raw).
+pub(super) unsafe fn run(at: &Indexed, size: usize, y: *mut u8, x: *const u8, index: RawIndex) -> bool {
+    let [rows, len] = [at.dims[0], at.dims[1]];
+    let bytes = len.saturating_mul(size);
+    let dense = at.walk[1] == 1 && at.data[1] == 1 && at.index[1] == 0;
+    if at.rank != 2 || at.tuple != 1 || !dense || rows == 0 || bytes > 32 || bytes % 4 != 0 {
+        return false;
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        match index {
+            RawIndex::I32(index) => run_by(at, size, y, x, index),
+            RawIndex::I64(index) => run_by(at, size, y, x, index),
+        }
+    }
+}
+
+/// # Safety
+/// As [`run`], of a walk over rows.
+unsafe fn run_by<I: Index>(at: &Indexed, size: usize, y: *mut u8, x: *const u8, index: *const I) -> bool {
+    // SAFETY: the caller's promise, the words being those of a row.
+    unsafe {
+        match at.dims[1] * size / 4 {
+            2 => rows::<I, 2>(at, size, y, x, index),
+            3 => rows::<I, 3>(at, size, y, x, index),
+            4 => rows::<I, 4>(at, size, y, x, index),
+            5 => rows::<I, 5>(at, size, y, x, index),
+            6 => rows::<I, 6>(at, size, y, x, index),
+            7 => rows::<I, 7>(at, size, y, x, index),
+            8 => rows::<I, 8>(at, size, y, x, index),
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// # Safety
+/// As [`run`], of a walk over rows of `WORDS` words.
+unsafe fn rows<I: Index, const WORDS: usize>(
+    at: &Indexed,
+    size: usize,
+    y: *mut u8,
+    x: *const u8,
+    index: *const I,
+) {
+    let bytes = size as isize;
+    let (extent, step) = (at.extents[0], at.steps[0] * bytes);
+    let (walk, data, next) = (at.walk[0] * bytes, at.data[0] * bytes, at.index[0]);
+    let mut y = y.wrapping_add(at.walk_offset * size);
+    let mut x = x.wrapping_add(at.data_offset * size);
+    let mut index = index.wrapping_add(at.index_offset);
+    for _ in 0..at.dims[0] {
+        // SAFETY: a position of the checked walks and of an index that was just checked; rows of `y` and `x` do not overlap,
+        // which are borrowed apart.
+        unsafe {
+            let from = x.wrapping_offset(along("gather", *index, extent, step)).cast::<[u32; WORDS]>();
+            y.cast::<[u32; WORDS]>().write_unaligned(from.read_unaligned());
+        }
+        (y, x) = (y.wrapping_offset(walk), x.wrapping_offset(data));
+        index = index.wrapping_offset(next);
+    }
+}
