@@ -2,6 +2,9 @@
 //! symbols and for the models in `assets/`, at 0, 1, the bounds and extents between, run in this process. Models of the zoo
 //! are in `plan_family`.
 
+mod common;
+
+use common::noise::Noise;
 use sofie_infer_compiler::instance;
 use sofie_infer_compiler::ir::{
     Builder, Conv, Dim, Epilogue, Extents, Graph, Invalid, Op, ReduceKind, RowKind, Shape, Tensor, ValueId,
@@ -14,38 +17,6 @@ use sofie_infer_compiler::{Compiled, Options, compile, passes};
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::{Binary, Unary};
 use std::path::Path;
-
-/// Numbers that are the same at each run: xorshift, Marsaglia 2003.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 >> 11
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
-    }
-
-    fn float(&mut self) -> f32 {
-        self.next() as f32 / (1u64 << 52) as f32 - 1.0
-    }
-
-    /// Floats, and integers that are indices of something of `n` elements.
-    fn tensor(&mut self, dtype: DType, dims: &[usize], n: usize) -> Tensor {
-        let len = dims.iter().product();
-        match dtype {
-            DType::F32 => Tensor::of(dims, &(0..len).map(|_| self.float()).collect::<Vec<_>>()),
-            DType::I64 => Tensor::of(dims, &(0..len).map(|_| self.below(n) as i64).collect::<Vec<_>>()),
-            DType::I32 => Tensor::of(dims, &(0..len).map(|_| self.below(n) as i32).collect::<Vec<_>>()),
-            DType::Bool => Tensor::of(dims, &(0..len).map(|_| self.below(3) > 0).collect::<Vec<_>>()),
-            other => Tensor::from_bytes(other, dims.to_vec(), vec![0; len * other.size()]).unwrap(),
-        }
-    }
-}
 
 /// Equal bits, any NaN being any other.
 fn same_bits(a: &Tensor, b: &Tensor) -> bool {

@@ -2,6 +2,9 @@
 //! very bits of the fixed plan, whose numbers the evaluator confirms. Models of the zoo are skipped where `SOFIE_ZOO`
 //! names no folder; `SOFIE_ZOO_MODEL` picks those whose name contains it.
 
+mod common;
+
+use common::noise::Noise;
 use sofie_infer_compiler::instance::{self, optimised};
 use sofie_infer_compiler::ir::random::compare;
 use sofie_infer_compiler::ir::{
@@ -20,37 +23,9 @@ const SMALL: i64 = 5;
 /// Combinations of extents that are tried.
 const COMBINATIONS: usize = 60;
 
-/// Numbers that differ from call to call.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> f64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
-
-/// An input of the kind that models take: small floats, integers that are indices of something small, bools.
-fn input(dtype: DType, dims: &[usize], noise: &mut Noise) -> Tensor {
-    let len = dims.iter().product();
-    let values: Vec<f32> = (0..len).map(|_| (noise.next() * 2.0 - 1.0) as f32).collect();
-    match dtype {
-        DType::F32 => Tensor::of(dims, &values),
-        DType::I64 => Tensor::of(dims, &(0..len).map(|i| i as i64 % 2).collect::<Vec<_>>()),
-        DType::I32 => Tensor::of(dims, &(0..len).map(|i| i as i32 % 2).collect::<Vec<_>>()),
-        DType::Bool => Tensor::of(dims, &(0..len).map(|i| i % 3 != 0).collect::<Vec<_>>()),
-        other => {
-            let bytes = vec![0; len * other.size()];
-            Tensor::from_bytes(other, dims.to_vec(), bytes).unwrap()
-        }
-    }
-}
-
 fn inputs(graph: &Graph, noise: &mut Noise) -> Vec<Tensor> {
     let one = |p: &sofie_infer_compiler::ir::Port| {
-        input(graph.dtype(p.value), &graph.shape(p.value).fixed().unwrap(), noise)
+        noise.tensor(graph.dtype(p.value), &graph.shape(p.value).fixed().unwrap(), 2)
     };
     graph.inputs().iter().map(one).collect()
 }
@@ -77,7 +52,7 @@ fn small(family: &Family) -> Vec<Extents> {
 fn large(family: &Family, noise: &mut Noise) -> Vec<Extents> {
     let mut all = vec![family.corner(true)];
     all.extend((0..3).map(|_| {
-        let mut one = |s: &Symbol| s.least + (noise.next() * (s.most - s.least + 1) as f64) as i64;
+        let mut one = |s: &Symbol| s.least + noise.below((s.most - s.least + 1) as usize) as i64;
         family.symbols.iter().map(|s| (s.name.clone(), one(s))).collect()
     }));
     all

@@ -7,7 +7,11 @@ use crate::math;
 use crate::simd::Simd;
 
 /// An elementwise function of one `f32`, applied where a product is stored.
+///
+/// Aligned so that a copy is one store: two halves that are read in other parts than they were written stall a small
+/// product for a sixth of its time.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(align(16))]
 pub enum Act {
     /// `x`.
     None,

@@ -1,8 +1,9 @@
-//! What the integration tests share: a builder of ONNX protos, and models broken in known ways.
+//! What the integration tests share: a builder of ONNX protos, and models broken in known ways, and numbers.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub mod build;
 pub mod mutate;
+pub mod noise;
 pub mod npz;
 
 use std::path::PathBuf;

@@ -117,6 +117,7 @@ pub(super) trait Source {
 }
 
 /// Rows of A at one stride, steps of k at another.
+#[derive(Clone, Copy)]
 pub(super) struct Strided {
     pub a: *const f32,
     pub row: usize,

@@ -152,6 +152,7 @@ const fn extent(rows: usize, stride: usize, columns: usize) -> usize {
 }
 
 /// A checked product with A at strides.
+#[derive(Clone, Copy)]
 struct StridedProduct<'a> {
     problem: &'a Problem,
     a: Strided,
@@ -162,13 +163,24 @@ impl Op for StridedProduct<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        // SAFETY: `Gemm::run` checked A, `Problem::new` the rest; C is borrowed mutably, so nothing overlaps it.
-        unsafe {
-            match self.problem.m {
-                1 => drive::drive_row::<S, false>(s, self.problem, &self.a),
-                _ => drive::drive_strided(s, self.problem, self.a),
-            }
+        match self.problem.m {
+            // SAFETY: `Gemm::run` checked A, `Problem::new` the rest; C is borrowed mutably, so nothing overlaps it.
+            1 => unsafe { drive::drive_row::<S, false>(s, self.problem, &self.a) },
+            _ => s.outline(ManyRows(self)),
         }
+    }
+}
+
+/// A function of its own: to find room for its copies of rows takes as long as the product of a row of six.
+struct ManyRows<'a>(StridedProduct<'a>);
+
+impl Op for ManyRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // SAFETY: as for one row.
+        unsafe { drive::drive_strided(s, self.0.problem, self.0.a) }
     }
 }
 

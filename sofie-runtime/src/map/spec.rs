@@ -242,7 +242,6 @@ const fn plan(spec: &MapSpec, operands: &[Operand]) -> Plan {
     if empty {
         return plan;
     }
-    plan.sum = Sum::of(spec, operands, chop, plan.out);
     plan.out_len = reach(spec, &spec.out_strides, spec.out_offset);
     let mut i = 0;
     while i < operands.len() {
@@ -288,6 +287,7 @@ const fn plan(spec: &MapSpec, operands: &[Operand]) -> Plan {
         };
         i += 1;
     }
+    plan.sum = Sum::of(spec, operands, &plan);
     plan.constants = plan.lines;
     let mut i = 0;
     while i < spec.program.consts().len() {
@@ -397,7 +397,7 @@ const fn block(spec: &MapSpec, capacity: usize) -> (usize, usize, usize, bool) {
     (axis - 1, rows, inner, false)
 }
 
-pub(super) const fn access(
+const fn access(
     spec: &MapSpec,
     chop: usize,
     strides: &[isize; RANK],

@@ -5,7 +5,7 @@
 use super::load::lookup;
 use super::memory::Src;
 use super::program::{Arg, Code, MapProgram};
-use super::spec::{Access, Map, MapSpec, Operand, Run, Source};
+use super::spec::{Map, MapSpec, Operand, Plan, Run, Source};
 use super::{Binary, Unary};
 use crate::DType;
 use crate::copy::RANK;
@@ -29,22 +29,15 @@ pub(super) struct Sum {
 }
 
 impl Sum {
-    /// The map as a sum of rows, if it is one that gains by it.
-    pub(super) const fn of(spec: &MapSpec, operands: &[Operand], chop: usize, out: Access) -> Option<Sum> {
+    /// The map as a sum of rows, if it is one that gains by it; `plan` holds the accesses already.
+    pub(super) const fn of(spec: &MapSpec, operands: &[Operand], plan: &Plan) -> Option<Sum> {
         let Some(mut sum) = Sum::of_program(&spec.program) else { return None };
-        if !matches!(out.run, Run::Dense) || out.run_axis as usize >= spec.rank {
-            return None;
-        }
-        sum.axis = out.run_axis;
+        sum.axis = plan.out.run_axis;
         let mut i = 0;
-        while i < operands.len() {
-            let index = match &operands[i].source {
-                Source::Position => return None,
-                Source::Indexed { index_strides, .. } => Some(index_strides),
-                Source::Slice(_) | Source::Out => None,
-            };
-            let access = super::spec::access(spec, chop, &operands[i].strides, index);
-            if !matches!(access.run, Run::Dense) || access.run_axis as usize >= spec.rank {
+        while i <= operands.len() {
+            let access = if i == operands.len() { plan.out } else { plan.operands[i] };
+            let counted = i < operands.len() && matches!(operands[i].source, Source::Position);
+            if counted || !matches!(access.run, Run::Dense) || access.run_axis as usize >= spec.rank {
                 return None;
             }
             if access.run_axis > sum.axis {
@@ -57,7 +50,7 @@ impl Sum {
             n *= spec.dims[a];
             a += 1;
         }
-        if sum.axis as usize > chop && n >= LEAST { Some(sum) } else { None }
+        if sum.axis as usize > plan.chop && n >= LEAST { Some(sum) } else { None }
     }
 
     const fn of_program(program: &MapProgram) -> Option<Sum> {
