@@ -1,9 +1,11 @@
 //! The closed set of activations that a product or a convolution applies to its result: those of a register or two
 //! before its only store, the others to what it has just stored. Anything richer is a map of its own.
 
+use crate::DType;
 use crate::map::Unary;
 use crate::map::vector::unary_of;
 use crate::math;
+use crate::quantise;
 use crate::simd::Simd;
 
 /// An elementwise function of one `f32`, applied where a product is stored.
@@ -81,6 +83,15 @@ pub enum Act {
         /// Value at 0.
         beta: f32,
     },
+    /// `(saturate(round(x / scale) + zero) - zero) * scale`: the nearest number that an integer of the type stands for.
+    FakeQuantize {
+        /// From one such number to the next.
+        scale: f32,
+        /// The integer of 0.
+        zero: f32,
+        /// The integer type: `i8`, `u8`, `i16` or `u16`.
+        to: DType,
+    },
 }
 
 impl Act {
@@ -112,6 +123,7 @@ impl Act {
             Act::ThresholdedRelu { .. } => 0.0,
             Act::ScaledTanh { alpha, beta } => unary_of(Unary::Tanh, x * beta) * alpha,
             Act::Affine { alpha, beta } => libm::fmaf(x, alpha, beta),
+            Act::FakeQuantize { scale, zero, to } => quantise::fake_quantize_one(to, x, scale, zero),
         }
     }
 }
@@ -140,6 +152,9 @@ pub fn apply<S: Simd>(s: S, act: Act, x: S::F32) -> S::F32 {
         Act::ThresholdedRelu { alpha } => s.select(s.gt(x, s.splat(alpha)), x, s.zero()),
         Act::ScaledTanh { alpha, beta } => s.mul(math::tanh(s, s.mul(x, s.splat(beta))), s.splat(alpha)),
         Act::Affine { alpha, beta } => s.mul_add(x, s.splat(alpha), s.splat(beta)),
+        Act::FakeQuantize { scale, zero, to } => {
+            quantise::fake_quantize(s, quantise::range(s, to), x, s.splat(scale), s.splat(zero))
+        }
     }
 }
 
@@ -206,6 +221,9 @@ mod tests {
             Act::ThresholdedRelu { alpha: 0.3 },
             Act::ScaledTanh { alpha: 1.7, beta: 0.6 },
             Act::Affine { alpha: 0.3, beta: -1.0 },
+            Act::FakeQuantize { scale: 0.07, zero: -3.0, to: DType::I8 },
+            Act::FakeQuantize { scale: 0.03, zero: 128.0, to: DType::U8 },
+            Act::FakeQuantize { scale: 0.001, zero: 0.0, to: DType::U16 },
         ];
         for_each_level(|level| {
             for act in all {

@@ -28,6 +28,7 @@ pub mod plain;
 pub mod pool;
 #[cfg(feature = "profile")]
 pub mod profile;
+mod quantise;
 pub mod recurrent;
 pub mod reduce;
 pub mod rows;

@@ -23,6 +23,7 @@ sofie_model!(mod first = "sofie-compiler/tests/fixtures/decided/first_some/model
 sofie_model!(mod looped = "sofie-compiler/tests/fixtures/decided/looped_some/model.onnx");
 sofie_model!(mod twice = "sofie-compiler/tests/fixtures/decided/twice_some/model.onnx");
 sofie_model!(mod signal = "sofie-compiler/tests/fixtures/decided/signal_some/model.onnx");
+sofie_model!(mod batched = "sofie-compiler/tests/fixtures/decided/batched_some/model.onnx");
 sofie_model!(mod rows = "sofie-compiler/tests/fixtures/decided/rows_six/model.onnx", dims(rows = ..=8));
 sofie_model!(mod any_rows = "sofie-compiler/tests/fixtures/decided/rows_six/model.onnx", dims(rows = ..));
 sofie_model!(mod six_rows = "sofie-compiler/tests/fixtures/decided/rows_six/model.onnx", dims(rows = 6));
@@ -69,6 +70,7 @@ fn agrees_with_onnx_runtime() {
     runs("looped", looped::Session::new());
     runs("twice", twice::Session::new());
     runs("signal", signal::Session::new());
+    runs("batched", batched::Session::new());
 }
 
 #[test]

@@ -213,6 +213,16 @@ impl MapExpr {
                 let (alpha, beta) = (constant(self, alpha)?, constant(self, beta)?);
                 self.push(Inst::MulAdd(x, alpha, beta))
             }
+            Act::FakeQuantize { scale, zero, to } => {
+                let (scale, zero) = (constant(self, scale)?, constant(self, zero)?);
+                let quotient = self.push(Inst::Binary(Binary::Div, x, scale))?;
+                let rounded = self.push(Inst::Unary(Unary::Round, quotient))?;
+                let steps = self.push(Inst::Binary(Binary::Add, rounded, zero))?;
+                let stored = self.push(Inst::Cast(to, steps))?;
+                let steps = self.push(Inst::Cast(t, stored))?;
+                let from_zero = self.push(Inst::Binary(Binary::Sub, steps, zero))?;
+                self.push(Inst::Binary(Binary::Mul, from_zero, scale))
+            }
             Act::HardSigmoid { alpha, beta } => {
                 let y = self.activation(Act::Affine { alpha, beta }, x, t)?;
                 self.activation(Act::Clip { lo: 0.0, hi: 1.0 }, y, t)

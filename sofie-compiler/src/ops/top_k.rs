@@ -55,6 +55,12 @@ fn found(c: &mut Ctx<'_, '_>, v: ValueId, axis: usize, k: ValueId) -> Result<Vec
 
 /// The first `k` along an axis, and where they are.
 fn sorted(c: &mut Ctx<'_, '_>, v: ValueId, axis: usize, k: Dim, largest: bool) -> Result<Vec<ValueId>> {
+    let n = &c.shape(v)[axis];
+    if let (Some(symbol), Some(false) | None) = (n.symbols().first(), k.le(n)) {
+        let problem = format!("k = {k}, and there are {n} elements, which may be fewer");
+        return Err(Error::new(problem)
+            .help(format!("let {symbol} start where there are as many, as in dims({symbol} = {k}..=128)")));
+    }
     let (there, back) = axis_last(c.rank(v), axis);
     let last = c.b.transpose(v, &there)?;
     let results = c.b.push(Op::TopK { k, largest }, &[last])?;
@@ -64,8 +70,9 @@ fn sorted(c: &mut Ctx<'_, '_>, v: ValueId, axis: usize, k: Dim, largest: bool) -
 #[cfg(test)]
 mod tests {
     use crate::ir::Tensor;
-    use crate::onnx::Attribute;
+    use crate::onnx::{Attribute, DimSpec};
     use crate::ops::testing::*;
+    use sofie_infer_runtime::DType;
 
     #[test]
     fn along_any_axis_the_lower_index_first() {
@@ -82,5 +89,12 @@ mod tests {
         let old = run_all("TopK", 1, &[("k", Attribute::Int(1))], std::slice::from_ref(&x), 2).unwrap();
         assert_eq!(old[0], Tensor::of(&[3, 1], &[9.0f32, 9.0, 3.0]));
         assert!(lowered("TopK", 11, &[], &[x, ints(&[3])], 2).unwrap_err().contains("k = 3 of 2 elements"));
+    }
+
+    #[test]
+    fn an_axis_that_may_be_shorter_is_refused_with_a_way_out() {
+        let x = Arg::Open(DType::F32, vec![DimSpec::Symbol("n".into())]);
+        let refused = lowered("TopK", 11, &[], &[x, ints(&[8])], 2).unwrap_err();
+        assert!(refused.contains("k = 8") && refused.contains("dims(n = 8..=128)"), "{refused}");
     }
 }

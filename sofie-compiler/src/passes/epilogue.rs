@@ -212,6 +212,7 @@ fn only_reader(e: &MapExpr, r: Reg) -> Option<Reg> {
 fn number(e: &MapExpr, r: Reg) -> Option<f32> {
     match e.insts()[r] {
         Inst::Const(c) => Some(c.to_f64() as f32),
+        Inst::Cast(DType::F32, stored) => number(e, stored),
         _ => None,
     }
 }
@@ -264,10 +265,45 @@ pub fn activation(e: &MapExpr, r: Reg) -> Option<(Act, Reg)> {
                     _ => Some((act, y)),
                 }
             }
+            Inst::Binary(Binary::Div, a, _) if a == r => fake_quantize(e, y),
             _ => hard_sigmoid(e, r, y),
         },
         _ => hard_swish(e, r, &found).or_else(|| two_sided(e, r, &found)),
     }
+}
+
+/// `(saturate(round(x / scale) + zero) - zero) * scale`, whose quotient is register `quotient`: what a quantised network does
+/// behind each layer that is computed in floats.
+fn fake_quantize(e: &MapExpr, quotient: Reg) -> Option<(Act, Reg)> {
+    let Inst::Binary(_, _, scale) = e.insts()[quotient] else { return None };
+    let next = |r: Reg| only_reader(e, r).map(|y| (y, e.insts()[y]));
+    let (rounded, Inst::Unary(Unary::Round, _)) = next(quotient)? else { return None };
+    let (mut at, mut inst) = next(rounded)?;
+    let mut zero = 0.0;
+    if let Inst::Binary(Binary::Add, a, b) = inst {
+        zero = number(e, if a == rounded { b } else { a })?;
+        (at, inst) = next(at)?;
+    }
+    let Inst::Cast(to @ (DType::I8 | DType::U8 | DType::I16 | DType::U16), _) = inst else { return None };
+    let (mut steps, Inst::Cast(DType::F32, _)) = next(at)? else { return None };
+    let (mut last, mut inst) = next(steps)?;
+    let taken = match inst {
+        Inst::Binary(Binary::Sub, a, b) if a == steps => number(e, b),
+        Inst::Binary(Binary::Add, a, b) => number(e, if a == steps { b } else { a }).map(|n| -n),
+        _ => None,
+    };
+    if let Some(taken) = taken {
+        if taken != zero {
+            return None;
+        }
+        steps = last;
+        (last, inst) = next(last)?;
+    } else if zero != 0.0 {
+        return None;
+    }
+    let Inst::Binary(Binary::Mul, a, b) = inst else { return None };
+    let (of_steps, scale) = (number(e, if a == steps { b } else { a })?, number(e, scale)?);
+    (of_steps == scale).then_some((Act::FakeQuantize { scale, zero, to }, last))
 }
 
 /// `min(relu(alpha * x + beta), 1)`, whose line is register `line`.
@@ -412,10 +448,12 @@ mod tests {
     }
 
     #[test]
-    fn hard_activations_are_applied_in_registers() {
+    fn activations_of_several_steps_are_the_products() {
         for (act, name) in [
             (Act::HardSwish { alpha: 1.0 / 6.0, beta: 0.5 }, "HardSwish"),
             (Act::HardSigmoid { alpha: 0.2, beta: 0.5 }, "HardSigmoid"),
+            (Act::FakeQuantize { scale: 0.03, zero: -128.0, to: DType::I8 }, "FakeQuantize"),
+            (Act::FakeQuantize { scale: 0.03, zero: 0.0, to: DType::U8 }, "FakeQuantize"),
         ] {
             let text = after_product(act);
             assert!(text.contains(name) && !text.contains("map"), "{text}");

@@ -21,6 +21,7 @@ mod pattern;
 mod pointwise;
 mod rounding;
 mod simplify;
+mod states;
 mod term;
 mod views;
 mod widen;

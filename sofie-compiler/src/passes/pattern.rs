@@ -56,11 +56,11 @@ impl Uses {
     }
 }
 
-/// The one value that all elements of a constant have, seen through broadcasts.
+/// The one value that all elements of a constant have, seen through views.
 pub fn uniform(g: &Graph, v: ValueId) -> Option<Scalar> {
     match g.producer(v) {
         Some(Node { op: Op::Const(t), .. }) => t.uniform(),
-        Some(Node { op: Op::Broadcast(_) | Op::Reshape(_), inputs, .. }) => uniform(g, inputs[0]),
+        Some(n) if n.op.is_view() => uniform(g, n.inputs[0]),
         _ => None,
     }
 }

@@ -2,7 +2,7 @@
 //! What later passes look for has one form after this one.
 
 use super::pattern::{peephole, until_stable};
-use super::{map_algebra, views};
+use super::{map_algebra, states, views};
 use crate::ir::{Graph, Invalid, Op};
 
 /// Applies every local identity until none applies.
@@ -13,6 +13,7 @@ pub fn simplify(graph: &Graph) -> Result<Graph, Invalid> {
                 Some(v) => Ok(Some(vec![v])),
                 None => map_algebra::map(b, e, inputs).map(|v| Some(vec![v])),
             },
+            Op::Recurrent(layer) => states::without_zeros(b, layer, inputs),
             _ => Ok(views::view(b, op, inputs)?.map(|v| vec![v])),
         })
     })

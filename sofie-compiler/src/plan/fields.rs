@@ -80,7 +80,7 @@ macro_rules! choices {
             rt::Act {
                 None, Relu, LeakyRelu { alpha }, Clip { lo, hi }, Elu { alpha }, Sigmoid, Tanh, Silu, GeluErf, GeluTanh,
                 HardSigmoid { alpha, beta }, HardSwish { alpha, beta }, Softplus, Softsign, ThresholdedRelu { alpha }, ScaledTanh { alpha, beta },
-                Affine { alpha, beta },
+                Affine { alpha, beta }, FakeQuantize { scale, zero, to },
             }
             rt::gemm::Init { Bias, C }
             rt::DType { F32, F64, F16, BF16, I8, I16, I32, I64, U8, U16, U32, U64, Bool }

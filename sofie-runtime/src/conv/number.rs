@@ -57,6 +57,8 @@ pub(crate) fn activate64(act: Act, x: f64) -> f64 {
             f64::from(alpha) * scalar64::unary(Unary::Tanh, f64::from(beta) * x)
         }
         Act::Affine { alpha, beta } => fma64(f64::from(alpha), x, f64::from(beta)),
+        // No pass gives it to sums that are not of `f32`.
+        Act::FakeQuantize { .. } => f64::from(act.apply(x as f32)),
     }
 }
 

@@ -71,6 +71,9 @@ impl Op for Finish {
             Act::HardSwish { alpha, beta } => {
                 each!(self, s, x => act::apply(s, Act::HardSwish { alpha, beta }, x));
             }
+            Act::FakeQuantize { scale, zero, to } => {
+                each!(self, s, x => act::apply(s, Act::FakeQuantize { scale, zero, to }, x));
+            }
             // None of these is met often enough for a loop of its own.
             rare @ (Act::Softplus
             | Act::Softsign

@@ -127,13 +127,25 @@ impl Values<'_> {
         };
         let Value::Binary(Binary::Mul, a, b) = value else { return None };
         [(a, b), (b, a)].into_iter().find_map(|(steps, scale)| {
+            let minus = |a: usize, b: usize| match (self.get(a), self.get(b)) {
+                (Some(Value::Const(x)), Some(Value::Const(y))) => scalar::unary(Unary::Neg, x) == y,
+                _ => false,
+            };
+            let whole = |v: usize| matches!(self.get(v), Some(Value::Combined(Code::Saturate(_), _)));
             let (steps, zero) = match self.get(steps)? {
-                Value::Binary(Binary::Sub, steps, zero) => (self.get(steps)?, Some(zero)),
+                Value::Binary(Binary::Sub, steps, zero) => (self.get(steps)?, Some((zero, false))),
+                Value::Binary(Binary::Add, steps, zero) if whole(steps) => {
+                    (self.get(steps)?, Some((zero, true)))
+                }
                 steps => (steps, None),
             };
             let Value::Combined(Code::Saturate(to), [quotient, z, _]) = steps else { return None };
             let Value::Binary(Binary::Div, x, s) = self.get(quotient)? else { return None };
-            let shifted = zero.map_or_else(|| self.is_zero(z), |zero| same(zero, z));
+            let shifted = match zero {
+                Some((zero, false)) => same(zero, z),
+                Some((zero, true)) => minus(zero, z),
+                None => self.is_zero(z),
+            };
             (shifted && same(s, scale)).then_some(Value::Combined(Code::FakeQuantize(to), [x, scale, z]))
         })
     }

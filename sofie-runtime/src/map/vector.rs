@@ -4,8 +4,8 @@
 use super::exec::{Io, Loc};
 use super::program::Code;
 use super::{Binary, Unary};
-use crate::DType;
 use crate::math::{self, Fn1, Fn2, VisitFn1, VisitFn2, visit, visit2};
+use crate::quantise;
 use crate::simd::{LANES, Op, Simd, dispatch};
 
 /// A group of at most 16 elements of a block. Whoever makes one promises that all of an instruction's arguments
@@ -107,27 +107,6 @@ impl<S: Simd> VisitFn2 for Loop<'_, S> {
     }
 }
 
-/// The ends of an integer type that `f32` holds.
-#[inline(always)]
-fn range<S: Simd>(s: S, to: DType) -> [S::F32; 2] {
-    let (lo, hi) = match to {
-        DType::I8 => (i8::MIN as f32, i8::MAX as f32),
-        DType::U8 => (0.0, u8::MAX as f32),
-        DType::I16 => (i16::MIN as f32, i16::MAX as f32),
-        _ => (0.0, u16::MAX as f32),
-    };
-    [s.splat(lo), s.splat(hi)]
-}
-
-/// `round(x) + zero` as by a cast to an integer type and back: truncated, within the range, NaN 0, no negative zero.
-#[inline(always)]
-fn saturate<S: Simd>(s: S, [lo, hi]: [S::F32; 2], x: S::F32, zero: S::F32) -> S::F32 {
-    let y = s.add(s.round_ties_even(x), zero);
-    let y = s.select(s.is_nan(y), s.zero(), y);
-    let y = s.min_raw(s.max_raw(y, lo), hi);
-    s.add(s.trunc(y), s.zero())
-}
-
 /// An instruction whose arguments are floats (a bool as well for a selection).
 struct Exec<'a>(Code, &'a Io);
 
@@ -156,15 +135,13 @@ impl Op for Exec<'_> {
             }
             Code::Select => each_group!(s, io, g => g.put(s.select(g.mask(0), g.float(1), g.float(2)))),
             Code::Saturate(to) => {
-                let range = range(s, to);
-                each_group!(s, io, g => g.put(saturate(s, range, g.float(0), g.float(1))))
+                let range = quantise::range(s, to);
+                each_group!(s, io, g => g.put(quantise::saturate(s, range, g.float(0), g.float(1))))
             }
             Code::FakeQuantize(to) => {
-                let range = range(s, to);
+                let range = quantise::range(s, to);
                 each_group!(s, io, g => {
-                    let (scale, zero) = (g.float(1), g.float(2));
-                    let steps = saturate(s, range, s.div(g.float(0), scale), zero);
-                    g.put(s.mul(s.sub(steps, zero), scale))
+                    g.put(quantise::fake_quantize(s, range, g.float(0), g.float(1), g.float(2)))
                 })
             }
             Code::LeakyRelu => each_group!(s, io, g => {

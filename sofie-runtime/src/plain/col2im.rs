@@ -75,6 +75,6 @@ impl Algorithm for Col2Im {
     }
 
     fn scratch(&self) -> usize {
-        self.image.iter().product()
+        self.image.iter().product::<usize>().max(1)
     }
 }

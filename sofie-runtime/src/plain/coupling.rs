@@ -71,7 +71,7 @@ impl Algorithm for Coupling {
     }
 
     fn scratch(&self) -> usize {
-        self.classes
+        self.classes.max(1)
     }
 }
 

@@ -97,6 +97,6 @@ impl Algorithm for DeformConv {
     }
 
     fn scratch(&self) -> usize {
-        self.channels * self.kernel[0] * self.kernel[1]
+        (self.channels * self.kernel[0] * self.kernel[1]).max(1)
     }
 }

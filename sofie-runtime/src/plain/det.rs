@@ -51,7 +51,7 @@ impl Algorithm for Det {
     }
 
     fn scratch(&self) -> usize {
-        self.n * self.n
+        (self.n * self.n).max(1)
     }
 }
 

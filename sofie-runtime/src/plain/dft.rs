@@ -130,7 +130,7 @@ impl Algorithm for Dft {
     }
 
     fn scratch(&self) -> usize {
-        6 * self.n
+        6 * self.n.max(1)
     }
 }
 

@@ -55,7 +55,7 @@ impl Algorithm for Inverse {
     }
 
     fn scratch(&self) -> usize {
-        2 * self.n * self.n
+        (2 * self.n * self.n).max(1)
     }
 }
 

@@ -100,6 +100,6 @@ impl Algorithm for LinearAttention {
     }
 
     fn scratch(&self) -> usize {
-        self.keys * self.values + self.values
+        (self.keys * self.values + self.values).max(1)
     }
 }

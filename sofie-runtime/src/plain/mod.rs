@@ -22,7 +22,7 @@ pub trait Algorithm {
     /// When an operand has another type or length than the descriptor says, or an index is out of its range.
     fn run(&self, ys: &mut [Dst<'_>], xs: &[Src<'_>]);
 
-    /// The `f64`s of scratch that it needs.
+    /// The `f64`s of scratch that it needs: at least one, however small the operands, where it is given scratch at all.
     fn scratch(&self) -> usize {
         0
     }

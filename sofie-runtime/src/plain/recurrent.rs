@@ -170,6 +170,6 @@ impl Algorithm for RecurrentPlain {
     }
 
     fn scratch(&self) -> usize {
-        5 * self.hidden
+        5 * self.hidden.max(1)
     }
 }

@@ -86,6 +86,6 @@ impl Algorithm for Suppression {
     }
 
     fn scratch(&self) -> usize {
-        2 * self.boxes
+        2 * self.boxes.max(1)
     }
 }

@@ -137,7 +137,7 @@ impl Algorithm for Trees {
     }
 
     fn scratch(&self) -> usize {
-        self.targets
+        self.targets.max(1)
     }
 }
 

@@ -96,7 +96,7 @@ impl Algorithm for Unique {
     }
 
     fn scratch(&self) -> usize {
-        self.n
+        self.n.max(1)
     }
 }
 

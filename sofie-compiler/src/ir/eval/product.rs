@@ -263,5 +263,7 @@ pub(super) fn activation(act: Act, x: f64) -> f64 {
         Act::ThresholdedRelu { .. } => 0.0,
         Act::ScaledTanh { alpha, beta } => f64::from(alpha) * scalar(Unary::Tanh, f64::from(beta) * x),
         Act::Affine { alpha, beta } => f64::from(alpha) * x + f64::from(beta),
+        // Steps are of what is stored.
+        Act::FakeQuantize { .. } => f64::from(act.apply(x as f32)),
     }
 }

@@ -12,7 +12,8 @@ mod region;
 mod scan;
 
 use super::driver::Driver;
-use super::operand::Operand;
+use super::found::cut;
+use super::operand::{Extents, Operand};
 use crate::error::{Error, Errors, Result};
 use crate::ir::{Dim, Op, Shape, ValueId};
 use crate::onnx::{Attrs, Graph, Node};
@@ -122,6 +123,9 @@ fn choose(d: &mut Driver<'_>, condition: ValueId, a: &Operand, b: &Operand) -> R
     let (a, b) = (value(Some(a), "a result")?, value(Some(b), "a result")?);
     let (of_a, of_b) = ((d.b.dtype(a), d.b.shape(a).clone()), (d.b.dtype(b), d.b.shape(b).clone()));
     if of_a != of_b {
+        if let Some(v) = some_or_none(d, condition, a, b)? {
+            return Ok(Operand::Value(v));
+        }
         return Err(Error::new(format!(
             "a condition that is computed at run time decides between {}{} and {}{}",
             of_a.0, of_a.1, of_b.0, of_b.1
@@ -129,6 +133,28 @@ fn choose(d: &mut Driver<'_>, condition: ValueId, a: &Operand, b: &Operand) -> R
         .help("make both the same shape, or the condition a constant"));
     }
     Ok(Operand::Value(d.b.select(condition, a, b)?))
+}
+
+/// `condition ? a : b` where one of them has no element along an axis and is like the other else: the other, of which the
+/// condition leaves all or none. (Detectors return an empty list where nothing was found, and suppress the rest otherwise.)
+fn some_or_none(d: &mut Driver<'_>, condition: ValueId, a: ValueId, b: ValueId) -> Result<Option<ValueId>> {
+    let (of_a, of_b) = (d.b.shape(a).clone(), d.b.shape(b).clone());
+    let mut apart = (0..of_a.rank()).filter(|&i| of_b.dims().get(i) != Some(&of_a[i]));
+    let (Some(axis), None) = (apart.next(), apart.next()) else { return Ok(None) };
+    if d.b.dtype(a) != d.b.dtype(b) || of_a.rank() != of_b.rank() {
+        return Ok(None);
+    }
+    let (v, extent, some) = match (of_a[axis].is(0), of_b[axis].is(0)) {
+        (true, _) => (b, &of_b[axis], d.b.unary(Unary::Not, condition)?),
+        (_, true) => (a, &of_a[axis], condition),
+        _ => return Ok(None),
+    };
+    let Some(all) = Extents { scalar: true, dims: vec![extent.clone()] }.value(&mut d.b)? else {
+        return Ok(None);
+    };
+    let none = d.b.scalar(0i64);
+    let count = d.b.select(some, all, none)?;
+    cut(&mut d.b, (v, axis), count, "If", d.same, &mut d.checks).map(Some)
 }
 
 fn branch<'m>(d: &mut Driver<'m>, attrs: &Attrs<'m>, node: &Node, operands: &[Option<Operand>]) -> Results {
