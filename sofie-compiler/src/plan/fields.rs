@@ -91,7 +91,7 @@ macro_rules! choices {
                 }
             rt::map::Arg { Reg(i), Input(i), Const(i) }
             rt::map::Code { Copy, Unary(op), Binary(op), MulAdd, Select, Cast(to), Saturate(to), FakeQuantize(to), LeakyRelu, Elu, Clip }
-            rt::conv::Algo { Pointwise, Implicit, Depthwise, Planar, Winograd(tile) }
+            rt::conv::Algo { Pointwise, Implicit, Depthwise, Planar, Narrow, Winograd(tile) }
             rt::pool::PoolKind { Max, Average, AverageWithPads }
             rt::reduce::ReduceKind { Sum, Mean, Prod, Max, Min, L1, L2, SumSquare, LogSum, LogSumExp }
             rt::rows::RowKind { Softmax, LogSoftmax, LayerNorm { epsilon }, RmsNorm { epsilon } }

@@ -8,6 +8,7 @@
 mod depthwise;
 mod epilogue;
 mod implicit;
+mod narrow;
 pub(crate) mod number;
 mod pack;
 mod plain;
@@ -36,6 +37,8 @@ pub enum Algo {
     Depthwise,
     /// Pixels side by side, in one plane a channel: for few filters a group.
     Planar,
+    /// Pixels side by side with all filters of each: for small images of few channels and few filters.
+    Narrow,
     /// Tiles are transformed, so that they take fewer multiplications. Its sums are rounded differently: about
     /// twice the error of a direct sum, by the largest output.
     Winograd(Tile),
@@ -102,6 +105,7 @@ impl Conv {
         match conv.algo {
             Algo::Depthwise => None,
             Algo::Planar => winograd::choose(&conv, planar::cost(&conv)),
+            Algo::Narrow => winograd::choose(&conv, narrow::cost(&conv)),
             _ => winograd::choose(&conv, usize::MAX),
         }
     }
@@ -130,7 +134,10 @@ impl Conv {
             };
             let direct = direct_cost(pixels, taps, pointers, c / group, m / group, group);
             let planar = planar::cost(&conv);
-            if planar < direct - direct / 5 {
+            let narrow = narrow::cost(&conv);
+            if narrow < direct && narrow < planar && !pointwise {
+                Algo::Narrow
+            } else if planar < direct - direct / 5 {
                 Algo::Planar
             } else if pointwise {
                 Algo::Pointwise
@@ -150,7 +157,7 @@ impl Conv {
     /// Floats of scratch that [`Conv::run`] needs.
     pub const fn scratch(&self) -> usize {
         match self.algo {
-            Algo::Pointwise | Algo::Depthwise => 0,
+            Algo::Pointwise | Algo::Depthwise | Algo::Narrow => 0,
             Algo::Implicit => implicit::scratch(self),
             Algo::Planar => planar::scratch(self),
             Algo::Winograd(tile) => winograd::scratch(self, tile),
@@ -210,6 +217,7 @@ impl Conv {
             Algo::Implicit => implicit::run(self, operands, scratch),
             Algo::Depthwise => depthwise::run(self, operands),
             Algo::Planar => planar::run(self, operands, scratch),
+            Algo::Narrow => narrow::run(self, operands),
             Algo::Winograd(tile) => winograd::run(self, tile, operands, prepared, scratch),
         }
     }

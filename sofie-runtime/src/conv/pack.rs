@@ -4,7 +4,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Algo, Conv, depthwise, planar, winograd};
+use super::{Algo, Conv, depthwise, narrow, planar, winograd};
 use crate::gemm;
 
 impl Conv {
@@ -12,6 +12,9 @@ impl Conv {
     pub const fn packed_len(&self) -> usize {
         if let Algo::Depthwise = self.algo {
             return depthwise::packed_len(self);
+        }
+        if let Algo::Narrow = self.algo {
+            return narrow::packed_len(self);
         }
         let k = self.window.taps() * (self.c / self.group);
         if let Algo::Planar = self.algo {
@@ -43,6 +46,9 @@ impl Conv {
         }
         if let Algo::Planar = self.algo {
             return planar::pack_into(self, packed, w);
+        }
+        if let Algo::Narrow = self.algo {
+            return narrow::pack_into(self, packed, w);
         }
         for group in 0..self.group {
             let len = gemm::packed_len(k, m);

@@ -170,7 +170,8 @@ fn check(case: &Case, seed: &[f32]) {
     // Tiles have other roundings and tests of their own. All others are one in the result, so each shape runs
     // through those that can compute it, whichever it would choose.
     let chosen = if let Algo::Winograd(_) = conv.algo { Algo::Implicit } else { conv.algo };
-    for algo in [chosen, Algo::Planar, Algo::Implicit] {
+    let narrow = narrow::fits(conv).then_some(Algo::Narrow);
+    for algo in [chosen, Algo::Planar, Algo::Implicit].into_iter().chain(narrow) {
         check_algo(&Conv { algo, ..conv.clone() }, *bias, *residual, seed);
     }
 }
@@ -248,6 +249,37 @@ fn few_channels_and_filters() {
     }
 }
 
+/// Outputs side by side in a vector: every number of filters, reaches of half a vector to more than two, borders on all
+/// sides, lines shorter than a vector and tiles that move back.
+#[test]
+fn pixels_share_a_vector_with_their_filters() {
+    let filters = if cfg!(miri) { 3..=4 } else { 1..=8 };
+    for (m, c) in filters.flat_map(|m| [(m, 1), (m, 2), (m, 3)]) {
+        for (y, x, k, s, d, pad) in [
+            (18, 14, 2, 2, 1, 0),
+            (7, 9, 3, 1, 1, 1),
+            (11, 13, 3, 2, 1, 1),
+            (10, 6, 5, 1, 1, 2),
+            (21, 33, 3, 2, 2, 3),
+            (1, 40, 5, 1, 1, 2),
+            (3, 2, 2, 1, 1, 1),
+            (5, 23, 4, 3, 1, 0),
+        ] {
+            let axes = [[1, 1, 1, 1, 0, 0], [y, k.min(y), s, d, pad, pad], [x, k.min(x), s, d, pad, pad]];
+            for batch in 0..=3 {
+                let conv = Conv { act: Act::Relu, ..Conv::new(batch, window(axes), c, m, 1) };
+                let apart = Conv { ldx: c + batch, ldy: m + 1, ldr: m + 3, act: Act::Tanh, ..conv.clone() };
+                let conv = Conv { algo: Algo::Narrow, ..conv };
+                check_algo(&conv, batch != 2, false, &seed());
+                check_algo(&Conv { algo: Algo::Narrow, ..apart }, batch == 2, batch != 0, &seed());
+                if cfg!(miri) {
+                    break;
+                }
+            }
+        }
+    }
+}
+
 /// Lines of several tiles, with and without a residual, dense and apart.
 #[test]
 fn every_activation_after_every_algorithm() {
@@ -289,6 +321,10 @@ fn each_shape_has_its_algorithm() {
     assert_eq!(algo(image(56, 3, 2), 64, 128, 1), Algo::Implicit);
     assert_eq!(algo(image(224, 7, 2), 3, 64, 1), Algo::Implicit);
     assert_eq!(algo(image(56, 1, 1), 64, 64, 1), Algo::Pointwise);
+    let halved = Window::new(&[18, 14], &[9, 7], &[2, 2], &[2, 2], &[1, 1], &[0, 0]);
+    assert_eq!(algo(halved, 1, 4, 1), Algo::Narrow);
+    assert_eq!(algo(image(12, 3, 1), 1, 4, 1), Algo::Narrow);
+    assert_eq!(algo(image(12, 3, 2), 3, 16, 1), Algo::Implicit);
     let up = |c, m, group| {
         let window = Window::new(&[8, 8, 12], &[16, 16, 24], &[2; 3], &[2; 3], &[1; 3], &[0; 3]);
         ConvTranspose::new(1, window, c, m, group).algo

@@ -257,6 +257,10 @@ impl Simd for Avx2 {
         reduce_max_raw(a: F) -> f32 = tree!(a, _mm256_max_ps, _mm_max_ps, _mm_max_ss);
         reduce_min_raw(a: F) -> f32 = tree!(a, _mm256_min_ps, _mm_min_ps, _mm_min_ss);
         lookup(table: F, index: I) -> F = [lookup(table, index[0]), lookup(table, index[1])];
+        lookup_low(table: F, index: I) -> F = [
+            _mm256_permutevar8x32_ps(table[0], index[0]),
+            _mm256_permutevar8x32_ps(table[0], index[1]),
+        ];
         zip(a: F, b: F) -> (F, F) = (zip(a[0], b[0]), zip(a[1], b[1]));
         unzip(a: F, b: F) -> (F, F) = {
             let ((even, odd), (even2, odd2)) = (unzip(a[0], a[1]), unzip(b[0], b[1]));

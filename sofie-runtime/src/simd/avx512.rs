@@ -153,6 +153,7 @@ impl Simd for Avx512 {
         reduce_max_raw(a: __m512) -> f32 = tree!(a, _mm256_max_ps, _mm_max_ps, _mm_max_ss);
         reduce_min_raw(a: __m512) -> f32 = tree!(a, _mm256_min_ps, _mm_min_ps, _mm_min_ss);
         lookup(table: __m512, index: __m512i) -> __m512 = _mm512_permutexvar_ps(index, table);
+        lookup_pair(a: __m512, b: __m512, index: __m512i) -> __m512 = _mm512_permutex2var_ps(a, index, b);
         zip(a: __m512, b: __m512) -> (__m512, __m512) = {
             let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
             let high = _mm512_add_epi32(low, _mm512_set1_epi32(8));

@@ -501,6 +501,17 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
     }
     /// `table[index & 15]` in each lane.
     fn lookup(self, table: Self::F32, index: Self::I32) -> Self::F32;
+    /// [`Simd::lookup`] where all indices are below 8; other lanes are unspecified.
+    #[inline(always)]
+    fn lookup_low(self, table: Self::F32, index: Self::I32) -> Self::F32 {
+        self.lookup(table, index)
+    }
+    /// Of the 32 lanes of `a` and then `b`, the one with the number `index & 31` in each lane.
+    #[inline(always)]
+    fn lookup_pair(self, a: Self::F32, b: Self::F32, index: Self::I32) -> Self::F32 {
+        let first = self.eq_i32(self.and(index, self.splat_i32(LANES as i32)), self.zero_i32());
+        self.select(first, self.lookup(a, index), self.lookup(b, index))
+    }
     /// Lanes of both in turn, `a`'s first: `[a0, b0, a1, …]` and `[a8, b8, a9, …]`.
     fn zip(self, a: Self::F32, b: Self::F32) -> (Self::F32, Self::F32);
     /// Of the 32 lanes of `a` and then `b`, those of even number and those of odd number.

@@ -123,7 +123,8 @@ impl Op for Everything<'_> {
             splat(1.5) zero() add(a, b) sub(a, b) mul(a, b) div(a, b) mul_add(a, b, c) mul_sub(a, b, c)
             neg_mul_add(a, b, c) sqrt(a) neg(a) abs(a) copysign(a, b) round_ties_even(a) floor(a) ceil(a)
             trunc(a) max_raw(a, b) min_raw(a, b) max(a, b) min(a, b) clamp(a, s.splat(-1.0), s.splat(2.0))
-            select(m, a, b) from_bits(i) to_f32(i) lookup(a, i)
+            select(m, a, b) from_bits(i) to_f32(i) lookup(a, i) lookup_pair(a, b, i)
+            lookup_low(a, s.and(i, s.splat_i32(7)))
             load_part(&case.a, 7.0) load_part(&case.b[..5], 7.0) load_part(&case.b[..0], 7.0)
             load_part(&case.b[..13], -1.0)
         }
@@ -254,6 +255,8 @@ fn scalar_is_what_rust_says() {
         assert_eq!(find("half"), bits(half));
         assert_eq!(find("mul_sub"), each(|a, b, c| a.mul_add(b, -c)));
         assert_eq!(find("neg_mul_add"), each(|a, b, c| (-a).mul_add(b, c)));
+        let both = |i: i32| if i & 16 == 0 { case.a[(i & 15) as usize] } else { case.b[(i & 15) as usize] };
+        assert_eq!(find("lookup_pair"), bits(case.i.map(both)));
         assert_eq!(find("sqrt"), each(|a, _, _| a.sqrt()));
         assert_eq!(find("abs"), each(|a, _, _| a.abs()));
         assert_eq!(find("copysign"), each(|a, b, _| a.copysign(b)));
