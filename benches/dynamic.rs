@@ -35,6 +35,7 @@ pairs! {
     digits = "assets/models/lenet_mnist.onnx", fixed(batch = 1), free(batch = ..=8);
     gru = "assets/models/keraslike_gru.onnx", fixed(batch = 5), free(batch = ..=8);
     lstm = "assets/models/rnnip_lstm.onnx", fixed(batch = 6), free(batch = ..=8);
+    rnn = "assets/models/rnnip_rnn.onnx", fixed(batch = 1), free(batch = ..=8);
 }
 
 /// Numbers that are neither all alike nor special; zeros for indices.

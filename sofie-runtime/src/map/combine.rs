@@ -20,7 +20,7 @@ pub(super) fn combine(values: &[Value], inputs: &[DType]) -> Vec<Value> {
             let zero = zero.unwrap_or_else(|| so_far.push(Value::Const(Scalar::f32(0.0))));
             let steps = so_far.push(Value::Combined(Code::Saturate(to), [x, zero, x]));
             Value::Cast(to, steps)
-        } else if let Some(steps) = so_far.from_the_least(value) {
+        } else if let Some(steps) = so_far.steps_above_least(value) {
             let offset = so_far.push(Value::Const(Scalar::f32(128.0)));
             let sum = so_far.push(Value::Binary(Binary::Add, steps, offset));
             Value::Cast(DType::U8, sum)
@@ -101,7 +101,7 @@ impl Values<'_> {
     }
 
     /// The steps of `u8(i32(i8(steps)) + 128)`, signed bytes as what they are above the least: exact in `f32` as well.
-    fn from_the_least(&self, value: Value) -> Option<usize> {
+    fn steps_above_least(&self, value: Value) -> Option<usize> {
         let Value::Cast(DType::U8, sum) = value else { return None };
         let Value::Binary(Binary::Add, wide, offset) = self.get(sum)? else { return None };
         let Value::Const(offset) = self.get(offset)? else { return None };
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn signed_bytes_from_the_least_are_made_from_steps() {
+    fn signed_bytes_steps_above_least_are_made_from_steps() {
         let mut values = quantised(None);
         values.truncate(4);
         values.extend([

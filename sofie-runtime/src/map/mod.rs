@@ -41,6 +41,8 @@ mod sums;
 pub(crate) mod vector;
 
 #[cfg(test)]
+mod placed_tests;
+#[cfg(test)]
 mod scalar_tests;
 #[cfg(test)]
 mod sums_tests;
