@@ -103,6 +103,10 @@ impl Reduce {
         if !unit && !(1..self.folded).any(|a| steps[a - 1] == steps[a] * folded_dims[a] as isize) {
             return None;
         }
+        if dims == [1] && self.folded == 1 {
+            // One sum of one run, what an event of its own has: nothing but the axis to drop.
+            return Some(Reduce { rank: 0, ..self.clone() });
+        }
         let mut kept = Space::new([self.y_offset as isize, self.x_offset as isize]);
         let mut folded = Space::new([0]);
         for (a, &dim) in dims.iter().enumerate() {
