@@ -4,13 +4,10 @@
 //! once and multiplied by every tap that sees it. Pixels outside are read from a vector of zeros, by a choice
 //! between two addresses, so that the middle and the borders of an image are one kernel.
 
-use core::ops::Range;
-
 use super::epilogue::{TOGETHER, activate_all, finish};
 use super::window::Pixel;
-use super::{Conv, Operands};
+use super::{Conv, Lines, Operands, by_lines};
 use crate::gemm;
-use crate::parallel;
 use crate::simd::{LANES, Level, Op, Simd, dispatch};
 
 /// Whether the convolution has the one shape that is computed here.
@@ -46,38 +43,21 @@ pub(super) fn pack_into(conv: &Conv, packed: &mut [f32], w: &[f32]) {
 
 /// Runs a convolution whose operands have been checked.
 pub(super) fn run(conv: &Conv, o: Operands) {
-    let w = &conv.window;
-    let lines = conv.batch * w.y[0] * w.y[1];
     // An operation costs about as much as four of a product, whose operands stay in registers.
-    let parts = parallel::parts(conv.operations().saturating_mul(4), lines);
-    let Operands { y, x, w: weights, bias, residual } = o;
-    parallel::for_each_slice(
-        y,
-        |line| line * w.y[2] * conv.ldy,
-        lines,
-        parts,
-        |lines, y| {
-            dispatch(Run { conv, lines, o: Operands { y, x, w: weights, bias, residual } });
-        },
-    );
+    by_lines(conv, o, conv.operations().saturating_mul(4), |lines| dispatch(Run(lines)));
 }
 
 /// What pixels outside the image are read from.
 static ZEROS: [f32; LANES] = [0.0; LANES];
 
-/// Some lines of outputs; y begins with the first.
-struct Run<'a, 'o> {
-    conv: &'a Conv,
-    lines: Range<usize>,
-    o: Operands<'o>,
-}
+struct Run<'a, 'o>(Lines<'a, 'o>);
 
 impl Op for Run<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Run { conv, lines, o } = self;
+        let Run(Lines { conv, lines, o }) = self;
         let first_line = lines.start;
         let w = &conv.window;
         let pixels = tile_pixels(S::LEVEL, w.y[2]);

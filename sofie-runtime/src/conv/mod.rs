@@ -25,6 +25,8 @@ pub use self::window::Window;
 pub use self::winograd::Tile;
 use crate::Act;
 use crate::gemm::NR;
+use crate::parallel;
+use core::ops::Range;
 
 /// How a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -258,6 +260,28 @@ impl Operands<'_> {
             residual: from(self.residual, m),
         }
     }
+}
+
+/// Some lines of outputs of a convolution; y begins with the first.
+struct Lines<'a, 'o> {
+    conv: &'a Conv,
+    lines: Range<usize>,
+    o: Operands<'o>,
+}
+
+/// Runs a convolution that is computed line by line of its outputs, in parts for several cores as `operations` allow.
+fn by_lines(conv: &Conv, o: Operands, operations: usize, run: impl Fn(Lines) + Sync) {
+    let w = &conv.window;
+    let lines = conv.batch * w.y[0] * w.y[1];
+    let parts = parallel::parts(operations, lines);
+    let Operands { y, x, w: weights, bias, residual } = o;
+    parallel::for_each_slice(
+        y,
+        |line| line * w.y[2] * conv.ldy,
+        lines,
+        parts,
+        |lines, y| run(Lines { conv, lines, o: Operands { y, x, w: weights, bias, residual } }),
+    );
 }
 
 /// `x[n..]`, nothing of nothing.

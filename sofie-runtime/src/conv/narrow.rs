@@ -5,12 +5,9 @@
 //! output sees; the weights are packed as often as there are outputs in a vector. Outputs below each other are
 //! independent chains.
 
-use core::ops::Range;
-
 use super::epilogue::{activate_all, finish};
 use super::window::Pixel;
-use super::{Conv, Operands, extent};
-use crate::parallel;
+use super::{Conv, Lines, Operands, by_lines, extent};
 use crate::simd::{LANES, Level, Op, Simd, dispatch};
 
 /// Filters of the fullest vector that still holds two outputs.
@@ -61,19 +58,7 @@ pub(super) fn pack_into(conv: &Conv, packed: &mut [f32], w: &[f32]) {
 /// Runs a convolution whose operands have been checked.
 pub(super) fn run(conv: &Conv, o: Operands) {
     assert!(fits(conv), "not to be computed by outputs side by side: {conv:?}");
-    let w = &conv.window;
-    let lines = conv.batch * w.y[0] * w.y[1];
-    let parts = parallel::parts(conv.operations(), lines);
-    let Operands { y, x, w: weights, bias, residual } = o;
-    parallel::for_each_slice(
-        y,
-        |line| line * w.y[2] * conv.ldy,
-        lines,
-        parts,
-        |lines, y| {
-            dispatch(Run { conv, lines, o: Operands { y, x, w: weights, bias, residual } });
-        },
-    );
+    by_lines(conv, o, conv.operations(), |lines| dispatch(Run(lines)));
 }
 
 /// For each number of filters but 0: the output that a lane belongs to, and its filter.
@@ -92,19 +77,14 @@ static PLACES: [[[i32; LANES]; 2]; FILTERS] = {
     places
 };
 
-/// Some lines of outputs; y begins with the first.
-struct Run<'a, 'o> {
-    conv: &'a Conv,
-    lines: Range<usize>,
-    o: Operands<'o>,
-}
+struct Run<'a, 'o>(Lines<'a, 'o>);
 
 impl Op for Run<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Run { conv, lines, o } = self;
+        let Run(Lines { conv, lines, o }) = self;
         let (w, m) = (&conv.window, conv.m);
         let [outputs, filters] = &PLACES[m - 1];
         let pixels = outputs[LANES / m * m - 1] as usize + 1;
