@@ -36,15 +36,15 @@ pub fn bytes(graph: &Graph) -> Result<Graph, Invalid> {
         };
         let Some(x) = Operand::of(graph, node.inputs[0]) else { return Ok(None) };
         let run = window.as_ref().map(|w| w.kernel[1] * w.channels);
-        let weights = node.inputs[1];
+        let (weights, to) = (node.inputs[1], graph.shape(node.outputs[0]).clone());
+        // Asked first: to look for scales and to pack is work for each of the rounds.
+        if x.scale.is_some() && operations(&to, graph.shape(weights)).is_some_and(|n| n < LEAST_OPERATIONS) {
+            return Ok(None);
+        }
         let known =
             packed.entry((weights, run)).or_insert_with(|| Weights::of(graph.constant(weights)?, run));
         let Some(w) = known else { return Ok(None) };
         if w.scales.is_some() != x.scale.is_some() || window.is_some() && w.shift != 0 {
-            return Ok(None);
-        }
-        let to = graph.shape(node.outputs[0]).clone();
-        if x.scale.is_some() && operations(&to, w.k).is_some_and(|n| n < LEAST_OPERATIONS) {
             return Ok(None);
         }
         let (a, zero) = x.bytes(graph, r)?;
@@ -69,10 +69,12 @@ pub fn bytes(graph: &Graph) -> Result<Graph, Invalid> {
     })
 }
 
-/// Multiplications for each value of the free extents, of sums of `k` terms.
-fn operations(to: &Shape, k: usize) -> Option<usize> {
-    let mut known = to.dims().iter().filter_map(Dim::fixed);
-    known.try_fold(k, |n, d| n.checked_mul(usize::try_from(d).ok()?))
+/// Multiplications for each value of the free extents: every result by the terms of its sum, which are the extents of the
+/// weights but the last.
+fn operations(to: &Shape, weights: &Shape) -> Option<usize> {
+    let terms = weights.dims().iter().rev().skip(1);
+    let mut known = to.dims().iter().chain(terms).filter_map(Dim::fixed);
+    known.try_fold(1usize, |n, d| n.checked_mul(usize::try_from(d).ok()?))
 }
 
 /// A product into rows of `to`, and how many those are.
