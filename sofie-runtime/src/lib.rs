@@ -29,6 +29,8 @@ pub mod pool;
 #[cfg(feature = "profile")]
 pub mod profile;
 mod quantise;
+#[cfg(test)]
+mod random;
 pub mod recurrent;
 pub mod reduce;
 pub mod rows;

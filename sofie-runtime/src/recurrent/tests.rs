@@ -2,20 +2,13 @@
 
 use super::{Cell, Recurrent, Results, State, Weights, pack_bias, pack_input, pack_state};
 use crate::Act;
+use crate::random::Random;
 use crate::simd::for_each_level;
 
 /// Numbers in -1..1.
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> f32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    }
     fn list(&mut self, n: usize) -> Vec<f32> {
-        (0..n).map(|_| self.next()).collect()
+        (0..n).map(|_| (self.next() >> 40) as f32 / (1u64 << 23) as f32 - 1.0).collect()
     }
 }
 

@@ -4,6 +4,7 @@
 use std::vec::Vec;
 
 use super::*;
+use crate::random::Random;
 
 /// Three vectors of floats, three of integers, and a mask: the operands of every operation.
 #[derive(Clone, Debug)]
@@ -44,16 +45,8 @@ const SPECIAL: [f32; 24] = [
     0.333_333_34,
 ];
 
-/// A small generator (xorshift): the cases must not depend on anything.
-struct Random(u64);
-
+/// The cases must not depend on anything.
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
     fn float(&mut self) -> f32 {
         match self.next() % 4 {
             0 => SPECIAL[self.next() as usize % SPECIAL.len()],

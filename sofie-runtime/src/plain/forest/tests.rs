@@ -2,22 +2,13 @@
 
 use super::super::trees::{MISSING_HOLDS, Test};
 use super::*;
+use crate::random::Random;
 use crate::simd::for_each_level;
 use std::{vec, vec::Vec};
 
-/// Numbers without a pattern.
-struct Random(u32);
-
 impl Random {
-    fn next(&mut self) -> u32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 17;
-        self.0 ^= self.0 << 5;
-        self.0
-    }
-
     fn below(&mut self, n: usize) -> usize {
-        self.next() as usize % n
+        (self.next() >> 32) as usize % n
     }
 }
 
@@ -62,7 +53,7 @@ impl Plain {
         self.children.push([0; 2]);
         if leaves > 1 {
             let left = 1 + r.below(leaves - 1);
-            let missing = if case.missing { r.next() as u8 & MISSING_HOLDS } else { 0 };
+            let missing = if case.missing { (r.next() >> 32) as u8 & MISSING_HOLDS } else { 0 };
             self.tests[node] = case.tests[r.below(case.tests.len())] as u8 | missing;
             let yes = self.grow(r, case, left, of_tree);
             self.children[node] = [yes, self.grow(r, case, leaves - left, of_tree)];
@@ -71,7 +62,7 @@ impl Plain {
         let start = self.targets.len() as u32;
         for _ in 0..case.votes.unwrap_or_else(|| r.below(3)) {
             self.targets.push(if case.votes == Some(1) { of_tree % case.targets as u32 } else { r.below(case.targets) as u32 });
-            self.weights.push(r.next() as f32 / 1e9 - 2.0);
+            self.weights.push((r.next() >> 32) as f32 / 1e9 - 2.0);
         }
         self.children[node] = [start, self.targets.len() as u32];
         node as u32
@@ -94,7 +85,7 @@ impl Plain {
 /// Random trees, by the plain walk and by this one, in `f32` and in `f64`.
 fn check(case: Case<'_>) {
     let Case { rows, trees, leaves, targets, features, aggregate, .. } = case;
-    let mut r = Random(rows as u32 * 77 + trees as u32 + leaves as u32 * 1000 + 1);
+    let mut r = Random(0x9e37_79b9_7f4a_7c15 ^ (rows * 77 + trees + leaves * 1000) as u64);
     let mut plain = Plain::default();
     for tree in 0..trees {
         let leaves = 1 + r.below(leaves);
