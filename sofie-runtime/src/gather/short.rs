@@ -1,5 +1,5 @@
 //! Gathering rows of a few words, as edges gather the coordinates of their two ends: the row's length is a constant of
-//! its loop, which copies it in two or three moves. Of variable length such a row took 11 cycles, four times as many.
+//! its loop, which copies it in two or three moves. Of variable length such a row took three times as long.
 
 use super::indexed::{RawIndex, along};
 use super::{Index, Indexed};
@@ -9,27 +9,33 @@ use super::{Index, Indexed};
 /// # Safety
 /// As for [`run_raw`](super::run_raw).
 pub(super) unsafe fn run(at: &Indexed, size: usize, y: *mut u8, x: *const u8, index: RawIndex) -> bool {
-    let [rows, len] = [at.dims[0], at.dims[1]];
-    let bytes = len.saturating_mul(size);
+    let bytes = at.dims[1].saturating_mul(size);
     let dense = at.walk[1] == 1 && at.data[1] == 1 && at.index[1] == 0;
-    if at.rank != 2 || at.tuple != 1 || !dense || rows == 0 || bytes > 32 || bytes % 4 != 0 {
+    if at.rank != 2 || at.tuple != 1 || !dense || !bytes.is_multiple_of(4) {
         return false;
     }
     // SAFETY: the caller's promise.
     unsafe {
         match index {
-            RawIndex::I32(index) => run_by(at, size, y, x, index),
-            RawIndex::I64(index) => run_by(at, size, y, x, index),
+            RawIndex::I32(index) => run_by(at, bytes / 4, size, y, x, index),
+            RawIndex::I64(index) => run_by(at, bytes / 4, size, y, x, index),
         }
     }
 }
 
 /// # Safety
-/// As [`run`], of a walk over rows.
-unsafe fn run_by<I: Index>(at: &Indexed, size: usize, y: *mut u8, x: *const u8, index: *const I) -> bool {
-    // SAFETY: the caller's promise, the words being those of a row.
+/// As [`run`], of a walk over rows of so many words.
+unsafe fn run_by<I: Index>(
+    at: &Indexed,
+    words: usize,
+    size: usize,
+    y: *mut u8,
+    x: *const u8,
+    index: *const I,
+) -> bool {
+    // SAFETY: the caller's promise.
     unsafe {
-        match at.dims[1] * size / 4 {
+        match words {
             2 => rows::<I, 2>(at, size, y, x, index),
             3 => rows::<I, 3>(at, size, y, x, index),
             4 => rows::<I, 4>(at, size, y, x, index),
