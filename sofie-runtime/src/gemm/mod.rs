@@ -171,7 +171,7 @@ impl Op for StridedProduct<'_> {
     }
 }
 
-/// A function of its own: to find room for its copies of rows takes as long as the product of a row of six.
+/// A function of its own, so that one row does not pay for the frame that copies of rows need.
 struct ManyRows<'a>(StridedProduct<'a>);
 
 impl Op for ManyRows<'_> {

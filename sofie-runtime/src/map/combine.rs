@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn signed_bytes_steps_above_least_are_made_from_steps() {
+    fn signed_bytes_above_the_least_are_made_from_steps() {
         let mut values = quantised(None);
         values.truncate(4);
         values.extend([
