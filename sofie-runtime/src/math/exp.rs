@@ -1,6 +1,6 @@
 //! `e^x` and `e^x - 1`.
 //! `x = n ln 2 + r` with `|r| <= ln 2 / 2`, `ln 2` in two parts (Cody & Waite, 1980), then a polynomial in `r`
-//! and `2^n` added to the exponent. Largest errors: exp 1.02 ulp, expm1 1.19 ulp.
+//! and `2^n` by its exponent. Largest errors: exp 1.02 ulp, expm1 1.19 ulp.
 
 use super::horner;
 use crate::simd::Simd;
@@ -10,15 +10,16 @@ pub(super) const LN2_HI: f32 = core::f32::consts::LN_2;
 /// `ln 2 - LN2_HI`.
 pub(super) const LN2_LO: f32 = -1.904_654_2e-9;
 
-/// `1.5 * 2^23`: the sum of this and `n` has `n` in its last bits, rounded to nearest even.
-const ROUND: f32 = 12_582_912.0;
+/// `1.5 * 2^23 + 127`: the sum of this and `n` has `n + 127` in its last bits, rounded to nearest even, which is the
+/// exponent of `2^n` as a float has it.
+const ROUND: f32 = 12_583_039.0;
 
 /// `(e^r - 1 - r) / r^2` to 2^-28.2 of `e^r`.
 const EXP: [f32; 5] = [0.499_999_94, 0.166_665_17, 0.041_668_102, 0.008_369_192_5, 0.001_383_890_3];
 /// The same to 2^-28.1 of `e^r - 1`, which is small where `r` is.
 const EXPM1: [f32; 6] = [0.5, 0.166_666_36, 0.041_666_51, 0.008_341_51, 0.001_393_054_3, 0.000_150_461_04];
 
-/// `n` as the low bits of a float, `n` as a float, and `r`.
+/// `n + 127` as the low bits of a float, and `r`.
 #[inline(always)]
 fn reduce<S: Simd>(s: S, x: S::F32) -> (S::I32, S::F32) {
     let t = s.mul_add(x, s.splat(LOG2_E), s.splat(ROUND));
@@ -33,10 +34,10 @@ fn exp_poly<S: Simd>(s: S, r: S::F32) -> S::F32 {
     s.add(s.mul_add(s.mul(r, r), q, r), s.splat(1.0))
 }
 
-/// `2^n` of the low bits that [`reduce`] gives, for `n` in -126 ..= 127.
+/// `2^n` of the low bits that [`reduce`] gives, for `n` in -126 ..= 127; 0 where `n` is -127.
 #[inline(always)]
 fn power<S: Simd>(s: S, n: S::I32) -> S::F32 {
-    s.from_bits(s.add_i32(s.shl(n, 23), s.to_bits(s.splat(1.0))))
+    s.from_bits(s.shl(n, 23))
 }
 
 /// `e^x` where `|x| <= 87`, NaN where `x` is; unspecified elsewhere.
@@ -49,18 +50,17 @@ pub(crate) fn exp_bounded<S: Simd>(s: S, x: S::F32) -> S::F32 {
 /// `2^f` for `|f| <= 1/2` to 2^-23.2.
 const EXP2: [f32; 6] = [1.0, 0.693_146_9, 0.240_222_38, 0.055_508_57, 0.009_671_7, 0.001_322_890_7];
 
-/// `e^x` for the terms of a softmax, where `x <= 0`: 0 below -87, where nothing is left of a term beside the largest,
+/// `e^x` for the terms of a softmax, where `x <= 0`: 0 below -87.7, where nothing is left of a term beside the largest,
 /// which is 1; NaN where `x` is. The error is at most 2^-22.5 + |x| 2^-25, shorter than [`exp`]'s by what a term so
 /// small adds to the sum anyway.
 #[inline(always)]
 pub(crate) fn exp_of_negative<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    let low = s.splat(-87.0);
-    let y = s.max_raw(low, x);
+    // -88 / ln 2 is rounded to -127, whose power is 0.
+    let y = s.max_raw(s.splat(-88.0), x);
     let t = s.mul_add(y, s.splat(LOG2_E), s.splat(ROUND));
     let f = s.mul_sub(y, s.splat(LOG2_E), s.sub(t, s.splat(ROUND)));
     // Multiplied and not added to the exponent, which would lose NaN.
-    let e = s.mul(horner(s, f, EXP2), power(s, s.to_bits(t)));
-    s.select(s.lt(x, low), s.zero(), e)
+    s.mul(horner(s, f, EXP2), power(s, s.to_bits(t)))
 }
 
 /// `e^x` for any `x`: the scaling in two steps rounds subnormal results once.
@@ -74,12 +74,7 @@ fn exp_any<S: Simd>(s: S, x: S::F32) -> S::F32 {
 #[inline(always)]
 pub fn exp<S: Simd>(s: S, x: S::F32) -> S::F32 {
     // Nearly always the short way: a branch costs less than two-step scaling (measured 20 %).
-    if s.all(s.le(s.abs(x), s.splat(87.0))) {
-        let (n, r) = reduce(s, x);
-        s.from_bits(s.add_i32(s.to_bits(exp_poly(s, r)), s.shl(n, 23)))
-    } else {
-        exp_any(s, x)
-    }
+    if s.all(s.le(s.abs(x), s.splat(87.0))) { exp_bounded(s, x) } else { exp_any(s, x) }
 }
 
 /// `e^x - 1` where `-87 <= x <= 88`; the sign of zero is lost.
