@@ -1,8 +1,8 @@
-//! Many queries: sixteen at a time, one a lane. Their scores are a panel `[keys, 16]`, so that the softmax runs down
-//! the lanes with nothing to reduce or to mask at its edges, and is itself the packed right side of the product with
-//! the values, `yᵀ = vᵀ pᵀ`. Keys and values are read where they lie; only queries and results change sides.
+//! Many queries: one a lane, in one or two vectors. The scores of a vector are a panel `[keys, 16]`, so that the softmax
+//! runs down the lanes with nothing to reduce or to mask at its edges, and is itself the packed right side of the product
+//! with the values, `yᵀ = vᵀ pᵀ`. Keys and values are read where they lie; only queries and results change sides.
 
-use super::{Attention, Part, columns};
+use super::{Attention, BLOCK, Part, columns};
 use crate::gemm::{PackPanels, Product};
 use crate::simd::{LANES, Op, Simd};
 
@@ -15,9 +15,12 @@ impl Op for Blocks<'_> {
     fn run<S: Simd>(self, s: S) {
         let Part { heads, units, scratch: queries } = self.0;
         let at = heads.at;
-        let scores = queries.wrapping_add(at.depth * LANES);
-        let sums = scores.wrapping_add(at.keys * LANES);
-        let rows = sums.wrapping_add(at.width.next_multiple_of(LANES) * LANES);
+        let block = at.block() * LANES;
+        let scores = queries.wrapping_add(at.depth * block);
+        let sums = scores.wrapping_add(at.keys * block);
+        // Whole blocks of rows, since results change sides in such.
+        let sums_panel = at.width.next_multiple_of(LANES) * LANES;
+        let rows = sums.wrapping_add(at.block() * sums_panel);
         let (shared, blocks) = (at.heads / at.groups, at.blocks());
         // The keys that lie in the scratch.
         let mut copied = None;
@@ -37,17 +40,18 @@ impl Op for Blocks<'_> {
             }
             let end = blocks.min(first + units.end - unit);
             unit += end - first;
-            for block in first..end {
-                let first = block * LANES;
-                let n = LANES.min(at.queries - first);
+            for first in (first..end).map(|i| i * block) {
+                let n = block.min(at.queries - first);
+                let panels = n.div_ceil(LANES);
                 // The last query sees most.
                 let visible = at.visible(first + n - 1);
                 let (from, row, column) = (place.q.wrapping_add(first * at.q[2]), at.q[3], at.q[2]);
                 s.outline(PackPanels { to: queries, from, k: at.depth, n, row, column });
+                let scores_panel = visible * LANES;
                 let products = Product {
                     m: visible,
                     k: at.depth,
-                    n: LANES,
+                    n: panels * LANES,
                     a: keys,
                     a_row: key_row,
                     a_step: at.k[3],
@@ -55,11 +59,17 @@ impl Op for Blocks<'_> {
                     bias: core::ptr::null(),
                     c: scores,
                     ldc: LANES,
+                    c_panel: scores_panel,
                     from_c: false,
                 };
                 s.outline(products);
-                let mask = place.mask.wrapping_add(first * at.mask.unwrap_or([0; 4])[2]);
-                let sum = s.outline(columns::Softmax { at, scores, mask, keys: visible, first, n });
+                let mut sum = [[0.0; LANES]; BLOCK];
+                for (i, sum) in sum.iter_mut().enumerate().take(panels) {
+                    let (first, n) = (first + i * LANES, LANES.min(n - i * LANES));
+                    let scores = scores.wrapping_add(i * scores_panel);
+                    let mask = place.mask.wrapping_add(first * at.mask.unwrap_or([0; 4])[2]);
+                    *sum = s.outline(columns::Softmax { at, scores, mask, keys: visible, first, n });
+                }
                 s.outline(Product {
                     m: at.width,
                     k: visible,
@@ -68,10 +78,15 @@ impl Op for Blocks<'_> {
                     a_step: at.v[2],
                     w: scores,
                     c: sums,
+                    c_panel: sums_panel,
                     ..products
                 });
-                let y = place.y.wrapping_add(first * at.y[2]);
-                s.outline(Divide { y, row: at.y[2], n, sums, width: at.width, sum: &sum, at });
+                for (i, sum) in sum.iter().enumerate().take(panels) {
+                    let (first, n) = (first + i * LANES, LANES.min(n - i * LANES));
+                    let y = place.y.wrapping_add(first * at.y[2]);
+                    let sums = sums.wrapping_add(i * sums_panel);
+                    s.outline(Divide { y, row: at.y[2], n, sums, width: at.width, sum, at });
+                }
             }
         }
     }

@@ -46,6 +46,12 @@ impl Op for Softmax<'_> {
             Some([.., query, 1]) => Mask::Rows(query),
             Some([.., query, key]) => Mask::Apart(query, key),
         };
+        // Keys that nothing hides.
+        let open = match self.at {
+            Attention { replace: true, .. } => 0,
+            Attention { causal: true, .. } => self.at.visible(self.first),
+            _ => self.keys,
+        };
         let mut max = s.splat(f32::NEG_INFINITY);
         let mut key = 0;
         while key < self.keys {
@@ -53,9 +59,10 @@ impl Op for Softmax<'_> {
             // SAFETY: the panel has `keys` rows of 16, the mask `n` queries of so many keys.
             unsafe {
                 max = match mask {
-                    Mask::None => self.scaled::<S, 0>(s, key, rows, mask, max),
-                    Mask::Keys(_) => self.scaled::<S, 1>(s, key, rows, mask, max),
-                    _ => self.scaled::<S, 2>(s, key, rows, mask, max),
+                    Mask::None if key + rows <= open => self.plain::<S, 0>(s, key, rows, 0, max),
+                    Mask::Keys(stride) if key + rows <= open => self.plain::<S, 1>(s, key, rows, stride, max),
+                    Mask::Rows(stride) if key + LANES <= open => self.block(s, key, stride, max),
+                    _ => self.scaled(s, key, rows, mask, max),
                 };
             }
             key += rows;
@@ -82,40 +89,78 @@ impl Op for Softmax<'_> {
 }
 
 impl Softmax<'_> {
-    /// Scales and masks up to 16 keys; gives the largest so far, NaN passed over (it comes back in the sum).
-    /// `KIND` is 0 without a mask, 1 with one number a key, else 2.
+    /// What [`Softmax::scaled`] does to 16 keys, whose mask changes sides in registers.
+    ///
+    /// # Safety
+    /// The keys exist in the panel, and in the mask side by side.
+    #[inline(always)]
+    unsafe fn block<S: Simd>(&self, s: S, key: usize, stride: usize, mut max: S::F32) -> S::F32 {
+        let scale = s.splat(self.at.scale);
+        let mut block = [s.zero(); LANES];
+        // SAFETY: the caller's promise; queries that do not exist are read as the last one.
+        unsafe {
+            for (i, x) in block.iter_mut().enumerate() {
+                *x = s.load_ptr(self.mask.add(i.min(self.n - 1) * stride + key));
+            }
+            s.transpose(&mut block);
+            for (i, &m) in block.iter().enumerate() {
+                let at = self.scores.add((key + i) * LANES);
+                let x = s.mul_add(s.load_ptr(at), scale, m);
+                s.store_ptr(x, at);
+                max = s.max_raw(x, max);
+            }
+        }
+        max
+    }
+
+    /// What [`Softmax::scaled`] does to keys without a mask (`KIND` 0) or with one number each (1).
     ///
     /// # Safety
     /// The keys exist in the panel and in the mask.
     #[inline(always)]
-    unsafe fn scaled<S: Simd, const KIND: usize>(
+    unsafe fn plain<S: Simd, const KIND: usize>(
         &self,
         s: S,
         key: usize,
         rows: usize,
-        mask: Mask,
+        stride: usize,
         mut max: S::F32,
     ) -> S::F32 {
+        let scale = s.splat(self.at.scale);
+        for i in key..key + rows {
+            let at = self.scores.wrapping_add(i * LANES);
+            // SAFETY: the caller's promise.
+            unsafe {
+                let score = s.load_ptr(at);
+                let x = match KIND {
+                    0 => s.mul(score, scale),
+                    _ => s.mul_add(score, scale, s.splat(*self.mask.add(i * stride))),
+                };
+                s.store_ptr(x, at);
+                max = s.max_raw(x, max);
+            }
+        }
+        max
+    }
+
+    /// Scales and masks up to 16 keys; gives the largest so far, NaN passed over (it comes back in the sum).
+    ///
+    /// # Safety
+    /// The keys exist in the panel and in the mask.
+    #[inline(always)]
+    unsafe fn scaled<S: Simd>(&self, s: S, key: usize, rows: usize, mask: Mask, mut max: S::F32) -> S::F32 {
         let scale = s.splat(self.at.scale);
         let mut block = [s.zero(); LANES];
         // SAFETY: the caller's promise.
         unsafe {
-            if KIND == 2 {
-                self.mask_block(s, key, rows, mask, &mut block);
-            }
+            self.mask_block(s, key, rows, mask, &mut block);
             for (i, &m) in block.iter().enumerate().take(rows) {
                 let at = self.scores.add((key + i) * LANES);
                 let score = s.load_ptr(at);
-                let m = match mask {
-                    Mask::Keys(stride) if KIND == 1 => s.splat(*self.mask.add((key + i) * stride)),
-                    _ => m,
-                };
-                let x = if KIND == 0 {
-                    s.mul(score, scale)
-                } else if self.at.replace {
-                    s.select(s.eq(m, s.zero()), s.mul(score, scale), m)
-                } else {
-                    s.mul_add(score, scale, m)
+                let x = match mask {
+                    Mask::None => s.mul(score, scale),
+                    _ if self.at.replace => s.select(s.eq(m, s.zero()), s.mul(score, scale), m),
+                    _ => s.mul_add(score, scale, m),
                 };
                 let x = if self.at.causal { self.seen(s, key + i, x) } else { x };
                 s.store_ptr(x, at);
@@ -150,18 +195,17 @@ impl Softmax<'_> {
         // SAFETY: the caller's promise; queries that do not exist are read as the last one, or not at all.
         unsafe {
             match mask {
-                Mask::None | Mask::Keys(_) => {}
+                Mask::None => {}
+                Mask::Keys(stride) => {
+                    for (i, x) in block.iter_mut().enumerate().take(rows) {
+                        *x = s.splat(*self.mask.add((key + i) * stride));
+                    }
+                }
                 Mask::Queries(stride) => {
                     let queries = s.mask_first(n);
                     for (i, x) in block.iter_mut().enumerate().take(rows) {
                         *x = s.load_masked_ptr(self.mask.add((key + i) * stride), queries, s.zero());
                     }
-                }
-                Mask::Rows(stride) if rows == LANES => {
-                    for (i, x) in block.iter_mut().enumerate() {
-                        *x = s.load_ptr(self.mask.add(i.min(n - 1) * stride + key));
-                    }
-                    s.transpose(block);
                 }
                 Mask::Rows(stride) => {
                     let keys = s.mask_first(rows);

@@ -2,7 +2,7 @@
 //! scores than a block of rows has.
 //!
 //! Every tensor has a stride for each of its axes, so heads are read where a projection `[B, L, H·D]` left them,
-//! sixteen queries at a time; a few queries alone, as when a language model makes its next token, go one by one.
+//! 32 queries at a time; a few queries alone, as when a language model makes its next token, go one by one.
 
 mod blocks;
 mod columns;
@@ -19,7 +19,7 @@ use crate::simd::{self, LANES};
 /// `q [B, H, L, D], k [B, G, S, D], v [B, G, S, E], mask [b, h, L, S] → y [B, H, L, E]`; H is a multiple of G,
 /// and H / G heads in a row share keys and values. Strides count floats.
 ///
-/// Terms of a softmax below e⁻⁸⁷ of its largest are 0. A query that the mask hides every key from is NaN, as a
+/// Terms of a softmax below e^-87.7 of its largest are 0. A query that the mask hides every key from is NaN, as a
 /// softmax of nothing but −∞ is (ONNX Runtime's decomposed graph says so too); with no keys at all y is 0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attention {
@@ -59,6 +59,9 @@ pub struct Attention {
 
 /// Up to so many queries go one by one: sixteen lanes would be mostly empty.
 const FEW: usize = 3;
+
+/// Vectors of queries that meet a key at once, since reading a key takes as long as one product with it.
+const BLOCK: usize = 2;
 
 impl Attention {
     /// Runs the attention. `mask` is empty where the descriptor has none.
@@ -101,7 +104,12 @@ impl Attention {
 
     /// Blocks of queries of a head that are computed apart from each other.
     const fn blocks(&self) -> usize {
-        if self.is_direct() { 1 } else { self.queries.div_ceil(LANES) }
+        if self.is_direct() { 1 } else { self.queries.div_ceil(BLOCK * LANES) }
+    }
+
+    /// Vectors of a block of queries.
+    const fn block(&self) -> usize {
+        if self.queries > LANES { BLOCK } else { 1 }
     }
 
     /// Floats of scratch that [`Attention::run`] needs.
@@ -111,7 +119,7 @@ impl Attention {
             return self.row();
         }
         let copied = if self.copies_keys() { self.keys * self.depth } else { 0 };
-        (self.depth + self.keys + self.width.next_multiple_of(LANES)) * LANES + copied
+        (self.depth + self.keys + self.width.next_multiple_of(LANES)) * self.block() * LANES + copied
     }
 
     /// Floats of scratch that suffice for all extents from those of `least` to these: blocks are chosen by the extents, so

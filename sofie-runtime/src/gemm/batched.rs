@@ -267,6 +267,7 @@ impl Part<'_> {
                 k: g.k,
                 n,
                 ldc: g.c_row,
+                c_panel: NR,
                 ldr: 0,
                 events: Events::NONE,
                 lines: Lines::ONE,

@@ -28,6 +28,8 @@ pub(super) struct Problem {
     pub k: usize,
     pub n: usize,
     pub ldc: usize,
+    /// [`Block::c_panel`]; `NR` where rows of C are whole, as they must be for what comes [later](Problem::later).
+    pub c_panel: usize,
     pub ldr: usize,
     pub events: Events,
     pub lines: Lines,
@@ -215,6 +217,7 @@ pub(super) unsafe fn drive<S: Simd, Src: Source>(s: S, problem: &Problem, n: usi
             ahead_step: 0,
             panel: p.k * NR,
             ldc: p.ldc,
+            c_panel: p.c_panel,
             ldr: p.ldr,
             event: p.events.rows,
             // From the row behind an event's last one.
@@ -262,7 +265,7 @@ pub(super) unsafe fn drive<S: Simd, Src: Source>(s: S, problem: &Problem, n: usi
                     bias: offset(p.bias, column),
                     residual: offset(residual, column),
                     left,
-                    c: p.c.wrapping_add(line * p.lines.ldc + row_of_line * p.ldc + column),
+                    c: p.c.wrapping_add(line * p.lines.ldc + row_of_line * p.ldc + column / NR * p.c_panel),
                     columns: n - column,
                 };
                 // SAFETY: the caller's promise.
@@ -330,6 +333,7 @@ pub(super) unsafe fn drive_row<S: Simd, const TURNS: bool>(s: S, p: &Problem, a:
         ahead_step: 0,
         panel: p.k * NR,
         ldc: 0,
+        c_panel: p.c_panel,
         ldr: 0,
         event: usize::MAX,
         jump: 0,
@@ -417,7 +421,7 @@ impl Place {
         self.ahead = self.ahead.wrapping_add(panels * block.panel);
         self.bias = offset(self.bias, done);
         self.residual = offset(self.residual, done);
-        self.c = self.c.wrapping_add(done);
+        self.c = self.c.wrapping_add(panels * block.c_panel);
         self.columns = self.columns.wrapping_sub(done);
     }
 }

@@ -131,6 +131,7 @@ impl Problem {
             k: g.k,
             n: g.n,
             ldc: g.ldc,
+            c_panel: NR,
             ldr: g.ldr,
             events: if g.event == 0 { Events::NONE } else { Events { rows: g.event, lde: g.lde, begun: 0 } },
             lines,
@@ -213,6 +214,8 @@ pub(crate) struct Product {
     pub(crate) bias: *const f32,
     pub(crate) c: *mut f32,
     pub(crate) ldc: usize,
+    /// Floats between what the panels of B leave in a row of C: [`NR`] where rows are whole.
+    pub(crate) c_panel: usize,
     /// Whether the sums start from what C holds, instead of the bias.
     pub(crate) from_c: bool,
 }
@@ -222,12 +225,13 @@ impl Op for Product {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Product { m, k, n, ldc, from_c, c, w, bias, .. } = self;
+        let Product { m, k, n, ldc, c_panel, from_c, c, w, bias, .. } = self;
         let residual = core::ptr::null();
         let (lines, act) = (Lines::ONE, Act::None);
         let events = Events::NONE;
+        let (ldr, alpha) = (0, 1.0);
         let problem =
-            Problem { m, k, n, ldc, ldr: 0, events, lines, alpha: 1.0, act, from_c, c, w, bias, residual };
+            Problem { m, k, n, ldc, c_panel, ldr, events, lines, alpha, act, from_c, c, w, bias, residual };
         let a = Strided { a: self.a, row: self.a_row, step: self.a_step };
         StridedProduct { problem: &problem, a }.run(s);
     }

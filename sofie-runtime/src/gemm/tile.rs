@@ -26,6 +26,8 @@ pub(super) struct Block {
     pub panel: usize,
     /// Floats between rows of C.
     pub ldc: usize,
+    /// Floats between what the panels of B leave in a row of C.
+    pub c_panel: usize,
     /// Floats between rows of the residual.
     pub ldr: usize,
     /// Rows of an event of the residual.
@@ -113,10 +115,10 @@ unsafe fn start<S: Simd, const R: usize, const P: usize>(
     unsafe {
         if block.from_c {
             for (r, acc) in acc.iter_mut().enumerate() {
-                *acc = load(s, place.c.add(r * block.ldc), full, edge);
+                *acc = load(s, place.c.add(r * block.ldc), block.c_panel, full, edge);
             }
         } else if !place.bias.is_null() {
-            acc = [load(s, place.bias, full, edge); R];
+            acc = [load(s, place.bias, NR, full, edge); R];
         }
     }
     acc
@@ -219,9 +221,9 @@ impl<const P: usize> Op for Row<'_, P> {
         unsafe {
             let mut acc = [[s.zero(); P]; CHAINS];
             if block.from_c {
-                acc[0] = load(s, place.c, full, edge);
+                acc[0] = load(s, place.c, block.c_panel, full, edge);
             } else if !place.bias.is_null() {
-                acc[0] = load(s, place.bias, full, edge);
+                acc[0] = load(s, place.bias, NR, full, edge);
             }
             let (mut a, mut w) = (place.a.strided, place.w);
             for _ in 0..block.k / CHAINS {
@@ -260,7 +262,7 @@ unsafe fn store<S: Simd, const R: usize, const P: usize>(
         if !place.residual.is_null() {
             let (mut row, mut left) = (place.residual, place.left);
             for acc in &mut acc {
-                let x: [S::F32; P] = load(s, row, full, edge);
+                let x: [S::F32; P] = load(s, row, NR, full, edge);
                 for (acc, x) in acc.iter_mut().zip(x) {
                     *acc = s.add(*acc, x);
                 }
@@ -277,26 +279,32 @@ unsafe fn store<S: Simd, const R: usize, const P: usize>(
             let c = place.c.add(r * block.ldc);
             for (q, &x) in acc.iter().enumerate() {
                 if full || q + 1 < P {
-                    s.store_ptr(x, c.add(q * NR));
+                    s.store_ptr(x, c.add(q * block.c_panel));
                 } else {
-                    s.store_first_ptr(x, c.add(q * NR), last);
+                    s.store_first_ptr(x, c.add(q * block.c_panel), last);
                 }
             }
         }
     }
 }
 
-/// `P` vectors of a row of which all columns exist, or all but some of the last vector's.
+/// `P` vectors of a row, `step` floats apart, of which all columns exist, or all but some of the last vector's.
 #[inline(always)]
-unsafe fn load<S: Simd, const P: usize>(s: S, row: *const f32, full: bool, edge: S::Mask) -> [S::F32; P] {
+unsafe fn load<S: Simd, const P: usize>(
+    s: S,
+    row: *const f32,
+    step: usize,
+    full: bool,
+    edge: S::Mask,
+) -> [S::F32; P] {
     let mut x = [s.zero(); P];
     for (q, x) in x.iter_mut().enumerate() {
         // SAFETY: the caller's promise: columns up to the mask's last exist.
         *x = unsafe {
             if full || q + 1 < P {
-                s.load_ptr(row.add(q * NR))
+                s.load_ptr(row.add(q * step))
             } else {
-                s.load_masked_ptr(row.add(q * NR), edge, s.zero())
+                s.load_masked_ptr(row.add(q * step), edge, s.zero())
             }
         };
     }

@@ -98,6 +98,7 @@ impl<'a> Sequence<'a> {
             bias: self.weights.bias.as_ptr(),
             c: self.gates.as_mut_ptr(),
             ldc: n,
+            c_panel: NR,
             from_c: false,
         };
         // SAFETY: the caller's promise: all steps and sequences of x, and a chunk of gates, exist.
@@ -151,6 +152,7 @@ impl<'a> Sequence<'a> {
                 bias: bias.map_or(core::ptr::null(), |bias| bias.as_ptr().wrapping_add(first)),
                 c: c.wrapping_add(first),
                 ldc: cell.gates() * hidden,
+                c_panel: NR,
                 from_c: bias.is_none(),
             });
         }
