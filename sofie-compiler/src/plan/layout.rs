@@ -1,7 +1,9 @@
 //! Strided layouts: where in its root each element of a value lies, and what views do to that.
 
 /// Element `i` of a value lies `offset + Σ i[a] * strides[a]` elements into its root.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Two are equal if all elements lie in the same places: what the stride of an axis of one element is does not count.
+#[derive(Clone, Debug)]
 pub struct Layout {
     /// The extents, outermost first.
     pub dims: Vec<usize>,
@@ -10,6 +12,17 @@ pub struct Layout {
     /// The position of the first element.
     pub offset: isize,
 }
+
+impl PartialEq for Layout {
+    fn eq(&self, other: &Layout) -> bool {
+        let strides = self.strides.iter().zip(&other.strides);
+        self.dims == other.dims
+            && self.offset == other.offset
+            && (self.is_empty() || strides.zip(&self.dims).all(|((s, o), &n)| n == 1 || s == o))
+    }
+}
+
+impl Eq for Layout {}
 
 impl Layout {
     /// Row-major without gaps.
@@ -191,6 +204,15 @@ mod tests {
         let b = Layout::dense(&[3, 1]).broadcast(&[3, 4]);
         assert_eq!(b.reshape(&[3, 2, 2]).unwrap().strides, [1, 0, 0]);
         assert!(b.reshape(&[12]).is_none());
+    }
+
+    #[test]
+    fn strides_of_one_element_do_not_count() {
+        let x = Layout::dense(&[1, 4, 3, 1]).slice(&[0, 0, 1, 0], &[1; 4], &[1, 4, 1, 1]);
+        let back = x.reshape(&[4, 1]).unwrap();
+        assert_eq!(back.reshape(&[1, 4, 1, 1]).unwrap(), x);
+        assert_ne!(Layout { offset: 0, ..x.clone() }, x);
+        assert_ne!(Layout::dense(&[1, 4, 1, 1]), Layout { offset: 0, ..x });
     }
 
     #[test]

@@ -97,3 +97,30 @@ pub fn concat(p: &mut Planner<'_>, node: &Node, axis: usize) -> Result<(), Inval
     p.alias(y, home.layout.clone(), &home);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::ir::{Builder, Invalid, Op, Shape};
+    use crate::plan::{Kernel, check, plan};
+    use sofie_infer_runtime::DType;
+    use sofie_infer_runtime::map::Unary;
+
+    /// Planes that are put together pixel by pixel, as a stack of one event's maps is.
+    #[test]
+    fn what_is_computed_needs_no_copy() -> Result<(), Invalid> {
+        let mut b = Builder::new();
+        let x = b.input("x", DType::F32, Shape::of(&[1, 1, 4, 5]));
+        let mut planes = Vec::new();
+        for op in [Unary::Exp, Unary::Tanh, Unary::Sqrt] {
+            let y = b.unary(op, x)?;
+            planes.push(b.reshape(y, Shape::of(&[1, 4, 5, 1]))?);
+        }
+        let y = b.one(Op::Concat(3), &planes)?;
+        b.output("y", y);
+        let graph = b.finish();
+        let planned = plan(&graph)?;
+        check::check(&graph, &planned).unwrap();
+        assert!(planned.steps.iter().all(|s| matches!(s.kernel, Kernel::Map(_))), "{:?}", planned.steps);
+        Ok(())
+    }
+}
