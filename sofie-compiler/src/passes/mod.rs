@@ -20,6 +20,7 @@ mod normalise;
 mod pattern;
 mod pointwise;
 mod rounding;
+mod siblings;
 mod simplify;
 mod states;
 mod term;
@@ -63,6 +64,7 @@ pub const PASSES: &[Pass] = &[
     pass("epilogue", epilogue::epilogue),
     pass("fuse_map", fuse_map::fuse_map),
     pass("epilogue of fused maps", epilogue::epilogue),
+    pass("siblings", siblings::siblings),
     pass("simplify at the end", simplify::simplify),
     pass("gathers at the end", gathers::gathers),
     pass("cse at the end", cse::cse),
