@@ -94,7 +94,8 @@ pub fn optimize(graph: Graph, stop_after: Option<usize>) -> Result<Graph, Invali
 }
 
 /// What numbers in the place of free extents make possible and changes no bit of a result: views that move nothing any more
-/// go, maps over little join those that read them, and what is known by now is folded. Everything else stays as it was decided before the numbers were known.
+/// go, maps over little join those that read them, small products of one row become one, and what is known by now is
+/// folded. Everything else stays as it was decided before the numbers were known.
 ///
 /// # Errors
 /// As [`optimize`].
@@ -109,6 +110,7 @@ pub fn specialise(graph: &Graph) -> Result<Graph, Invalid> {
             Ok(views::view(&mut r.b, &node.op, &inputs)?.map(|v| vec![v]))
         })
     })?;
+    let graph = siblings::join(Builder::keeping_sums(), &graph)?;
     let graph = fuse_map::join(&graph)?;
     if cfg!(debug_assertions) {
         verify(&graph).map_err(|e| Invalid::new(format!("with fixed extents: {e}")))?;

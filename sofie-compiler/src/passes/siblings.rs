@@ -1,7 +1,7 @@
 //! Products of one row by several small matrices, as the mean and the variance of a variational autoencoder are: one
 //! product by the matrices side by side, and a slice for each. A call costs as much as what is computed in it.
 
-use crate::ir::{Graph, Invalid, Node, Op, Rewriter, Shape, Tensor, ValueId};
+use crate::ir::{Builder, Graph, Invalid, Node, Op, Rewriter, Shape, Tensor, ValueId};
 use std::collections::HashMap;
 
 /// Columns of all matrices together, two vectors. Wide products cost what their columns cost; and up to here a sum has the
@@ -42,6 +42,11 @@ fn member<'g>(graph: &'g Graph, node: &'g Node) -> Option<(Key, Member<'g>)> {
 
 /// Joins them.
 pub fn siblings(graph: &Graph) -> Result<Graph, Invalid> {
+    join(Builder::new(), graph)
+}
+
+/// [`siblings`] in a builder that may keep sums as they are: no bit of a result changes.
+pub fn join(builder: Builder, graph: &Graph) -> Result<Graph, Invalid> {
     let mut groups: HashMap<Key, Vec<Member<'_>>> = HashMap::new();
     for (key, member) in graph.nodes().iter().filter_map(|n| member(graph, n)) {
         groups.entry(key).or_default().push(member);
@@ -51,7 +56,7 @@ pub fn siblings(graph: &Graph) -> Result<Graph, Invalid> {
         return Ok(graph.clone());
     }
     let mut joined: HashMap<ValueId, ValueId> = HashMap::new();
-    Rewriter::run(graph, |r, node| {
+    Rewriter::run_in(builder, graph, |r, node| {
         if let Some(&slice) = node.outputs.first().and_then(|y| joined.get(y)) {
             return Ok(Some(vec![slice]));
         }
@@ -85,7 +90,7 @@ pub fn siblings(graph: &Graph) -> Result<Graph, Invalid> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{Builder, Dim, Epilogue, eval, random::compare};
+    use crate::ir::{Dim, Epilogue, eval, random::compare};
     use crate::passes::optimize;
     use sofie_infer_runtime::DType;
 
