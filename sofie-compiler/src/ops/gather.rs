@@ -66,15 +66,16 @@ pub(super) fn gather_nd(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     Ok(vec![c.b.one(Op::GatherNd { batch }, &[v, index])?])
 }
 
-/// How updates meet the data: the attribute `reduction`.
-fn reduction(c: &Ctx<'_, '_>) -> Result<ScatterKind> {
-    Ok(match c.attrs.string_or("reduction", "none")? {
-        "none" => ScatterKind::Set,
-        "add" => ScatterKind::Add,
-        "mul" => ScatterKind::Mul,
-        "max" => ScatterKind::Max,
-        "min" => ScatterKind::Min,
-        other => return Err(Error::new(format!("reduction {other:?} is not known"))),
+/// How updates meet the data: the attribute `reduction`. The sum of two bools is true where one of them is, their product
+/// where both are.
+fn reduction(c: &Ctx<'_, '_>, data: ValueId) -> Result<ScatterKind> {
+    Ok(match (c.attrs.string_or("reduction", "none")?, c.dtype(data)) {
+        ("none", _) => ScatterKind::Set,
+        ("max", _) | ("add", DType::Bool) => ScatterKind::Max,
+        ("min", _) | ("mul", DType::Bool) => ScatterKind::Min,
+        ("add", _) => ScatterKind::Add,
+        ("mul", _) => ScatterKind::Mul,
+        (other, _) => return Err(Error::new(format!("reduction {other:?} is not known"))),
     })
 }
 
@@ -82,14 +83,14 @@ fn reduction(c: &Ctx<'_, '_>) -> Result<ScatterKind> {
 pub(super) fn scatter_elements(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let (v, index, updates) = (c.required(0, "data")?, indices(c, 1)?, c.required(2, "updates")?);
     let axis = c.axis("axis", Some(0), c.rank(v))?;
-    let kind = reduction(c)?;
+    let kind = reduction(c, v)?;
     Ok(vec![c.b.one(Op::ScatterElements(axis, kind), &[v, index, updates])?])
 }
 
 /// `ScatterND`.
 pub(super) fn scatter_nd(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let (v, index, updates) = (c.required(0, "data")?, indices(c, 1)?, c.required(2, "updates")?);
-    let kind = reduction(c)?;
+    let kind = reduction(c, v)?;
     Ok(vec![c.b.one(Op::ScatterNd(kind), &[v, index, updates])?])
 }
 
@@ -127,6 +128,20 @@ mod tests {
             run("GatherND", 13, &batched, &[rows, Arg::Const(index)]),
             Tensor::of(&[2], &[2.0f32, 3.0])
         );
+    }
+
+    #[test]
+    fn sums_and_products_of_bools_are_bools() {
+        let bools = |x: &[bool]| Arg::In(Tensor::of(&[x.len()], x));
+        let (data, index, updates) =
+            ([true, true, false, false], [0i64, 1, 2, 3], [true, false, true, false]);
+        for (kind, want) in [("add", [true, true, true, false]), ("mul", [true, false, false, false])] {
+            let kind = [("reduction", Attribute::String(kind.into()))];
+            let args = [bools(&data), Arg::In(Tensor::of(&[4], &index)), bools(&updates)];
+            assert_eq!(run("ScatterElements", 18, &kind, &args), Tensor::of(&[4], &want));
+            let args = [bools(&data), Arg::In(Tensor::of(&[4, 1], &index)), bools(&updates)];
+            assert_eq!(run("ScatterND", 18, &kind, &args), Tensor::of(&[4], &want));
+        }
     }
 
     #[test]
