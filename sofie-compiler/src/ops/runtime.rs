@@ -150,15 +150,19 @@ pub(super) fn expand(c: &mut Ctx<'_, '_>, v: ValueId) -> Result<Option<ValueId>>
 
 /// What `Tile` repeats each axis by, if operand 1 is computed.
 pub(super) fn repeats(c: &mut Ctx<'_, '_>, v: ValueId) -> Result<Option<Vec<Dim>>> {
-    let Some((given, _)) = c.computed(1)? else { return Ok(None) };
+    let Some((given, n)) = c.computed(1)? else { return Ok(None) };
     let to = c.declares(0, 1, "repeats")?;
     let from = c.fixed(v, "repeats that are computed at run time")?;
-    if to.len() != from.len() || to.iter().zip(&from).any(|(t, f)| *f == 0 || t % f != 0) {
+    let multiple = |(t, f): (&usize, &usize)| if *f == 0 { *t == 0 } else { t % f == 0 };
+    if to.len() != from.len() || n != to.len() || !to.iter().zip(&from).all(multiple) {
         return Err(contradiction(&c.shape(v), &to));
     }
-    let times: Vec<i64> = to.iter().zip(&from).map(|(t, f)| (t / f) as i64).collect();
-    c.check_list(given, &times)?;
-    Ok(Some(times.into_iter().map(Dim::Fixed).collect()))
+    // An axis without elements has none, however often it is repeated.
+    let times: Vec<Option<usize>> = to.iter().zip(&from).map(|(t, f)| t.checked_div(*f)).collect();
+    let expected: Vec<i64> = times.iter().map(|n| n.map_or(-1, |n| n as i64)).collect();
+    let expected = c.integers(&expected);
+    c.check_map(or(y().lt(int(0)), x().eq(y())), &[given, expected])?;
+    Ok(Some(times.into_iter().map(|n| n.unwrap_or(1).into()).collect()))
 }
 
 /// Extents that operand `i` has to repeat exactly: those of output 0, picked by `of`.
