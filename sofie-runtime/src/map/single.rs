@@ -31,12 +31,13 @@ pub(super) unsafe fn run(map: &Map, out: *mut u8, slices: &[Src<'_>], memory: *m
         // was checked for.
         unsafe {
             let mask = matches!(inst.code, Code::Select);
-            let first = block.locate(inst.args[0], if mask { DType::Bool } else { inst.dtype });
-            let mut args = [first; 3];
-            for (k, loc) in args.iter_mut().enumerate().take(inst.code.arity()).skip(1) {
-                *loc = block.locate(inst.args[k], inst.dtype);
+            // Written where it is read: two words that are copied as one at once would wait for each other.
+            let mut io = Io { n, args: [Loc { ptr: dst, step: 0 }; 3], dst };
+            io.args[0] = block.locate(inst.args[0], if mask { DType::Bool } else { inst.dtype });
+            for k in 1..inst.code.arity() {
+                io.args[k] = block.locate(inst.args[k], inst.dtype);
             }
-            exec(inst.code, inst.dtype, &Io { n, args, dst });
+            exec(inst.code, inst.dtype, &io);
             if i + 1 == insts.len() && !in_place {
                 store(Tile { spec, plan, rows: plan.rows }, result, dst, out, out_at);
             }
