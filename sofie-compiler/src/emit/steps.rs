@@ -439,6 +439,7 @@ fn parts(kernel: &Kernel) -> (TokenStream, &dyn Literal) {
         Map => map::Map,
         Recurrent => recurrent::Recurrent,
         Conv => conv::Conv,
+        ConvPool => conv::ConvPool,
         ConvPack => conv::Conv,
         ConvTransposePack => conv::ConvTranspose,
         ConvPlain => conv::Conv,

@@ -89,6 +89,7 @@ fn role(kernel: &Kernel, i: usize) -> String {
     let names: &[&str] = match kernel {
         Kernel::Gemm(_) => &["a", "weight", "bias", "residual"],
         Kernel::Conv(_) => &["x", "weight", "prepared", "bias", "residual"],
+        Kernel::ConvPool(_) => &["x", "weight", "bias"],
         Kernel::ConvPlain(_) | Kernel::ConvTranspose(_) | Kernel::ConvTransposePlain(_) => {
             &["x", "weight", "bias", "residual"]
         }

@@ -3,6 +3,8 @@
 
 use super::kernel::Kernel;
 use super::{Plan, Step};
+use sofie_infer_runtime::conv::Conv;
+use sofie_infer_runtime::pool::Pool;
 use sofie_infer_runtime::rows::RowKind;
 use std::iter::Sum;
 
@@ -88,20 +90,28 @@ fn volume(of: &[usize]) -> u64 {
 
 /// Multiplications and additions of a product as it is written; 0 for what is none.
 fn product(kernel: &Kernel) -> u64 {
-    let multiply_adds = match kernel {
+    let count = match kernel {
         Kernel::Gemm(g) => volume(&[g.m, g.k, g.n]),
         Kernel::BatchedGemm(g) => volume(&[g.m, g.k, g.n]).saturating_mul(volume(&g.batch[..g.batch_rank])),
         Kernel::Attention(a) => volume(&[a.batch, a.heads, a.queries, a.keys, a.depth + a.width]),
-        Kernel::Conv(c) | Kernel::ConvPlain(c) => {
-            volume(&[c.batch, c.window.y_pixels(), c.window.taps(), c.c / c.group.max(1), c.m])
-        }
+        Kernel::Conv(c) | Kernel::ConvPlain(c) => multiply_adds(c),
+        Kernel::ConvPool(k) => multiply_adds(&k.conv),
         Kernel::ConvTranspose(c) | Kernel::ConvTransposePlain(c) => {
             volume(&[c.batch, c.window.x_pixels(), c.window.taps(), c.c, c.m / c.group.max(1)])
         }
         Kernel::Recurrent(r) => volume(&[r.steps, r.batch, r.cell.gates(), r.hidden, r.input + r.hidden]),
         _ => 0,
     };
-    multiply_adds.saturating_mul(2)
+    count.saturating_mul(2)
+}
+
+fn multiply_adds(c: &Conv) -> u64 {
+    volume(&[c.batch, c.window.y_pixels(), c.window.taps(), c.c / c.group.max(1), c.m])
+}
+
+/// One operation for each element of each window.
+fn pooled(p: &Pool) -> u64 {
+    volume(&[p.batch, p.window.y_pixels(), p.window.taps(), p.c])
 }
 
 /// Operations of everything that is no product.
@@ -109,9 +119,8 @@ fn elementwise(step: &Step) -> u64 {
     let written = step.writes.first().map_or(0, |o| o.len as u64);
     match &step.kernel {
         Kernel::Map(m) => (m.len() as u64).saturating_mul(m.spec().program.insts().len() as u64),
-        Kernel::Pool(p) | Kernel::PoolPlain(p) => {
-            volume(&[p.batch, p.window.y_pixels(), p.window.taps(), p.c])
-        }
+        Kernel::Pool(p) | Kernel::PoolPlain(p) => pooled(p),
+        Kernel::ConvPool(k) => pooled(&k.pool),
         Kernel::Reduce(_) | Kernel::ArgReduce(_) => {
             step.reads.first().and_then(Option::as_ref).map_or(0, |o| o.len as u64)
         }

@@ -360,6 +360,11 @@ impl Memory<'_> {
                 let mut scratch = vec![f32::NAN; k.scratch()];
                 self.write::<f32>(y, |y| k.run(y, &x, &w, &prepared, &bias, &residual, &mut scratch));
             }
+            Kernel::ConvPool(k) => {
+                let [x, w, bias] = [0, 1, 2].map(|i| self.read::<f32>(s, i));
+                let mut scratch = vec![f32::NAN; k.scratch()];
+                self.write::<f32>(y, |y| k.run(y, &x, &w, &bias, &mut scratch));
+            }
             Kernel::ConvPack(k) => {
                 let w = self.read::<f32>(s, 0);
                 self.write::<f32>(y, |y| k.pack_into(y, &w));

@@ -15,6 +15,7 @@ macro_rules! descriptors {
                 batch, batch_rank, a_batch, b_batch, c_batch, m, k, n, a_row, a_column, b_row, b_column, c_row, alpha, act,
             }
             conv::Conv { batch, window, c, m, group, ldx, ldy, ldr, act, algo }
+            conv::ConvPool { conv, pool }
             conv::ConvTranspose { batch, window, c, m, group, ldx, ldy, ldr, act, algo }
             conv::Window { x, y, kernel, strides, dilations, pads_begin }
             interpolate::Interpolate { outer, x, y, inner, taps }

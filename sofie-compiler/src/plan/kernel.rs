@@ -4,7 +4,7 @@ use super::family::{Kind, Numbers};
 use super::region::{If, Loop};
 use crate::ir::Attribute;
 use sofie_infer_runtime::attention::Attention;
-use sofie_infer_runtime::conv::{Conv, ConvTranspose};
+use sofie_infer_runtime::conv::{Conv, ConvPool, ConvTranspose};
 use sofie_infer_runtime::copy::{Copy, Pad};
 use sofie_infer_runtime::gather::Gather;
 use sofie_infer_runtime::gemm::{BatchedGemm, Gemm};
@@ -88,6 +88,7 @@ macro_rules! kernels {
                     self,
                     Kernel::BatchedGemm(_)
                         | Kernel::Conv(_)
+                        | Kernel::ConvPool(_)
                         | Kernel::ConvTranspose(_)
                         | Kernel::Recurrent(_)
                         | Kernel::Attention(_)
@@ -130,6 +131,8 @@ kernels! {
     Attention: Attention.run;
     /// `y, scratch ← x, w, prepared?, bias?, residual?`.
     Conv: Conv.run;
+    /// `y, scratch ← x, w, bias?`: a convolution and the pooling behind it.
+    ConvPool: ConvPool.run;
     /// `packed ← w`: weights that are not known before the session runs.
     ConvPack: Conv.pack_into;
     /// `packed ← w`: weights that are not known before the session runs.

@@ -59,6 +59,8 @@ pub struct Planner<'g> {
     dense_copies: HashMap<ValueId, Home>,
     /// Gathers that are not made but read through their index, by the node at that position.
     fused: HashMap<ValueId, usize>,
+    /// Results of convolutions that are not made but pooled by the same step, with the pooling's position.
+    pooled: HashMap<ValueId, usize>,
     /// Numbers of elements that a step has found, with the extents that they are.
     found: HashSet<(ValueId, usize)>,
 }
@@ -95,6 +97,7 @@ impl<'g> Planner<'g> {
             node: 0,
             dense_copies: HashMap::new(),
             fused: HashMap::new(),
+            pooled: HashMap::new(),
             found: HashSet::new(),
         })
     }
@@ -137,6 +140,16 @@ impl<'g> Planner<'g> {
     /// The gather that makes `v`, if it is read through its index.
     pub fn fused_gather(&self, v: ValueId) -> Option<&'g Node> {
         self.fused.get(&v).and_then(|_| self.graph.producer(v))
+    }
+
+    /// Says which convolutions are computed together with the pooling behind them, and where that stands.
+    pub fn pool(&mut self, pooled: HashMap<ValueId, usize>) {
+        self.pooled = pooled;
+    }
+
+    /// The pooling of a convolution's result `v`, if both are one step.
+    pub fn pooled(&self, v: ValueId) -> Option<&'g Node> {
+        self.pooled.get(&v).and_then(|&at| self.graph.nodes().get(at))
     }
 
     /// The extents of a value.
@@ -346,6 +359,14 @@ impl<'g> Planner<'g> {
         }
         let origin = self.graph.nodes().get(self.node).map(|n: &Node| n.origin.clone()).unwrap_or_default();
         self.steps.push(Step { kernel, writes, reads, origin });
+    }
+
+    /// Says that the last step stands for another node besides.
+    pub fn add_origin(&mut self, node: &Node) {
+        if let Some(step) = self.steps.last_mut() {
+            step.origin
+                .extend(node.origin.iter().filter(|o| !step.origin.contains(o)).cloned().collect::<Vec<_>>());
+        }
     }
 
     /// Gives every output a dense buffer of its own, places all buffers, and ends planning.

@@ -13,6 +13,7 @@ pub(crate) mod number;
 mod pack;
 mod plain;
 mod planar;
+mod pooled;
 #[cfg(test)]
 mod tests;
 mod transpose;
@@ -20,6 +21,7 @@ pub(crate) mod window;
 mod winograd;
 
 pub use self::plain::PlainConv;
+pub use self::pooled::ConvPool;
 pub use self::transpose::ConvTranspose;
 pub use self::window::Window;
 pub use self::winograd::Tile;

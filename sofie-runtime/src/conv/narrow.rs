@@ -6,7 +6,7 @@
 //! independent chains.
 
 use super::epilogue::{activate_all, finish};
-use super::window::Pixel;
+use super::window::{Pixel, between};
 use super::{Conv, Lines, Operands, by_lines, extent};
 use crate::simd::{LANES, Level, Op, Simd, dispatch};
 
@@ -421,15 +421,6 @@ unsafe fn far<S: Simd>(s: S, place: &Place, from: usize) {
     }
     // SAFETY: the caller's promise.
     unsafe { store_all(s, place, from, &mut [acc]) };
-}
-
-/// The lanes of a vector that starts with element `at` of a line, below 0 wrapped around, which lie before `end`.
-#[inline(always)]
-fn between(at: usize, end: usize) -> u16 {
-    let at = at as isize;
-    let first = at.saturating_neg().clamp(0, LANES as isize) as u32;
-    let end = (end as isize).saturating_sub(at).clamp(0, LANES as isize) as u32;
-    (((1u32 << end) - 1) & !((1u32 << first) - 1)) as u16
 }
 
 /// `count` pixels of `m` channels, side by side.

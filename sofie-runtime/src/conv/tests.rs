@@ -8,7 +8,7 @@ use super::*;
 use crate::simd::for_each_level;
 
 /// Values that round, now and then one that does not behave.
-fn value() -> impl Strategy<Value = f32> {
+pub(in crate::conv) fn value() -> impl Strategy<Value = f32> {
     prop_oneof![
         80 => -2.0f32..2.0,
         1 => prop::sample::select(vec![0.0, -0.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30, 1e-40]),

@@ -1,6 +1,8 @@
 //! The window of a convolution or a pooling: extents, strides, dilations and pads over three spatial axes.
 //! Fewer axes are written as three whose first ones have extent 1, so that every kernel has one form.
 
+use crate::simd::LANES;
+
 /// A window that moves over the spatial axes of `[batch, x…, channels]` and makes `[batch, y…, channels]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
@@ -150,6 +152,15 @@ impl Pixel {
         }
         self.image += 1;
     }
+}
+
+/// The lanes of a vector that starts with element `at` of a line, below 0 wrapped around, which lie before `end`.
+#[inline(always)]
+pub(crate) fn between(at: usize, end: usize) -> u16 {
+    let at = at as isize;
+    let first = at.saturating_neg().clamp(0, LANES as isize) as u32;
+    let end = (end as isize).saturating_sub(at).clamp(0, LANES as isize) as u32;
+    (((1u32 << end) - 1) & !((1u32 << first) - 1)) as u16
 }
 
 #[cfg(test)]

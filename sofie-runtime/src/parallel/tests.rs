@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::attention::Attention;
-use crate::conv::{Algo, Conv, ConvTranspose, Window};
+use crate::conv::{Algo, Conv, ConvPool, ConvTranspose, Window};
 use crate::copy::Strided;
 use crate::gemm::{BatchedGemm, Gemm, GemmRows, Init, Layout, OffsetTable, pack};
 use crate::map::{Binary, Map, MapProgram, MapSpec, Unary, Value, View};
@@ -293,6 +293,24 @@ fn pools_are_the_same() {
         same("a pool", (2 * 31 * 30 - 1) * 70 + 67, |y| {
             y.fill(7.0);
             pool.run(y, &x);
+        });
+    }
+}
+
+#[test]
+fn pools_behind_convolutions_are_the_same() {
+    for (kind, kernel, batch) in
+        [(PoolKind::Max, 2, 1), (PoolKind::Average, 3, 2), (PoolKind::AverageWithPads, 2, 3)]
+    {
+        let image = Window::new(&[121, 90], &[121, 90], &[5, 5], &[1, 1], &[1, 1], &[2, 2]);
+        let windows = Window::new(&[121, 90], &[61, 46], &[kernel; 2], &[2, 2], &[1, 1], &[1, 1]);
+        let conv = Conv { act: Act::Relu, algo: Algo::Planar, ..Conv::direct(batch, image, 2, 6, 1) };
+        let pool = Pool { ldy: 9, ..Pool::new(kind, batch, windows, [0, 1, 1], 6) };
+        let both = ConvPool::new(conv, pool).unwrap();
+        let (x, w) = (numbers(batch * 121 * 90 * 2), both.conv.pack(&numbers(25 * 2 * 6)));
+        same(&format!("{both:?}"), (batch * 61 * 46 - 1) * 9 + 6, |y| {
+            y.fill(7.0);
+            both.run(y, &x, &w, &numbers(6), &mut vec![0.0; both.scratch()]);
         });
     }
 }

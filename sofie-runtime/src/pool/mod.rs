@@ -3,7 +3,7 @@
 
 mod plain;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use self::plain::PlainPool;
 use core::ops::Range;
@@ -118,7 +118,7 @@ impl Pool {
 
     /// Says what of axis `i` counts in the window at `at`.
     #[inline(always)]
-    fn enter(&self, inside: &mut Inside, i: usize, at: usize) {
+    pub(crate) fn enter(&self, inside: &mut Inside, i: usize, at: usize) {
         let w = &self.window;
         let taps = w.taps_inside(i, at);
         inside.taps[i] = taps;
@@ -135,7 +135,7 @@ impl Pool {
 
     /// The windows of a line that have all their columns.
     #[inline(always)]
-    fn whole_windows(&self) -> Range<usize> {
+    pub(crate) fn whole_windows(&self) -> Range<usize> {
         let w = &self.window;
         let reach = (w.kernel[2].max(1) - 1) * w.dilations[2] + 1;
         // Elements of x that such a window may start at.

@@ -8,7 +8,7 @@ use super::*;
 use crate::simd::for_each_level;
 
 /// The definition, over signed coordinates.
-fn oracle(pool: &Pool, y: &mut [f32], x: &[f32]) {
+pub(crate) fn oracle(pool: &Pool, y: &mut [f32], x: &[f32]) {
     let w = &pool.window;
     for row in 0..pool.batch * w.y_pixels() {
         let o = Pixel::of_row(row, &w.y);

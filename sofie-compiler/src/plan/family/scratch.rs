@@ -16,6 +16,7 @@ fn scratch(kernel: &Kernel) -> usize {
     match kernel {
         Kernel::BatchedGemm(k) => k.scratch(),
         Kernel::Conv(k) => k.scratch(),
+        Kernel::ConvPool(k) => k.scratch(),
         Kernel::ConvTranspose(k) => k.scratch(),
         Kernel::Recurrent(k) => k.scratch(),
         Kernel::Attention(k) => k.scratch(),
@@ -47,6 +48,7 @@ fn within(most: &Kernel, least: &Kernel) -> Option<usize> {
         (Kernel::BatchedGemm(k), Kernel::BatchedGemm(l)) => Some(k.scratch_within(l)),
         (Kernel::Recurrent(k), Kernel::Recurrent(l)) => Some(k.scratch_within(l)),
         (Kernel::Conv(k), Kernel::Conv(l)) => k.scratch_within(l),
+        (Kernel::ConvPool(k), Kernel::ConvPool(l)) => k.scratch_within(l),
         (Kernel::ConvTranspose(k), Kernel::ConvTranspose(l)) => k.scratch_within(l),
         _ => None,
     }
@@ -86,6 +88,7 @@ fn walk(family: &Family, step: usize) -> Result<usize, Invalid> {
     let mut names = Vec::new();
     let windows = |kernel: &Kernel| match kernel {
         Kernel::Conv(k) => Some((k.window, k.ldx, k.ldy)),
+        Kernel::ConvPool(k) => Some((k.conv.window, k.conv.ldx, k.pool.ldy)),
         Kernel::ConvTranspose(k) => Some((k.window, k.ldx, k.ldy)),
         _ => None,
     };

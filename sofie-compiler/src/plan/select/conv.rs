@@ -7,11 +7,12 @@ use super::super::layout::Layout;
 use super::super::planner::Planner;
 use super::matmul::extras;
 use super::{is_own_rows, is_rows, rows_of};
-use crate::ir::{self, Epilogue, Invalid, Node, Rounding, ValueId, integral};
+use crate::ir::{self, Epilogue, Invalid, Node, Op, Rounding, ValueId, integral};
 use sofie_infer_runtime::DType;
-use sofie_infer_runtime::conv::{Algo, Conv, ConvTranspose, Window};
+use sofie_infer_runtime::conv::{Algo, Conv, ConvPool, ConvTranspose, Window};
 use sofie_infer_runtime::interpolate::Interpolate;
 use sofie_infer_runtime::pool::{Pool, PoolKind};
+use std::collections::HashMap;
 
 /// The spatial extents of `[N, S…, C]`.
 fn spatial(dims: &[usize]) -> Result<&[usize], Invalid> {
@@ -27,17 +28,20 @@ fn window(p: &Planner<'_>, x: ValueId, y: ValueId, w: &ir::Window) -> Result<Win
     Ok(Window::new(x, y, &w.kernel, &w.strides, &w.dilations, &w.pads_begin))
 }
 
-/// Plans a convolution.
-pub fn conv(p: &mut Planner<'_>, node: &Node, c: &ir::Conv, e: &Epilogue) -> Result<(), Invalid> {
-    let ([x, w, ..], [y]) = (&node.inputs[..], &node.outputs[..]) else {
-        return Err(Invalid::new("a convolution of two values"));
-    };
-    let (x, w, y) = (*x, *w, *y);
+/// The operands and the result of a convolution.
+fn operands(node: &Node) -> Result<[ValueId; 3], Invalid> {
+    match (&node.inputs[..], &node.outputs[..]) {
+        ([x, w, ..], [y]) => Ok([*x, *w, *y]),
+        _ => Err(Invalid::new("a convolution of two values")),
+    }
+}
+
+/// A convolution over dense tensors.
+fn convolution(p: &Planner<'_>, node: &Node, c: &ir::Conv, e: &Epilogue) -> Result<Conv, Invalid> {
+    let [x, w, y] = operands(node)?;
     let window = window(p, x, y, &c.window)?;
     let (batch, channels) = ends(p.dims(x))?;
     let (_, m) = ends(p.dims(y))?;
-    let (read, xl) = p.fitting(x, is_own_rows)?;
-    let (_, ldx) = rows_of(&xl)?;
     let fast = p.graph.dtype(x) == DType::F32;
     let tile = match c.rounding {
         Rounding::ByExtents => Conv::tile(window, channels, m, c.group),
@@ -46,10 +50,42 @@ pub fn conv(p: &mut Planner<'_>, node: &Node, c: &ir::Conv, e: &Epilogue) -> Res
     // Winograd's weights are transformed ahead of time, and what is exact stays so.
     let whole = |v: ValueId| fast && integral::of_value(p.graph, v).is_some_and(|w| w.scale == 1.0);
     let tile = tile.filter(|_| p.constant(w).is_some() && !(whole(x) && whole(w)));
-    let mut kernel = Conv { ldx, act: e.act, ..Conv::direct(batch, window, channels, m, c.group) };
+    let mut kernel = Conv { act: e.act, ..Conv::direct(batch, window, channels, m, c.group) };
     if let Some(tile) = tile {
         kernel.algo = Algo::Winograd(tile);
     }
+    Ok(kernel)
+}
+
+/// Convolutions that are computed together with the pooling that alone reads them: by their results, where the pooling
+/// stands.
+pub fn pooled(p: &Planner<'_>) -> HashMap<ValueId, usize> {
+    let users = p.graph.users();
+    let pooled = |node: &Node| {
+        let Op::Conv(c, e) = &node.op else { return None };
+        let [x, _, y] = operands(node).ok()?;
+        let [user] = users[y.index()][..] else { return None };
+        let Node { op: Op::Pool(pool), outputs, .. } = &p.graph.nodes()[user.index()] else { return None };
+        let alone = p.uses(y) == 1 && p.graph.dtype(x) == DType::F32 && !e.residual;
+        let kernel = ConvPool::new(
+            convolution(p, node, c, e).ok().filter(|_| alone)?,
+            pooling(p, y, *outputs.first()?, pool).ok()?,
+        );
+        kernel.map(|_| (y, user.index()))
+    };
+    p.graph.nodes().iter().filter_map(pooled).collect()
+}
+
+/// Plans a convolution, and the pooling behind it where they are one.
+pub fn conv(p: &mut Planner<'_>, node: &Node, c: &ir::Conv, e: &Epilogue) -> Result<(), Invalid> {
+    let [x, w, y] = operands(node)?;
+    let mut kernel = convolution(p, node, c, e)?;
+    let (read, xl) = p.fitting(x, is_own_rows)?;
+    (_, kernel.ldx) = rows_of(&xl)?;
+    if let Some(pool) = p.pooled(y) {
+        return conv_pool(p, [node, pool], kernel, e, read);
+    }
+    let fast = p.graph.dtype(x) == DType::F32;
     let (bias, residual) = extras(node, e);
     let bias = bias.map(|v| p.dense(v)).transpose()?;
     let residual =
@@ -75,6 +111,31 @@ pub fn conv(p: &mut Planner<'_>, node: &Node, c: &ir::Conv, e: &Epilogue) -> Res
         p.push(Kernel::ConvPlain(kernel), vec![write], vec![Some(read), Some(weights), bias, residual]);
     }
     p.written(y, home)
+}
+
+/// Plans a convolution together with the pooling behind it.
+fn conv_pool(
+    p: &mut Planner<'_>,
+    [node, pool]: [&Node; 2],
+    conv: Conv,
+    e: &Epilogue,
+    read: Operand,
+) -> Result<(), Invalid> {
+    let [_, w, between] = operands(node)?;
+    let (Op::Pool(windows), [y]) = (&pool.op, &pool.outputs[..]) else {
+        return Err(Invalid::new("pooling of one value"));
+    };
+    let (bias, _) = extras(node, e);
+    let bias = bias.map(|v| p.dense(v)).transpose()?;
+    let home = p.target(*y, is_own_rows);
+    let (write, yl) = home.operand()?;
+    let windows = Pool { ldy: rows_of(&yl)?.1, ..pooling(p, between, *y, windows)? };
+    let packed = packed(p, w, conv.packed_len(), |w| conv.pack(w), Kernel::ConvPack(conv.clone()))?;
+    let kernel = ConvPool { conv, pool: windows };
+    let scratch = p.scratch(DType::F32, kernel.scratch());
+    p.push(Kernel::ConvPool(kernel), vec![write, scratch], vec![Some(read), Some(packed), bias]);
+    p.add_origin(pool);
+    p.written(*y, home)
 }
 
 /// Weights in packed form: now where they are known, by a step of their own where they are not.
@@ -145,13 +206,10 @@ pub fn conv_transpose(
     p.written(y, home)
 }
 
-/// Plans pooling.
-pub fn pool(p: &mut Planner<'_>, node: &Node, pool: &ir::Pool) -> Result<(), Invalid> {
-    let ([x], [y]) = (&node.inputs[..], &node.outputs[..]) else {
-        return Err(Invalid::new("pooling of one value"));
-    };
-    let window = window(p, *x, *y, &pool.window)?;
-    let (batch, channels) = ends(p.dims(*x))?;
+/// Pooling over dense tensors.
+fn pooling(p: &Planner<'_>, x: ValueId, y: ValueId, pool: &ir::Pool) -> Result<Pool, Invalid> {
+    let window = window(p, x, y, &pool.window)?;
+    let (batch, channels) = ends(p.dims(x))?;
     let mut pads_end = [0; 3];
     // Spatial axes stand at the end of the three.
     let first = 3 - pool.window.pads_end.len().min(3);
@@ -161,14 +219,21 @@ pub fn pool(p: &mut Planner<'_>, node: &Node, pool: &ir::Pool) -> Result<(), Inv
         ir::PoolKind::Average => PoolKind::Average,
         ir::PoolKind::AverageWithPads => PoolKind::AverageWithPads,
     };
+    Ok(Pool::new(kind, batch, window, pads_end, channels))
+}
+
+/// Plans pooling, unless it is done by the convolution before it.
+pub fn pool(p: &mut Planner<'_>, node: &Node, pool: &ir::Pool) -> Result<(), Invalid> {
+    let ([x], [y]) = (&node.inputs[..], &node.outputs[..]) else {
+        return Err(Invalid::new("pooling of one value"));
+    };
+    if p.pooled(*x).is_some() {
+        return Ok(());
+    }
     let (read, xl) = p.fitting(*x, is_own_rows)?;
     let home = p.target(*y, is_own_rows);
     let (write, yl) = home.operand()?;
-    let kernel = Pool {
-        ldx: rows_of(&xl)?.1,
-        ldy: rows_of(&yl)?.1,
-        ..Pool::new(kind, batch, window, pads_end, channels)
-    };
+    let kernel = Pool { ldx: rows_of(&xl)?.1, ldy: rows_of(&yl)?.1, ..pooling(p, *x, *y, pool)? };
     let f32s = p.graph.dtype(*x) == DType::F32;
     p.push(
         if f32s { Kernel::Pool(kernel) } else { Kernel::PoolPlain(kernel) },

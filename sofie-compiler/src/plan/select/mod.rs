@@ -25,6 +25,8 @@ pub fn request_places(p: &mut Planner<'_>) {
     matmul::request(p);
     let gathers = map::fused_gathers(p);
     p.fuse(gathers);
+    let poolings = conv::pooled(p);
+    p.pool(poolings);
 }
 
 /// Plans one node.

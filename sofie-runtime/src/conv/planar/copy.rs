@@ -4,6 +4,7 @@ use core::ops::Range;
 
 use super::super::epilogue::{activate, activate_all, finish};
 use super::{Band, Planes, Shape, shuffle};
+use crate::Act;
 use crate::simd::{LANES, Op, Simd};
 
 /// Channels from which blocks are transposed in registers; fewer are copied one by one (see [`pick`], [`interleave`]).
@@ -278,7 +279,7 @@ pub(super) struct Gather<'a> {
     /// The first filter.
     pub filter: usize,
     pub filters: usize,
-    /// `[filter][line]`; activated already where there is no residual, if it takes more than a register.
+    /// `[filter][line]`; activated already where there is no residual.
     pub results: &'a [f32],
     pub line: usize,
     pub y: &'a mut [f32],
@@ -305,6 +306,7 @@ impl Op for Gather<'_> {
             residual,
         } = self;
         let step = shape.y_step;
+        let act = if residual.is_empty() { Act::None } else { shape.act };
         let [_, y1, y2] = shape.y;
         let mut count = count;
         // Lines that follow on each other, in the results and in y, are one.
@@ -334,13 +336,13 @@ impl Op for Gather<'_> {
                         stride: step[2] * shape.ldy,
                         residual,
                     };
-                    line.store(s, shape.act);
+                    line.store(s, act);
                     first += width;
                 }
                 if !residual.is_empty() {
                     let y = y[(pixel - begin) * shape.ldy + filter..].as_mut_ptr();
                     // SAFETY: these pixels have just been stored, filter by filter.
-                    unsafe { finish(s, shape.act, y, step[2] * shape.ldy, count[2], filters) };
+                    unsafe { finish(s, act, y, step[2] * shape.ldy, count[2], filters) };
                 }
             }
         }
@@ -361,7 +363,7 @@ struct Pixels<'a> {
 
 impl Pixels<'_> {
     #[inline(always)]
-    fn store<S: Simd>(self, s: S, act: crate::Act) {
+    fn store<S: Simd>(self, s: S, act: Act) {
         let Pixels { from, line, filters, pixels, to, stride, residual } = self;
         let reach = |stride: usize| (pixels - 1) * stride + filters;
         assert!(from.len() >= (filters - 1) * line + pixels, "results that are not there");
@@ -467,7 +469,7 @@ struct Block {
 impl Block {
     /// With at most `N` filters, see [`spread_block`].
     #[inline(always)]
-    unsafe fn store<S: Simd, const N: usize>(self, s: S, act: crate::Act) {
+    unsafe fn store<S: Simd, const N: usize>(self, s: S, act: Act) {
         let Block { from, line, filters, pixels, to, stride, residual } = self;
         let (inside, mask) = (s.mask_first(pixels), s.mask_first(filters));
         if N == 8 && filters == 8 && stride == 8 && residual.is_none() {

@@ -5,19 +5,20 @@
 //! phase besides; then a tap is one offset, the same for every output, and all outputs of a band are one long
 //! line. What the line computes between the images' lines is not stored. The chains are those of the definition.
 
+mod bands;
 mod copy;
+mod pooled;
 mod shuffle;
 mod tile;
 
-use core::ops::Range;
-
+use self::bands::{Band, Bands};
 use self::copy::{Gather, Spread};
+pub(super) use self::pooled::{run as run_pooled, scratch as scratch_pooled};
 use self::tile::Line;
 use super::transpose::{Phase, for_each_phase};
-use super::{Conv, ConvTranspose, Operands, from};
+use super::{Conv, ConvTranspose, Operands, Window, from};
 use crate::Act;
-use crate::gemm::{Finish, in_registers};
-use crate::parallel::{self, with_scratch};
+use crate::gemm::Finish;
 use crate::simd::{LANES, dispatch};
 
 /// Floats that the planes of a band and its results may take: they stay in L1 and L2.
@@ -201,17 +202,6 @@ impl Shape {
         if groups < self.group { groups } else { self.group }
     }
 
-    /// The axis that bands divide: the first that is one.
-    const fn band_axis(&self) -> usize {
-        if self.count[0] > 1 {
-            0
-        } else if self.count[1] > 1 {
-            1
-        } else {
-            2
-        }
-    }
-
     /// Floats of scratch for bands of so many outputs.
     const fn floats(&self, count: [usize; 3]) -> usize {
         let (planes, groups) = (self.planes(count), self.groups());
@@ -222,7 +212,7 @@ impl Shape {
 
     /// Outputs of a band: as many as [`BAND`] allows, but enough that bands do not copy much twice.
     const fn band(&self) -> [usize; 3] {
-        let axis = self.band_axis();
+        let axis = bands::axis(self.count);
         let mut band = self.count;
         let halo = 3 * (self.reach[axis] / self.step[axis]) + 1;
         while band[axis] > halo && self.floats(band) > BAND {
@@ -234,11 +224,8 @@ impl Shape {
     /// An estimate in cycles, see [`super::cost`].
     const fn cost(&self, taps: usize) -> usize {
         let (planes, band) = (self.planes(self.count), self.band());
-        let bands = self.count[self.band_axis()].div_ceil(if band[self.band_axis()] == 0 {
-            1
-        } else {
-            band[self.band_axis()]
-        });
+        let axis = bands::axis(self.count);
+        let bands = self.count[axis].div_ceil(if band[axis] == 0 { 1 } else { band[axis] });
         let vectors = line(&planes, self.count) / LANES;
         let (c, m) = (self.c / self.group, self.m / self.group);
         // A step of the tile loads vectors of pixels besides.
@@ -290,23 +277,29 @@ pub(super) fn pack_into(conv: &Conv, packed: &mut [f32], w: &[f32]) {
     }
 }
 
+/// The taps of a convolution in planes that lie so.
+fn taps(w: &Window, planes: &Planes) -> [Taps; 3] {
+    [0, 1, 2].map(|i| {
+        let (whole, rest) = (w.dilations[i] / w.strides[i], w.dilations[i] % w.strides[i]);
+        Taps {
+            count: w.kernel[i],
+            first: 0,
+            add: whole * planes.row[i] + rest * planes.phase[i],
+            turn: rest,
+            phases: w.strides[i],
+            carry: planes.row[i].wrapping_sub(w.strides[i] * planes.phase[i]),
+        }
+    })
+}
+
 /// Runs a convolution whose operands have been checked.
 pub(super) fn run(conv: &Conv, o: Operands, scratch: &mut [f32]) {
-    let w = &conv.window;
     let shape = Shape::new(conv);
-    for_each_band(&shape, conv.operations(), o, scratch, |band, planes, job| {
-        let taps = [0, 1, 2].map(|i| {
-            let (whole, rest) = (w.dilations[i] / w.strides[i], w.dilations[i] % w.strides[i]);
-            Taps {
-                count: w.kernel[i],
-                first: 0,
-                add: whole * planes.row[i] + rest * planes.phase[i],
-                turn: rest,
-                phases: w.strides[i],
-                carry: planes.row[i].wrapping_sub(w.strides[i] * planes.phase[i]),
-            }
+    Bands::of(&shape).for_each(conv.operations(), o, scratch, |unit, o, scratch| {
+        one_band(&shape, unit.band, unit.image, 0, o, scratch, |mut job| {
+            let taps = taps(&conv.window, &job.planes);
+            job.run(unit.first, unit.band.count, [0; 3], &taps, 0);
         });
-        job.run(band.count, [0; 3], &taps, 0);
     });
 }
 
@@ -314,33 +307,28 @@ pub(super) fn run(conv: &Conv, o: Operands, scratch: &mut [f32]) {
 pub(super) fn run_transposed(conv: &ConvTranspose, o: Operands, scratch: &mut [f32]) {
     let shape = Shape::transposed(conv);
     let steps = conv.c / conv.group * (conv.m / conv.group);
-    for_each_band(&shape, conv.operations(), o, scratch, |band, planes, job| {
-        let mut weights = 0;
-        for_each_phase(&conv.window, |phases| {
-            let (mut count, mut first) = ([0; 3], [0; 3]);
-            for i in 0..3 {
-                count[i] = phases[i].count.saturating_sub(band.start[i]).min(band.count[i]);
-                first[i] = phases[i].first;
-            }
-            let taps = [0, 1, 2].map(|i| Taps {
-                count: phases[i].taps,
-                first: phases[i].start.wrapping_sub(shape.low[i]).wrapping_mul(planes.row[i]),
-                add: phases[i].step.wrapping_mul(planes.row[i]),
-                turn: 0,
-                phases: 1,
-                carry: 0,
+    Bands::of(&shape).for_each(conv.operations(), o, scratch, |unit, o, scratch| {
+        one_band(&shape, unit.band, unit.image, 0, o, scratch, |mut job| {
+            let (band, planes, mut weights) = (unit.band, job.planes, 0);
+            for_each_phase(&conv.window, |phases| {
+                let (mut count, mut first) = ([0; 3], [0; 3]);
+                for i in 0..3 {
+                    count[i] = phases[i].count.saturating_sub(band.start[i]).min(band.count[i]);
+                    first[i] = phases[i].first;
+                }
+                let taps = [0, 1, 2].map(|i| Taps {
+                    count: phases[i].taps,
+                    first: phases[i].start.wrapping_sub(shape.low[i]).wrapping_mul(planes.row[i]),
+                    add: phases[i].step.wrapping_mul(planes.row[i]),
+                    turn: 0,
+                    phases: 1,
+                    carry: 0,
+                });
+                job.run(unit.first, count, first, &taps, weights);
+                weights += phases.iter().map(|p| p.taps).product::<usize>() * steps;
             });
-            job.run(count, first, &taps, weights);
-            weights += phases.iter().map(|p| p.taps).product::<usize>() * steps;
         });
     });
-}
-
-/// Outputs of every phase: so many, from there on.
-#[derive(Clone, Copy, Debug)]
-struct Band {
-    start: [usize; 3],
-    count: [usize; 3],
 }
 
 /// Some groups of a band of one image, whose planes are ready.
@@ -350,76 +338,31 @@ struct Job<'a, 'o, 'y> {
     planes: Planes,
     o: &'a mut Operands<'y>,
     image: usize,
-    /// The pixel that y begins with.
-    first: usize,
     group: usize,
     groups: usize,
-    /// The planes.
-    x: &'a [f32],
+    /// The planes; other things may lie there when they have been read for the last time.
+    x: &'o mut [f32],
     results: &'o mut [f32],
 }
 
-/// Spreads each band's planes out and calls `f` for each number of groups that are computed at once.
-fn for_each_band(
-    shape: &Shape,
-    operations: usize,
-    o: Operands,
-    scratch: &mut [f32],
-    f: impl Fn(Band, Planes, &mut Job) + Sync,
-) {
-    let (axis, whole) = (shape.band_axis(), shape.band());
-    let bands = shape.count[axis].div_ceil(whole[axis].max(1));
-    let units = shape.batch * bands;
-    // The pixel that a band begins with; bands of an axis behind others do not follow on each other in y.
-    let pixel = |unit: usize| {
-        let mut at = [unit / bands.max(1) * shape.y[0], 0, 0];
-        at[axis] += unit % bands.max(1) * whole[axis] * shape.y_step[axis];
-        (at[0] * shape.y[1] + at[1]) * shape.y[2] + at[2]
-    };
-    let apart = shape.y[..axis].iter().all(|&n| n == 1);
-    let parts = if apart { parallel::parts(operations, units) } else { 1 };
-    let Operands { y, x, w, bias, residual } = o;
-    let run = |units: Range<usize>, y: &mut [f32], scratch: &mut [f32]| {
-        let first = if units.start == 0 { 0 } else { pixel(units.start) };
-        let mut o = Operands { y, x, w, bias, residual };
-        for unit in units {
-            let (image, mut start) = (unit / bands, [0; 3]);
-            start[axis] = unit % bands * whole[axis];
-            let mut band = Band { start, count: whole };
-            band.count[axis] = whole[axis].min(shape.count[axis] - start[axis]);
-            one_band(shape, band, image, first, &mut o, scratch, &f);
-        }
-    };
-    if parts == 1 {
-        return run(0..units, y, scratch);
-    }
-    parallel::for_each_slice(
-        y,
-        |unit| pixel(unit) * shape.ldy,
-        units,
-        parts,
-        |units, y| {
-            with_scratch(scratch.len(), |scratch| run(units.clone(), y, scratch));
-        },
-    );
-}
-
-/// One band of one image; y begins with pixel `first`.
+/// Spreads the planes of one band of one image out and calls `f` for each number of groups that are computed at once. The
+/// memory of the planes has at least `room` floats.
 fn one_band(
     shape: &Shape,
     band: Band,
     image: usize,
-    first: usize,
+    room: usize,
     o: &mut Operands,
     scratch: &mut [f32],
-    f: impl Fn(Band, Planes, &mut Job),
+    f: impl Fn(Job),
 ) {
     let c = shape.c / shape.group;
     let planes = shape.planes(band.count);
     let mut group = 0;
     while group < shape.group {
         let groups = shape.groups().min(shape.group - group);
-        let (x, results) = scratch.split_at_mut(planes.plane * groups * c + LANES);
+        let floats = planes.plane * groups * c + LANES;
+        let (x, results) = scratch.split_at_mut(floats.max(room));
         dispatch(Spread {
             shape,
             band: &band,
@@ -427,23 +370,24 @@ fn one_band(
             image,
             channels: group * c..(group + groups) * c,
             x: o.x,
-            to: x,
+            to: &mut x[..floats],
         });
-        f(band, planes, &mut Job { shape, band, planes, o, image, first, group, groups, x, results });
+        f(Job { shape, band, planes, o, image, group, groups, x, results });
         group += groups;
     }
 }
 
 impl Job<'_, '_, '_> {
-    /// Computes `count` outputs of the phase that starts at `first` and stores them. `weights` is where the
-    /// phase's weights start in those of a group.
-    fn run(&mut self, count: [usize; 3], first: [usize; 3], taps: &[Taps; 3], weights: usize) {
+    /// Computes `count` outputs of a phase, filter by filter, and returns the floats of a filter: 0 where there is nothing.
+    /// `weights` is where the phase's weights start in those of a group. Without a residual they are activated.
+    fn lines(&mut self, count: [usize; 3], taps: &[Taps; 3], weights: usize) -> usize {
         let (shape, planes) = (self.shape, &self.planes);
         let (c, m) = (shape.c / shape.group, shape.m / shape.group);
         let line = line(planes, count);
         if line == 0 || m == 0 {
-            return;
+            return 0;
         }
+        let act = if self.o.residual.is_empty() { shape.act } else { Act::None };
         for group in 0..self.groups {
             let filter = (self.group + group) * m;
             dispatch(Line {
@@ -454,25 +398,36 @@ impl Job<'_, '_, '_> {
                 w: &self.o.w[(self.group + group) * shape.weights + weights..],
                 m,
                 bias: from(self.o.bias, filter),
+                relu: act == Act::Relu,
                 to: &mut self.results[group * m * line..],
                 line,
             });
         }
-        if self.o.residual.is_empty() && !in_registers(shape.act) {
+        if !matches!(act, Act::None | Act::Relu) {
             // Here they are whole vectors; as pixels they may be a few floats each.
             let results = &mut self.results[..self.groups * m * line];
             let (c, columns) = (results.as_mut_ptr(), results.len());
-            dispatch(Finish { c, ldc: columns, rows: 1, columns, alpha: 1.0, act: shape.act });
+            dispatch(Finish { c, ldc: columns, rows: 1, columns, alpha: 1.0, act });
         }
+        line
+    }
+
+    /// Computes `count` outputs of the phase that starts at `first` and stores them in y, which begins with pixel `begin`.
+    fn run(&mut self, begin: usize, count: [usize; 3], first: [usize; 3], taps: &[Taps; 3], weights: usize) {
+        let line = self.lines(count, taps, weights);
+        if line == 0 {
+            return;
+        }
+        let (shape, m) = (self.shape, self.shape.m / self.shape.group);
         let mut start = [0; 3];
         for i in 0..3 {
             start[i] = first[i] + self.band.start[i] * shape.y_step[i];
         }
         dispatch(Gather {
             shape,
-            row: planes.row,
+            row: self.planes.row,
             image: self.image,
-            first: self.first,
+            first: begin,
             start,
             count,
             filter: self.group * m,

@@ -16,6 +16,8 @@ pub(super) struct Line<'a> {
     pub m: usize,
     /// May be empty: zeros.
     pub bias: &'a [f32],
+    /// Applied last; others would be compiled into each tile.
+    pub relu: bool,
     /// `[m][line]`.
     pub to: &'a mut [f32],
     /// Outputs, whole vectors.
@@ -131,9 +133,19 @@ impl<const M: usize, const V: usize> Op for Tile<'_, M, V> {
                     }
                     t0.next(&mut offset0, &mut phase0);
                 }
-                for (f, acc) in acc.iter().enumerate() {
-                    for (v, &x) in acc.iter().enumerate() {
-                        s.store_ptr(x, to.add(f * line.line + first + v * LANES));
+                // Two loops that are unrolled: sums that one loop changes and another stores are kept in memory all along.
+                if line.relu {
+                    for (f, acc) in acc.iter().enumerate() {
+                        for (v, &x) in acc.iter().enumerate() {
+                            let x = s.max_raw(s.zero(), x);
+                            s.store_ptr(x, to.add(f * line.line + first + v * LANES));
+                        }
+                    }
+                } else {
+                    for (f, acc) in acc.iter().enumerate() {
+                        for (v, &x) in acc.iter().enumerate() {
+                            s.store_ptr(x, to.add(f * line.line + first + v * LANES));
+                        }
                     }
                 }
             }
