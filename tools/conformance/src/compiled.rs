@@ -1,7 +1,7 @@
-//! Runs cases as users run networks: generates crates of about a hundred modules, through the compiler's library or as calls
-//! of the macro, builds them (the runtime optimised, generated code not), and runs what was built.
+//! Runs cases as users run networks: generates programs of about a hundred modules, through the compiler's library or as
+//! calls of the macro, builds them (the runtime optimised, generated code not), and runs what was built.
 //!
-//! A model that is refused is known before anything is built. A crate that does not build is built again without the
+//! A model that is refused is known before anything is built. A program that does not build is built again without the
 //! modules that rustc names, so that one bad expansion hides no other.
 
 use std::collections::BTreeMap;
@@ -16,16 +16,18 @@ use sofie_infer_compiler::{ir, onnx};
 use crate::case::{self, Case};
 use crate::compare::compare;
 use crate::engine::Verdict;
+use crate::facade::Facade;
+use crate::parallel;
 
-/// Modules of a crate.
+/// Modules of a program.
 const BATCH: usize = 100;
 
-/// How a module comes into a crate.
+/// How a module comes into a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// The library expands it, here; of the crate only the runtime is a dependency.
+    /// The library expands it, here.
     Library,
-    /// The crate calls the macro.
+    /// The program calls the macro.
     Macro,
 }
 
@@ -38,14 +40,17 @@ struct Ready<'a> {
     model: onnx::Model,
 }
 
-/// Runs all cases; crates and what they read and write go into `scratch`.
+/// Runs all cases; programs and what they read and write go into `scratch`.
 pub fn run(cases: &[Case], way: Way, scratch: &Path) -> Result<Vec<Verdict>, String> {
-    // cargo is run elsewhere.
+    // rustc is run elsewhere.
     let scratch = &std::path::absolute(scratch).map_err(|e| format!("{}: {e}", scratch.display()))?;
+    let facade = Facade::build()?;
+    let prepared = parallel::map(cases, |_, case| {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| prepare(case)))
+    });
     let mut verdicts: Vec<Verdict> = Vec::new();
     let mut ready = Vec::new();
-    for (number, case) in cases.iter().enumerate() {
-        let prepared = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| prepare(case)));
+    for (number, (case, prepared)) in cases.iter().zip(prepared).enumerate() {
         verdicts.push(match prepared {
             Ok(Ok((compiled, dims, model))) => {
                 ready.push(Ready { case, number, compiled, dims, model });
@@ -55,9 +60,12 @@ pub fn run(cases: &[Case], way: Way, scratch: &Path) -> Result<Vec<Verdict>, Str
             Err(_) => Verdict::CompileError("the compiler panicked".into()),
         });
     }
-    for (k, batch) in ready.chunks(BATCH).enumerate() {
-        let folder = scratch.join(format!("batch{k}"));
-        for (number, verdict) in run_batch(batch, way, &folder, scratch)? {
+    let batches: Vec<_> = ready.chunks(BATCH).collect();
+    let judged = parallel::map(&batches, |k, batch| {
+        run_batch(batch, way, &scratch.join(format!("{way:?}{k}")), &facade)
+    });
+    for batch in judged {
+        for (number, verdict) in batch? {
             verdicts[number] = verdict;
         }
     }
@@ -81,25 +89,10 @@ fn run_batch(
     batch: &[Ready<'_>],
     way: Way,
     folder: &Path,
-    scratch: &Path,
+    facade: &Facade,
 ) -> Result<Vec<(usize, Verdict)>, String> {
     let io = |e: std::io::Error| format!("{}: {e}", folder.display());
-    std::fs::create_dir_all(folder.join("src")).map_err(io)?;
-    let (dependency, path) = match way {
-        // The features that the facade asks for, so that both ways share what is built.
-        Way::Library => ("sofie-infer-runtime", "../../sofie-runtime"),
-        Way::Macro => ("sofie-infer", "../.."),
-    };
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    let manifest = format!(
-        "[package]\nname = \"batch\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[dependencies]\n\
-         {dependency} = {{ path = {:?}, default-features = false, features = [\"std\"] }}\n\n[profile.dev]\ndebug = false\nincremental = false\n\n\
-         [profile.dev.build-override]\nopt-level = 3\n\n[profile.dev.package.\"*\"]\nopt-level = 3\n\n\
-         [profile.dev.package.sofie-infer-compiler]\nopt-level = 0\n\n\
-         [workspace]\n",
-        path.canonicalize().map_err(io)?
-    );
-    std::fs::write(folder.join("Cargo.toml"), manifest).map_err(io)?;
+    std::fs::create_dir_all(folder).map_err(io)?;
     let mut left: Vec<&Ready<'_>> = batch.iter().collect();
     let mut verdicts = Vec::new();
     for ready in &left {
@@ -109,15 +102,11 @@ fn run_batch(
         };
         std::fs::write(module_path(folder, ready.number), module).map_err(io)?;
     }
+    let program = folder.join("program");
     // Each round builds without what was named in the one before.
     loop {
-        std::fs::write(folder.join("src/main.rs"), main_file(&left, way)).map_err(io)?;
-        let output = Command::new("cargo")
-            .args(["build", "--quiet", "--message-format", "short"])
-            .current_dir(folder)
-            .env("CARGO_TARGET_DIR", scratch.join("target"))
-            .output()
-            .map_err(io)?;
+        std::fs::write(folder.join("main.rs"), main_file(&left)).map_err(io)?;
+        let output = facade.rustc(folder, &program).output().map_err(io)?;
         if output.status.success() {
             break;
         }
@@ -139,17 +128,14 @@ fn run_batch(
         }
         left.retain(|r| !bad.contains(&r.number));
     }
-    let program = scratch.join("target/debug/batch");
-    let copy = folder.join("program");
-    std::fs::copy(&program, &copy).map_err(io)?;
     for ready in left {
-        verdicts.push((ready.number, run_case(ready, &copy, folder)));
+        verdicts.push((ready.number, run_case(ready, &program, folder)));
     }
     Ok(verdicts)
 }
 
 fn module_path(folder: &Path, number: usize) -> PathBuf {
-    folder.join(format!("src/c{number}.rs"))
+    folder.join(format!("c{number}.rs"))
 }
 
 fn module(ready: &Ready<'_>) -> String {
@@ -168,12 +154,8 @@ fn call(ready: &Ready<'_>) -> String {
     format!("sofie_infer::sofie_model! {{ pub mod net = {path:?}{dims} }}")
 }
 
-fn main_file(batch: &[&Ready<'_>], way: Way) -> String {
-    let runtime = match way {
-        Way::Library => "sofie_infer_runtime as rt",
-        Way::Macro => "sofie_infer::rt",
-    };
-    let mut text = format!("pub use {runtime};\nuse rt::DynSession;\nuse std::fs;\n\n");
+fn main_file(batch: &[&Ready<'_>]) -> String {
+    let mut text = String::from("pub use sofie_infer::rt;\nuse rt::DynSession;\nuse std::fs;\n\n");
     for r in batch {
         let _ = writeln!(text, "mod c{};", r.number);
     }

@@ -15,7 +15,9 @@ mod case;
 mod compare;
 mod compiled;
 mod engine;
+mod facade;
 mod operators;
+mod parallel;
 mod report;
 mod table;
 
@@ -45,7 +47,7 @@ struct Cli {
     /// Do not try again, with its small integer inputs made constants, a case that is refused because they decide shapes
     #[arg(long)]
     strict: bool,
-    /// Where the engines `compiled` and `macro` generate and build their crates
+    /// Where the engines `compiled` and `macro` generate and build their programs
     #[arg(long, value_name = "DIR", default_value = "target/conformance")]
     scratch: PathBuf,
     /// A row a case
@@ -115,7 +117,7 @@ fn run(cli: &Cli) -> Result<bool, String> {
     let verdicts = match cli.engine {
         Engine::Compiled => compiled::run(&cases, Way::Library, &cli.scratch)?,
         Engine::Macro => compiled::run(&cases, Way::Macro, &cli.scratch)?,
-        engine => cases.iter().map(|case| engine::run(case, engine, cli.strict)).collect(),
+        engine => parallel::map(&cases, |_, case| engine::run(case, engine, cli.strict)),
     };
     for (case, verdict) in cases.iter().zip(verdicts) {
         if cli.list && !verdict.passes() {
