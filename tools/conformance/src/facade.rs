@@ -34,10 +34,11 @@ impl Facade {
         let mut library = None;
         let mut dependencies = BTreeSet::new();
         for message in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+            let named = message["target"]["name"] == "sofie_infer";
             let files = message["filenames"].as_array().into_iter().flatten();
             for file in files.filter_map(|file| file.as_str()).map(PathBuf::from) {
                 dependencies.extend(file.parent().map(Path::to_path_buf));
-                if message["target"]["name"] == "sofie_infer" && file.extension().is_some_and(|e| e == "rlib") {
+                if named && file.extension().is_some_and(|e| e == "rlib") {
                     library = Some(file);
                 }
             }
@@ -57,5 +58,26 @@ impl Facade {
             command.arg("-L").arg(format!("dependency={}", folder.display()));
         }
         command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::Facade;
+
+    #[test]
+    fn cargo_says_where_the_facade_and_its_dependencies_lie() {
+        let messages = r#"
+            {"reason":"compiler-artifact","target":{"name":"half"},"filenames":["/t/deps/libhalf-1.rlib"]}
+            {"reason":"build-script-executed","out_dir":"/t/build/half"}
+            no message
+            {"reason":"compiler-artifact","target":{"name":"sofie_infer"},"filenames":["/t/libsofie_infer.rlib","/t/deps/libsofie_infer-1.rmeta"]}
+            {"reason":"build-finished","success":true}"#;
+        let facade = Facade::from_messages(messages).expect("the library is named");
+        assert_eq!(facade.library, PathBuf::from("/t/libsofie_infer.rlib"));
+        assert_eq!(facade.dependencies, [PathBuf::from("/t"), PathBuf::from("/t/deps")].into());
+        assert!(Facade::from_messages("").is_err());
     }
 }
