@@ -13,7 +13,7 @@ pub fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(usize, &T) -> R + Sync) 
     let worker = || std::iter::from_fn(take).map(|(i, item)| (i, work(i, item))).collect::<Vec<_>>();
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let mut results: Vec<(usize, R)> = thread::scope(|scope| {
-        let spawn = || thread::Builder::new().stack_size(STACK).spawn_scoped(scope, &worker);
+        let spawn = || thread::Builder::new().stack_size(STACK).spawn_scoped(scope, worker);
         let others: Vec<_> = (1..cores.min(items.len())).filter_map(|_| spawn().ok()).collect();
         let mut results = worker();
         for other in others {
