@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use quote::{format_ident, quote};
+use rayon::prelude::*;
 use sofie_infer_compiler::{Compiled, Options, Request, compile, expand};
 use sofie_infer_compiler::{ir, onnx};
 
@@ -17,7 +18,6 @@ use crate::case::{self, Case};
 use crate::compare::compare;
 use crate::engine::Verdict;
 use crate::facade::Facade;
-use crate::parallel;
 
 /// Modules of a program.
 const BATCH: usize = 100;
@@ -45,9 +45,8 @@ pub fn run(cases: &[Case], way: Way, scratch: &Path) -> Result<Vec<Verdict>, Str
     // rustc is run elsewhere.
     let scratch = &std::path::absolute(scratch).map_err(|e| format!("{}: {e}", scratch.display()))?;
     let facade = Facade::build()?;
-    let prepared = parallel::map(cases, |_, case| {
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| prepare(case)))
-    });
+    let prepare = |case| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| prepare(case)));
+    let prepared: Vec<_> = cases.par_iter().map(prepare).collect();
     let mut verdicts: Vec<Verdict> = Vec::new();
     let mut ready = Vec::new();
     for (number, (case, prepared)) in cases.iter().zip(prepared).enumerate() {
@@ -60,10 +59,8 @@ pub fn run(cases: &[Case], way: Way, scratch: &Path) -> Result<Vec<Verdict>, Str
             Err(_) => Verdict::CompileError("the compiler panicked".into()),
         });
     }
-    let batches: Vec<_> = ready.chunks(BATCH).collect();
-    let judged = parallel::map(&batches, |k, batch| {
-        run_batch(batch, way, &scratch.join(format!("{way:?}{k}")), &facade)
-    });
+    let judge = |(k, batch)| run_batch(batch, way, &scratch.join(format!("{way:?}{k}")), &facade);
+    let judged: Vec<_> = ready.par_chunks(BATCH).enumerate().map(judge).collect();
     for batch in judged {
         for (number, verdict) in batch? {
             verdicts[number] = verdict;

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use compiled::Way;
+use rayon::prelude::*;
 use regex::Regex;
 
 mod case;
@@ -17,7 +18,6 @@ mod compiled;
 mod engine;
 mod facade;
 mod operators;
-mod parallel;
 mod report;
 mod table;
 
@@ -94,8 +94,12 @@ fn part(text: &str) -> Result<(usize, usize), String> {
     numbers.filter(|&(k, n): &(usize, usize)| 0 < k && k <= n).ok_or("expected K/N with K from 1 to N".into())
 }
 
+/// As the main thread has it: deep models recurse.
+const STACK: usize = 8 << 20;
+
 /// Whether all went as it should.
 fn run(cli: &Cli) -> Result<bool, String> {
+    rayon::ThreadPoolBuilder::new().stack_size(STACK).build_global().map_err(|e| e.to_string())?;
     let table = match &cli.tests {
         Some(path) => table::read(path)?,
         None => table::read(&cli.suite.join("tests.csv")).unwrap_or_default(),
@@ -117,7 +121,7 @@ fn run(cli: &Cli) -> Result<bool, String> {
     let verdicts = match cli.engine {
         Engine::Compiled => compiled::run(&cases, Way::Library, &cli.scratch)?,
         Engine::Macro => compiled::run(&cases, Way::Macro, &cli.scratch)?,
-        engine => parallel::map(&cases, |_, case| engine::run(case, engine, cli.strict)),
+        engine => cases.par_iter().map(|case| engine::run(case, engine, cli.strict)).collect(),
     };
     for (case, verdict) in cases.iter().zip(verdicts) {
         if cli.list && !verdict.passes() {
