@@ -17,5 +17,5 @@ fn whole_road(bytes: Vec<u8>) -> Result<(), String> {
         dims.extend(shape.dims().iter().flat_map(|d| d.symbols()).map(|s| (s.to_string(), 1)));
     }
     let options = Options { dims, ..Options::default() };
-    compile_model(&model, "fuzzed.onnx".as_ref(), &options).map(drop).map_err(|f| f.errors.to_string())
+    compile_model(&model, "fuzzed.onnx".as_ref(), &options).map(drop).map_err(|f| f.to_string())
 }

@@ -20,7 +20,7 @@ thread_local! {
 fn session() -> tagger::Session {
     let model = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/models/hls4ml_mlp_trained.onnx"));
     let options = Options { dims: [("batch".into(), 1)].into(), ..Options::default() };
-    let compiled = compile(model, model, &options).unwrap_or_else(|failure| panic!("{}", failure.errors));
+    let compiled = compile(model, model, &options).unwrap_or_else(|failure| panic!("{}", failure));
     let bytes = sofie_infer_build::weights::safetensors(&compiled, "tagger").expect("weights");
     tagger::Session::load(bytes).expect("a session")
 }

@@ -187,9 +187,7 @@ impl Model {
             profile: self.profile,
             ..Request::new(krate, name.clone(), self.root.clone(), shown)
         };
-        let compiled = self.compiled()?;
-        let compiled =
-            compiled.with_weights(&request.weights, &self.path).map_err(|failure| failure.errors)?;
+        let compiled = self.compiled()?.with_weights(&request.weights, &self.path)?;
         let file = syn::parse2(module(&request, &compiled))
             .map_err(|e| Error::new(format!("what was emitted is no Rust: {e}")))?;
         let mut output = Output {
@@ -220,7 +218,7 @@ impl Model {
 
     fn compiled(&self) -> Result<Compiled, Errors> {
         let options = Options::default().with_extents(&self.dims);
-        compile(&self.file(), &self.path, &options).map_err(|failure| failure.errors)
+        compile(&self.file(), &self.path, &options)
     }
 }
 

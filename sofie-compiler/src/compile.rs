@@ -3,7 +3,7 @@
 use crate::error::{Error, Errors};
 use crate::instance::{self, Refused};
 use crate::plan::family::Family;
-use crate::plan::{self, Plan, Port};
+use crate::plan::{self, Plan};
 use crate::{ir, onnx, ops};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -57,26 +57,11 @@ impl Compiled {
     }
 }
 
-/// Why a model is refused, and what is known of its interface all the same.
-#[derive(Clone, Debug, Default)]
-pub struct Failure {
-    /// Everything that is wrong.
-    pub errors: Errors,
-    /// Inputs and outputs, where the file could be read so far.
-    pub interface: Option<(Vec<Port>, Vec<Port>)>,
-}
-
-impl From<Errors> for Failure {
-    fn from(errors: Errors) -> Failure {
-        Failure { errors, interface: None }
-    }
-}
-
 /// Compiles the model at `path`, which messages call `shown`.
 ///
 /// # Errors
 /// Everything that is wrong with the model, at once.
-pub fn compile(path: &Path, shown: &Path, options: &Options) -> Result<Compiled, Failure> {
+pub fn compile(path: &Path, shown: &Path, options: &Options) -> Result<Compiled, Errors> {
     let model = onnx::load(path).map_err(|e| renamed(e, path, shown))?;
     compile_model(&model, shown, options)
 }
@@ -85,9 +70,8 @@ pub fn compile(path: &Path, shown: &Path, options: &Options) -> Result<Compiled,
 ///
 /// # Errors
 /// Everything that is wrong with the model, at once.
-pub fn compile_model(model: &onnx::Model, shown: &Path, options: &Options) -> Result<Compiled, Failure> {
-    let refused =
-        |errors: Errors| Failure { errors: errors.in_file(shown), interface: interface(model, options) };
+pub fn compile_model(model: &onnx::Model, shown: &Path, options: &Options) -> Result<Compiled, Errors> {
+    let refused = |errors: Errors| errors.in_file(shown);
     let graph = instance::optimised(model, options).map_err(|e| match e {
         Refused::Model(errors) => refused(errors),
         Refused::Pass(e) => refused(internal(&e)),
@@ -148,24 +132,4 @@ fn renamed(errors: Errors, path: &Path, shown: &Path) -> Errors {
         e
     };
     Errors(errors.into_iter().map(rename).collect())
-}
-
-/// Inputs and outputs as far as the file declares them with known extents.
-fn interface(model: &onnx::Model, options: &Options) -> Option<(Vec<Port>, Vec<Port>)> {
-    let port = |v: &onnx::ValueInfo| {
-        let onnx::ValueType::Tensor(t) = &v.ty else { return None };
-        let dims = t.shape.as_ref()?.iter().map(|d| match d {
-            onnx::DimSpec::Const(n) => usize::try_from(*n).ok(),
-            onnx::DimSpec::Symbol(s) => options.dims.get(s).and_then(|n| usize::try_from(*n).ok()),
-            onnx::DimSpec::Unknown => None,
-        });
-        Some(Port {
-            name: v.name.to_string(),
-            dtype: t.element?.dtype().ok()?,
-            dims: dims.collect::<Option<_>>()?,
-        })
-    };
-    let initial: Vec<&str> = model.graph.initializers.iter().map(|i| &*i.name).collect();
-    let inputs = model.graph.inputs.iter().filter(|i| !initial.contains(&&*i.name)).map(port);
-    Some((inputs.collect::<Option<_>>()?, model.graph.outputs.iter().filter_map(port).collect()))
 }

@@ -1,7 +1,7 @@
 //! The macro's call → tokens: resolves the path, compiles the model, and places errors so that a user sees
 //! one message for one mistake.
 
-use crate::compile::{Compiled, Failure, Options, compile};
+use crate::compile::{Compiled, Options, compile};
 use crate::emit::{self, WeightsIn};
 use crate::error::{Error, Errors};
 use crate::ops::UserOperator;
@@ -65,8 +65,8 @@ pub struct Request {
     pub dims: Vec<(String, Extent)>,
     /// Reference inputs and outputs, relative to `root`, for a test of the module.
     pub test: Option<String>,
-    /// What to print while compiling: `timing`.
-    pub print: Option<String>,
+    /// Whether to print how long compiling takes.
+    pub timing: bool,
     /// Where the program has its weights.
     pub weights: WeightsIn,
     /// Operators of the calling program, each with the function that computes it.
@@ -89,7 +89,7 @@ impl Request {
             span: Span::call_site(),
             dims: Vec::new(),
             test: None,
-            print: None,
+            timing: false,
             weights: WeightsIn::default(),
             operators: Vec::new(),
             profile: false,
@@ -97,8 +97,7 @@ impl Request {
     }
 }
 
-/// The module that a call expands to; on errors a `compile_error!` and a module whose `Session` has the
-/// right signature as far as it is known, so that nothing else is reported.
+/// The module that a call expands to; on errors one that [`refused`](emit::refused) makes.
 pub fn expand(request: &Request) -> TokenStream {
     let start = Instant::now();
     let shown = Path::new(&request.path);
@@ -108,22 +107,14 @@ pub fn expand(request: &Request) -> TokenStream {
     let compiled = compile(&path, shown, &options).and_then(|c| c.with_weights(&request.weights, shown));
     let (tokens, outcome) = match compiled {
         Ok(compiled) => (emitted(request, &compiled, &tracked(&path, &compiled)), "compiled"),
-        Err(failure) => {
-            let message = message(&failure.errors);
-            let error = quote_spanned!(request.span=> ::core::compile_error!(#message););
-            let skeleton =
-                emit::skeleton(&request.krate, &request.visibility, &request.name, &failure.interface);
-            (quote!(#error #skeleton), "refused")
+        Err(errors) => {
+            let message = message(&errors);
+            let error = quote_spanned!(request.span=> ::core::compile_error!(#message));
+            (emit::refused(&request.visibility, &request.name, &error), "refused")
         }
     };
-    if let Some(what) = &request.print {
-        match what.as_str() {
-            "timing" => eprintln!("sofie_model!({:?}): {outcome} in {:.1?}", request.path, start.elapsed()),
-            other => {
-                let message = format!("unknown value {other:?} of `print`; it can be \"timing\"");
-                return quote_spanned!(request.span=> ::core::compile_error!(#message););
-            }
-        }
+    if request.timing {
+        eprintln!("sofie_model!({:?}): {outcome} in {:.1?}", request.path, start.elapsed());
     }
     tokens
 }
@@ -133,14 +124,14 @@ impl Compiled {
     ///
     /// # Errors
     /// Weights apart from a program whose extents each session bounds.
-    pub fn with_weights(self, weights: &WeightsIn, shown: &Path) -> Result<Compiled, Failure> {
+    pub fn with_weights(self, weights: &WeightsIn, shown: &Path) -> Result<Compiled, Errors> {
         let Some(open) = self.family.as_ref().and_then(|family| family.open.first()) else { return Ok(self) };
         if *weights != WeightsIn::External {
             return Ok(self);
         }
         let error = Error::new(format!("`weights = external` needs a bound of {open}"))
             .help(format!("give one, dims({open} = ..=64), or leave the weights in the program"));
-        Err(Errors::from(error).in_file(shown).into())
+        Err(Errors::from(error).in_file(shown))
     }
 }
 

@@ -13,7 +13,7 @@ mod compile;
 mod emit;
 mod expand;
 
-pub use compile::{Compiled, Failure, Options, compile, compile_model};
-pub use emit::{WeightsBlock, WeightsIn, WeightsLayout, layout as weights_layout, module_name};
+pub use compile::{Compiled, Options, compile, compile_model};
+pub use emit::{WeightsBlock, WeightsIn, WeightsLayout, layout as weights_layout, module_name, refused};
 pub use expand::{Extent, Request, expand, module};
 pub use sofie_infer_runtime::DType;

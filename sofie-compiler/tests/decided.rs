@@ -57,7 +57,7 @@ fn all(bounds: &dyn Fn(&str) -> ops::DimBounds) -> Vec<String> {
         let path = folders[0].join("model.onnx");
         let options = Options { bounds: bounds(&name), ..Options::default() };
         match compile(&path, &path, &options) {
-            Err(failure) => wrong.push(format!("{name}: {}", failure.errors)),
+            Err(failure) => wrong.push(format!("{name}: {}", failure)),
             Ok(compiled) => {
                 let runs = folders.iter().map(|folder| (folder, agree(&compiled, folder)));
                 wrong.extend(runs.filter_map(|(f, r)| Some(format!("{}: {}", f.display(), r.err()?))));

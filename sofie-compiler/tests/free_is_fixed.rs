@@ -243,7 +243,7 @@ fn assets_give_the_bits_of_fixed_extents() {
     for (name, symbols) in MODELS {
         let path = folder.join(format!("{name}.onnx"));
         let model = |options: Options| -> Compiled {
-            compile(&path, &path, &options).unwrap_or_else(|f| panic!("{name}: {}", f.errors))
+            compile(&path, &path, &options).unwrap_or_else(|f| panic!("{name}: {}", f))
         };
         let bounds: DimBounds =
             symbols.iter().map(|(s, least, most)| (s.to_string(), (*least, Some(*most)))).collect();

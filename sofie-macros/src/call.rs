@@ -7,22 +7,29 @@ use crate::operator::operator;
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use sofie_infer_compiler::ops::UserOperator;
-use sofie_infer_compiler::{Extent, Request, WeightsIn, expand};
+use sofie_infer_compiler::{Extent, Request, WeightsIn, expand, module_name, refused};
 use std::path::PathBuf;
 use syn::ext::IdentExt;
-use syn::parse::{Error, Parse, ParseStream, Result};
+use syn::parse::{Error, Parse, ParseStream, Parser, Result};
 use syn::{Attribute, LitInt, LitStr, Token, Visibility, parenthesized};
 
 /// One call of the macro.
 pub struct Call {
     krate: TokenTree,
     attributes: Vec<Attribute>,
-    visibility: Option<Visibility>,
-    name: Option<Ident>,
+    visibility: TokenStream,
+    name: Ident,
     path: LitStr,
+    /// What is wrong with the options is said in the module's place, so that nothing else is missed there.
+    options: Result<Options>,
+}
+
+/// What stands behind the path.
+#[derive(Default)]
+struct Options {
     dims: Vec<(String, Extent)>,
     test: Option<LitStr>,
-    print: Option<LitStr>,
+    timing: bool,
     operators: Vec<(UserOperator, TokenStream)>,
     /// Where the program does not have its weights: where that is said.
     external: Option<Span>,
@@ -33,40 +40,66 @@ impl Parse for Call {
         let krate = input.parse()?;
         let attributes = input.call(Attribute::parse_outer)?;
         let (visibility, name) = if attributes.is_empty() && input.peek(LitStr) {
-            (None, None)
+            (quote!(pub), None)
         } else {
-            let visibility = input.parse()?;
+            let visibility: Visibility = input.parse()?;
             input.parse::<Token![mod]>().map_err(|e| {
                 Error::new(e.span(), "expected a path in quotes, or `mod name = \"path.onnx\"`")
             })?;
             let name = input.parse()?;
             input.parse::<Token![=]>()?;
-            (Some(visibility), Some(name))
+            (visibility.into_token_stream(), Some(name))
         };
-        let path = input.parse()?;
-        let mut call = Call {
-            krate,
-            attributes,
-            visibility,
-            name,
-            path,
-            dims: Vec::new(),
-            test: None,
-            print: None,
-            operators: Vec::new(),
-            external: None,
-        };
-        while !input.is_empty() {
-            input.parse::<Token![,]>()?;
-            if !input.is_empty() {
-                call.option(input)?;
-            }
-        }
-        Ok(call)
+        let path: LitStr = input.parse()?;
+        let name = name.unwrap_or_else(|| module_name(&path.value(), path.span()));
+        let options = Options::parse.parse2(input.parse()?);
+        Ok(Call { krate, attributes, visibility, name, path, options })
     }
 }
 
 impl Call {
+    /// The module.
+    pub fn expand(self) -> TokenStream {
+        let request = self.options.and_then(Options::checked).and_then(|options| {
+            let missing =
+                "CARGO_MANIFEST_DIR is not set: the model's path is relative to the crate's manifest";
+            let root =
+                std::env::var("CARGO_MANIFEST_DIR").map_err(|_| Error::new(self.path.span(), missing))?;
+            Ok(Request {
+                krate: self.krate.into(),
+                attributes: self.attributes.iter().map(ToTokens::to_token_stream).collect(),
+                visibility: self.visibility.clone(),
+                name: self.name.clone(),
+                root: PathBuf::from(root),
+                span: self.path.span(),
+                path: self.path.value(),
+                dims: options.dims,
+                test: options.test.map(|t| t.value()),
+                timing: options.timing,
+                weights: if options.external.is_some() { WeightsIn::External } else { WeightsIn::Literal },
+                profile: cfg!(feature = "profile"),
+                operators: options.operators,
+            })
+        });
+        match request {
+            Ok(request) => expand(&request),
+            Err(e) => refused(&self.visibility, &self.name, &e.to_compile_error()),
+        }
+    }
+}
+
+impl Options {
+    fn parse(input: ParseStream) -> Result<Options> {
+        let mut options = Options::default();
+        while !input.is_empty() {
+            input.parse::<Token![,]>()?;
+            if !input.is_empty() {
+                options.option(input)?;
+            }
+        }
+        Ok(options)
+    }
+
     fn option(&mut self, input: ParseStream) -> Result<()> {
         let name = input.call(Ident::parse_any)?;
         match name.to_string().as_str() {
@@ -92,7 +125,13 @@ impl Call {
             }
             "print" => {
                 input.parse::<Token![=]>()?;
-                self.print = Some(input.parse()?);
+                let what: LitStr = input.parse()?;
+                if what.value() != "timing" {
+                    let message =
+                        format!("unknown value {:?} of `print`; it can be \"timing\"", what.value());
+                    return Err(Error::new(what.span(), message));
+                }
+                self.timing = true;
             }
             "op" => {
                 let given;
@@ -130,44 +169,20 @@ impl Call {
         Ok(())
     }
 
-    /// The module, or an error where the call stands.
-    pub fn expand(self) -> TokenStream {
-        let Ok(root) = std::env::var("CARGO_MANIFEST_DIR") else {
-            let message =
-                "CARGO_MANIFEST_DIR is not set: the model's path is relative to the crate's manifest";
-            return Error::new(Span::call_site(), message).to_compile_error();
-        };
-        if let Some(span) = self.external {
-            let problem = match &self.test {
-                _ if !cfg!(feature = "safetensors") => {
-                    "`weights = external` needs the feature `safetensors` of sofie-infer"
-                }
-                Some(_) => "`test` needs weights that are in the program; load them in a test of your own",
-                None => "",
-            };
-            if !problem.is_empty() {
-                return Error::new(span, problem).to_compile_error();
-            }
+    /// The options, if they go together.
+    fn checked(self) -> Result<Options> {
+        let Some(span) = self.external else { return Ok(self) };
+        if !cfg!(feature = "safetensors") {
+            return Err(Error::new(
+                span,
+                "`weights = external` needs the feature `safetensors` of sofie-infer",
+            ));
         }
-        let path = self.path.value();
-        let name = self.name.unwrap_or_else(|| sofie_infer_compiler::module_name(&path, self.path.span()));
-        let visibility = self.visibility.map_or_else(|| quote!(pub), ToTokens::into_token_stream);
-        let attributes = self.attributes.iter().map(ToTokens::to_token_stream).collect();
-        expand(&Request {
-            krate: self.krate.into(),
-            attributes,
-            visibility,
-            name,
-            root: PathBuf::from(root),
-            span: self.path.span(),
-            path,
-            dims: self.dims,
-            test: self.test.map(|t| t.value()),
-            print: self.print.map(|p| p.value()),
-            weights: if self.external.is_some() { WeightsIn::External } else { WeightsIn::Literal },
-            profile: cfg!(feature = "profile"),
-            operators: self.operators,
-        })
+        if self.test.is_some() {
+            let problem = "`test` needs weights that are in the program; load them in a test of your own";
+            return Err(Error::new(span, problem));
+        }
+        Ok(self)
     }
 }
 

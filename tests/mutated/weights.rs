@@ -22,7 +22,7 @@ const MUTANTS: u64 = 20_000;
 fn file() -> Vec<u8> {
     let model = Path::new("assets/models/hls4ml_mlp_trained.onnx");
     let options = Options { dims: [("batch".into(), 1)].into(), ..Options::default() };
-    let compiled = compile(model, model, &options).unwrap_or_else(|failure| panic!("{}", failure.errors));
+    let compiled = compile(model, model, &options).unwrap_or_else(|failure| panic!("{}", failure));
     sofie_infer_build::weights::safetensors(&compiled, "tagger").expect("weights")
 }
 

@@ -1,3 +1,5 @@
 sofie_infer::sofie_model!("models/dense.onnx", weights = external);
 
-fn main() {}
+fn main() {
+    dense::Session::new();
+}

@@ -1,3 +1,5 @@
 sofie_infer::sofie_model!("models/dense.onnx", optimise = true);
 
-fn main() {}
+fn main() {
+    dense::Session::new();
+}

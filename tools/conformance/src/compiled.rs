@@ -78,7 +78,7 @@ fn prepare(case: &Case) -> Result<(Compiled, BTreeMap<String, u64>, onnx::Model)
     let (_, dims) = case::inputs(&model, &set, &files).map_err(refused)?;
     let options = Options { dims: dims.clone(), ..Options::default() };
     let compiled = compile(&path, Path::new("model.onnx"), &options);
-    compiled.map(|c| (c, dims, model)).map_err(|f| refused(f.errors.to_string()))
+    compiled.map(|c| (c, dims, model)).map_err(|f| refused(f.to_string()))
 }
 
 /// The numbers and verdicts of a batch.

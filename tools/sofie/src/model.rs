@@ -103,7 +103,7 @@ impl Model {
     pub fn compile(&self) -> Result<Compiled, Failure> {
         let _spinner = Spinner::new(format!("compiling {}", self.shown()));
         let options = Options { dims: self.dims.clone(), bounds: self.bounds.clone(), ..Options::default() };
-        compile_model(&self.onnx, &self.path, &options).map_err(|failure| failure.errors.into())
+        compile_model(&self.onnx, &self.path, &options).map_err(Failure::from)
     }
 }
 

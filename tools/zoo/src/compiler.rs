@@ -39,7 +39,7 @@ pub fn refusal(model: &Path, dims: &Dims, bounds: &Bounds) -> Option<Failure> {
     };
     let options = Options { dims, bounds: bounds.iter().map(within).collect(), ..Options::default() };
     match catch_unwind(|| sofie_infer_compiler::compile(model, model, &options).err()) {
-        Ok(failure) => failure.map(|f| Failure::Refused(f.errors.to_string())),
+        Ok(failure) => failure.map(|f| Failure::Refused(f.to_string())),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(|&s| s.to_owned()));

@@ -41,7 +41,7 @@ fn write(model: &Model, extents: &Dims, case: &Path) -> Result<(), String> {
     let Model { entry, dims, .. } = model;
     let dims = dims.iter().chain(extents).map(|(symbol, &n)| (symbol.clone(), n as u64)).collect();
     let options = Options { dims, ..Options::default() };
-    let fixed = compile(&entry.path, &entry.path, &options).map_err(|f| f.errors.to_string())?;
+    let fixed = compile(&entry.path, &entry.path, &options).map_err(|f| f.to_string())?;
     let stored = entry.cases.iter().map(|c| Npz::open(c.join("inputs.npz")).map_err(|e| e.to_string()));
     let stored: Vec<Npz> = stored.collect::<Result<_, _>>()?;
     let mut random = Random(0x2545_f491_4f6c_dd1d);

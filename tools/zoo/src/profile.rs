@@ -40,7 +40,7 @@ fn all(args: &Profile) -> Result<bool, String> {
 fn profile(entry: &Entry, dims: &Dims, args: &Profile) -> Result<String, String> {
     let dims = dims.iter().map(|(symbol, &extent)| (symbol.clone(), extent as u64)).collect();
     let options = Options { dims, stop_after: args.stop_after, ..Options::default() };
-    let compiled = compile(&entry.path, &entry.path, &options).map_err(|f| f.errors.to_string())?;
+    let compiled = compile(&entry.path, &entry.path, &options).map_err(|f| f.to_string())?;
     let mut text = String::new();
     if args.graph {
         let _ = writeln!(text, "{}", compiled.graph);

@@ -268,8 +268,7 @@ mod tests {
         for name in ["torch_tfenc", "particlenet_lite_k7_p100", "tcn_1d"] {
             let path = format!("{}/../../assets/models/{name}.onnx", env!("CARGO_MANIFEST_DIR"));
             let model = onnx::load(path.as_ref())?;
-            let compiled = sofie_infer_compiler::compile_model(&model, path.as_ref(), &Default::default())
-                .map_err(|failure| failure.errors)?;
+            let compiled = sofie_infer_compiler::compile_model(&model, path.as_ref(), &Default::default())?;
             let origins = Origins::of(&model.graph, &compiled.graph);
             for (i, node) in model.graph.nodes.iter().enumerate() {
                 let computes =
