@@ -90,11 +90,6 @@ fn a_free_dimension_is_an_error_with_the_line_to_paste() {
 }
 
 #[test]
-fn a_refused_model_keeps_its_interface() {
-    insta::assert_snapshot!(expansion("ui-tests/models/unsupported.onnx", "refused", &[]));
-}
-
-#[test]
 fn compiling_twice_gives_equal_tokens() {
     for model in ["particlenet_lite_k7_p100", "graphnets_epd", "lstm_seq2"] {
         let path = format!("assets/models/{model}.onnx");

@@ -205,10 +205,7 @@ fn mutant(op: &Op, u: &mut Unstructured) -> Op {
             odd_window(u, &mut p.window);
             odd_each(u, &mut p.overhang);
         }
-        Op::Interpolate(i) => {
-            odd_each(u, [&mut i.axis, &mut i.taps]);
-            odd_each(u, &mut i.index);
-        }
+        Op::Interpolate(axis) => odd_each(u, [axis]),
         Op::Reshape(shape) | Op::Broadcast(shape) => odd_dims(u, shape.dims_mut()),
         Op::Transpose(perm) => odd_each(u, perm),
         Op::Slice { start, step, shape } => {

@@ -192,32 +192,6 @@ impl Dim {
         self.add(&Dim::Fixed(n - 1))?.floor_div(&Dim::Fixed(n))
     }
 
-    /// `self / other` where the division is known to leave no remainder.
-    pub fn exact_div(&self, other: &Dim) -> Option<Dim> {
-        if self == other && !other.is(0) {
-            return Some(Dim::ONE);
-        }
-        let divisor = other.terms();
-        let (by, c) = divisor.iter().next().filter(|_| divisor.len() == 1)?;
-        let mut terms = BTreeMap::new();
-        for (m, d) in self.terms() {
-            let mut powers: BTreeMap<Atom, u32> = m.into_iter().collect();
-            for (atom, p) in by {
-                let left = powers.get(atom)?.checked_sub(*p)?;
-                if left == 0 {
-                    powers.remove(atom)
-                } else {
-                    powers.insert(atom.clone(), left)
-                };
-            }
-            if d.checked_rem(*c)? != 0 {
-                return None;
-            }
-            terms.insert(powers.into_iter().collect(), d / c);
-        }
-        Some(Dim::of_terms(terms))
-    }
-
     /// The smaller of two extents.
     pub fn min(&self, other: &Dim) -> Dim {
         match (self.le(other), other.le(self)) {

@@ -1,7 +1,7 @@
 //! Types and shapes of an operation's results: the one place that knows them.
 //! What a shape function cannot know it refuses; nothing is guessed.
 
-use super::op::{Conv, ConvTranspose, Epilogue, Interpolate, Op, Pool, RowKind, Window};
+use super::op::{Conv, ConvTranspose, Epilogue, Op, Pool, RowKind, Window};
 use super::{Dim, Inst, Invalid, MapExpr, Shape, region};
 use sofie_infer_runtime::DType;
 
@@ -36,7 +36,7 @@ pub fn infer(op: &Op, x: &[(DType, &Shape)]) -> Result<Vec<Info>, Invalid> {
         Op::Conv(c, e) => conv(c, e, x),
         Op::ConvTranspose(c, e) => conv_transpose(c, e, x),
         Op::Pool(p) => pool(p, x[0]),
-        Op::Interpolate(i) => interpolate(i, x[0]),
+        Op::Interpolate(axis) => interpolate(*axis, x),
         Op::Reshape(shape) => {
             let (from, to) = (x[0].1.numel()?, shape.numel()?);
             match from.same(&to) {
@@ -136,7 +136,9 @@ fn arity(op: &Op) -> Option<usize> {
         Op::Const(_) => 0,
         Op::Map(e) => e.inputs().len(),
         Op::MatMul(e) | Op::Conv(_, e) | Op::ConvTranspose(_, e) => 2 + extra(e),
-        Op::Concat(_) | Op::Plain(_) | Op::Custom(_) | Op::If(_) | Op::Loop(_) => return None,
+        Op::Concat(_) | Op::Interpolate(_) | Op::Plain(_) | Op::Custom(_) | Op::If(_) | Op::Loop(_) => {
+            return None;
+        }
         Op::Gather { .. } | Op::GatherElements(_) | Op::GatherNd { .. } | Op::Cut { .. } => 2,
         Op::ScatterElements(..) | Op::ScatterNd(_) => 3,
         Op::Rows(RowKind::LayerNorm { scale, bias, .. }) => 1 + usize::from(*scale) + usize::from(*bias),
@@ -355,20 +357,19 @@ fn pool(p: &Pool, (t, s): (DType, &Shape)) -> Result<Vec<Info>, Invalid> {
     Ok(vec![(t, Shape::new(dims))])
 }
 
-fn interpolate(i: &Interpolate, (t, s): (DType, &Shape)) -> Result<Vec<Info>, Invalid> {
-    let fits = i.axis < s.rank()
-        && i.taps > 0
-        && i.index.len() == i.weight.len()
-        && i.index.len().is_multiple_of(i.taps);
-    if !fits
-        || i.index
-            .iter()
-            .any(|&j| Dim::Fixed(j.into()).add(&Dim::ONE).is_ok_and(|j| j.le(&s[i.axis]) != Some(true)))
-    {
-        return bad(format!("an interpolation that does not fit {s}"));
+fn interpolate(axis: usize, x: &[(DType, &Shape)]) -> Result<Vec<Info>, Invalid> {
+    let &[(t, s), (u, index), ref weight @ ..] = x else { return bad("an interpolation without taps") };
+    let [m, taps] = index.dims() else { return bad(format!("taps {index} of no result each")) };
+    let weighed = match weight {
+        [(w, weight)] => *w == DType::F32 && *weight == index && taps.fixed().is_some_and(|n| n > 0),
+        [] => taps.is(1),
+        _ => false,
+    };
+    if axis >= s.rank() || u != DType::U32 || !weighed {
+        return bad(format!("an interpolation of {s} along axis {axis} by taps {index} that does not fit"));
     }
     let mut shape = s.clone();
-    shape.dims_mut()[i.axis] = (i.index.len() / i.taps).into();
+    shape.dims_mut()[axis] = m.clone();
     Ok(vec![(t, shape)])
 }
 

@@ -18,6 +18,7 @@
 mod at;
 mod builder;
 mod dim;
+mod divide;
 mod ends;
 mod graph;
 mod infer;
@@ -46,8 +47,8 @@ pub use infer::infer;
 pub use invalid::Invalid;
 pub use map::{Inst, MapExpr, Reg};
 pub use op::{
-    Attention, Attribute, Cell, Conv, ConvTranspose, Custom, Epilogue, Interpolate, Masking, Op, Plain, Pool,
-    PoolKind, Recurrent, ReduceKind, Rounding, RowKind, ScatterKind, Window,
+    Attention, Attribute, Cell, Conv, ConvTranspose, Custom, Epilogue, Masking, Op, Plain, Pool, PoolKind,
+    Recurrent, ReduceKind, Rounding, RowKind, ScatterKind, Window,
 };
 pub use region::{Branches, Repeat};
 pub use shape::{Shape, axis_in};

@@ -47,8 +47,10 @@ pub enum Op {
     ConvTranspose(ConvTranspose, Epilogue),
     /// `x [N, S…, C] → y [N, O…, C]`: over windows.
     Pool(Pool),
-    /// `x → y`: resampling along one axis.
-    Interpolate(Interpolate),
+    /// `x, index [m, taps] (u32), weight? [m, taps] (f32) → y [… m …]`: resampling along an axis, `y[… j …] = Σ_t
+    /// weight[j, t] · x[… index[j, t] …]`, for nearest, linear, cubic and antialiased resizing alike. Each index is below the
+    /// extent of `x`. The sum is a chain of fused multiply-adds in the order of t; one tap without a weight copies.
+    Interpolate(usize),
     /// `x → y`: the same elements in row-major order under another shape. A view.
     Reshape(Shape),
     /// `x → y`: axis i of `y` is axis `perm[i]` of `x`. A view.
@@ -312,21 +314,6 @@ pub struct Pool {
     pub window: Window,
     /// Extra elements behind each axis that windows may cover (`ceil_mode`) but that never count.
     pub overhang: Vec<usize>,
-}
-
-/// `y[…, j, …] = Σ_t weight[j, t] · x[…, index[j, t], …]` along one axis: nearest, linear, cubic and
-/// antialiased resizing alike, their coordinates worked out while compiling. The sum is a chain of fused
-/// multiply-adds in the order of t.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Interpolate {
-    /// The axis.
-    pub axis: usize,
-    /// Taps an element.
-    pub taps: usize,
-    /// `[extent, taps]`, each below the extent of `x` along the axis.
-    pub index: Vec<u32>,
-    /// `[extent, taps]`.
-    pub weight: Vec<f32>,
 }
 
 /// How updates meet what is there. Repeated indices apply in row-major order of the updates.

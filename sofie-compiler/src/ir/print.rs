@@ -64,13 +64,12 @@ impl fmt::Display for Op {
             Op::Conv(c, e) => write!(f, " {:?} group={}{e}", c.window, c.group),
             Op::ConvTranspose(c, e) => write!(f, " {:?} group={}{e}", c.window, c.group),
             Op::Pool(p) => write!(f, " {:?} {:?}", p.kind, p.window),
-            Op::Interpolate(i) => write!(f, " axis={} taps={}", i.axis, i.taps),
             Op::Transpose(perm) => write!(f, " {perm:?}"),
             Op::Slice { start, step, .. } => {
                 write!(f, " start={} step={step:?}", super::Shape::new(start.clone()))
             }
             Op::Cut { axis, extent } => write!(f, " axis={axis} extent={extent}"),
-            Op::Concat(axis) | Op::GatherElements(axis) => write!(f, " axis={axis}"),
+            Op::Concat(axis) | Op::GatherElements(axis) | Op::Interpolate(axis) => write!(f, " axis={axis}"),
             Op::Pad { before, after, value } => {
                 let (b, a) = (super::Shape::new(before.clone()), super::Shape::new(after.clone()));
                 write!(f, " before={b} after={a} value={}", value.to_f64())

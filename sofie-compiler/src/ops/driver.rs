@@ -88,7 +88,7 @@ pub(super) fn lower_graph(graph: &onnx::Graph, dims: &DimValues) -> Result<ir::G
     lower_graph_given(graph, Given { dims, bounds: &DimBounds::new(), operators: &[] })
 }
 
-fn lower_graph_given(graph: &onnx::Graph, given: Given<'_>) -> Result<ir::Graph, Errors> {
+pub(super) fn lower_graph_given(graph: &onnx::Graph, given: Given<'_>) -> Result<ir::Graph, Errors> {
     let errors = match attempt(graph, given, &Lists::default()) {
         Ok(lowered) => return Ok(lowered),
         Err(errors) => errors,

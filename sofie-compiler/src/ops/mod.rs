@@ -47,6 +47,7 @@ mod resample;
 mod reshape;
 mod resize;
 mod resize_computed;
+mod resize_taps;
 mod runtime;
 mod sample;
 mod select;

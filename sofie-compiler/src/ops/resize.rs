@@ -4,16 +4,36 @@ use super::Ctx;
 use super::expr::{num, x, y};
 use super::resample::{Filter, Nearest, Resample, Taps, Transform};
 use crate::error::{Error, Result};
-use crate::ir::{Dim, Interpolate, Op, Tensor, ValueId, axis_in};
+use crate::ir::{Dim, Op, Tensor, ValueId, axis_in};
 use sofie_infer_runtime::DType;
 
 /// What is asked of one axis.
-#[derive(Clone, Copy, Debug)]
-struct Axis {
-    axis: usize,
-    to: usize,
-    scale: f32,
-    roi: (f32, f32),
+#[derive(Clone, Debug)]
+pub(super) struct Axis {
+    pub axis: usize,
+    pub to: Dim,
+    pub scale: Scale,
+    pub region: Region,
+}
+
+/// Elements of the result for one of the operand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Scale {
+    Known(f32),
+    /// A list of one f32.
+    Computed(ValueId),
+}
+
+/// The relative places of the operand that the first and the last element of the result are at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Region {
+    Known(f32, f32),
+    /// Lists of one f32.
+    Computed([ValueId; 2]),
+}
+
+impl Region {
+    const WHOLE: Region = Region::Known(0.0, 1.0);
 }
 
 /// `Resize` of opset 10 and `Upsample`: scales alone, from the axis' first element on.
@@ -28,9 +48,9 @@ pub(super) fn upsample(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         Settings { transform: Coordinates::Plain(Transform::Asymmetric), filter, ..Settings::default() };
     let axes: Vec<_> = (0..c.rank(v)).collect();
     if c.version() >= 9
-        && let Some(y) = super::resize_computed::resize(c, v, &axes, &settings, "stretch", 1)?
+        && let Some(axes) = super::resize_computed::targets(c, v, &axes, &settings, "stretch", 1)?
     {
-        return Ok(vec![y]);
+        return Ok(vec![resized(c, v, &axes, &settings)?]);
     }
     let scales: Vec<f32> = if c.version() < 9 {
         let scales = c.attrs.floats("scales")?;
@@ -120,8 +140,8 @@ pub(super) fn resize(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     };
     let policy = c.attrs.string_or("keep_aspect_ratio_policy", "stretch")?;
     // An empty tensor stands for an operand that is left out, as opset 11 had it.
-    if let Some(y) = super::resize_computed::resize(c, v, &axes, &settings, policy, 2)? {
-        return Ok(vec![y]);
+    if let Some(axes) = super::resize_computed::targets(c, v, &axes, &settings, policy, 2)? {
+        return Ok(vec![resized(c, v, &axes, &settings)?]);
     }
     let picked = |to: &[usize]| axes.iter().map(|&a| to.get(a).map(|&n| n as i64)).collect();
     let computed = match policy {
@@ -150,21 +170,16 @@ pub(super) fn resize(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         }
         for target in &mut targets {
             if let Some(i) = axes.iter().position(|&a| a == target.axis) {
-                target.roi = (roi[i] as f32, roi[axes.len() + i] as f32);
+                target.region = Region::Known(roi[i] as f32, roi[axes.len() + i] as f32);
             }
         }
     }
     Ok(vec![resized(c, v, &targets, &settings)?])
 }
 
-/// The extent of an axis as a number, and as f32.
-fn extent(c: &Ctx<'_, '_>, v: ValueId, axis: usize) -> Result<usize> {
-    match c.shape(v)[axis].fixed().and_then(|n| usize::try_from(n).ok()) {
-        Some(n) => Ok(n),
-        None => {
-            Err(c.fixed(v, "a resize").err().unwrap_or_else(|| Error::new("a resize needs fixed extents")))
-        }
-    }
+/// The error of a resize that needs numbers.
+fn open(c: &Ctx<'_, '_>, v: ValueId) -> Error {
+    c.fixed(v, "a resize").err().unwrap_or_else(|| Error::new("a resize needs fixed extents"))
 }
 
 /// The largest extent of a result; what is beyond it is a mistake in the file.
@@ -176,45 +191,71 @@ fn scaled(c: &Ctx<'_, '_>, v: ValueId, axes: &[usize], scales: &[f32]) -> Result
     }
     let mut targets = Vec::new();
     for (&axis, &scale) in axes.iter().zip(scales) {
-        if scale == 1.0 && c.shape(v)[axis].fixed().is_none() {
+        let n = c.shape(v)[axis].clone();
+        if scale == 1.0 && n.fixed().is_none() {
             continue;
         }
-        let n = extent(c, v, axis)?;
         // In f32 as ONNX Runtime: 10 elements by 0.7f32 are 7, not 6.
-        let to = n as f32 * scale;
+        let to = n.fixed().map_or(scale, |n| n as f32 * scale);
         if !(scale > 0.0 && to < MOST) {
             return Err(Error::new(format!("an axis is scaled by {scale}")));
         }
-        targets.push(Axis { axis, to: to as usize, scale, roi: (0.0, 1.0) });
+        let to = match n.fixed() {
+            Some(_) => Dim::Fixed(to as i64),
+            None => times(&n, scale)?.ok_or_else(|| open(c, v))?,
+        };
+        targets.push(Axis { axis, to, scale: Scale::Known(scale), region: Region::WHOLE });
     }
     Ok(targets)
 }
 
-fn sized(c: &Ctx<'_, '_>, v: ValueId, axes: &[usize], sizes: &[Dim], policy: &str) -> Result<Vec<Axis>> {
+/// `floor(n * scale)` where f32 makes no mistake in it, as the factor has few bits.
+fn times(n: &Dim, scale: f32) -> Result<Option<Dim>> {
+    const BITS: u32 = 8;
+    for by in 0..=BITS {
+        let parts = scale * (1u32 << by) as f32;
+        if parts.fract() == 0.0 && parts < (1u32 << BITS) as f32 {
+            return Ok(Some(n.mul(&Dim::Fixed(parts as i64))?.floor_div(&Dim::Fixed(1 << by))?));
+        }
+    }
+    Ok(None)
+}
+
+fn sized(c: &mut Ctx<'_, '_>, v: ValueId, axes: &[usize], sizes: &[Dim], policy: &str) -> Result<Vec<Axis>> {
     if sizes.len() != axes.len() {
         return Err(Error::new(format!("{} sizes for {} axes", sizes.len(), axes.len())));
     }
     let mut targets = Vec::new();
     for (&axis, size) in axes.iter().zip(sizes) {
-        if *size == c.shape(v)[axis] && policy == "stretch" && size.fixed().is_none() {
+        let n = c.shape(v)[axis].clone();
+        if *size == n && policy == "stretch" && size.fixed().is_none() {
             continue;
         }
-        let n = extent(c, v, axis)?;
-        let to = size.fixed().and_then(|n| usize::try_from(n).ok()).filter(|&n| (n as f32) < MOST);
-        let to = to.ok_or_else(|| Error::new(format!("an axis is resized to {size}")))?;
-        targets.push(Axis { axis, to, scale: to as f32 / n as f32, roi: (0.0, 1.0) });
+        if size.range().0 < 0 || size.fixed().is_some_and(|m| m as f32 >= MOST) {
+            return Err(Error::new(format!("an axis is resized to {size}")));
+        }
+        let scale = super::resize_taps::ratio(c, &n, size)?;
+        targets.push(Axis { axis, to: size.clone(), scale, region: Region::WHOLE });
     }
-    let scales = targets.iter().map(|t| t.scale);
+    if policy == "stretch" {
+        return Ok(targets);
+    }
+    let scales = targets.iter().filter_map(|t| match t.scale {
+        Scale::Known(scale) => Some(scale),
+        Scale::Computed(_) => None,
+    });
     let common = match policy {
-        "stretch" => return Ok(targets),
         "not_larger" => scales.fold(f32::INFINITY, f32::min),
         "not_smaller" => scales.fold(0.0, f32::max),
         other => return Err(Error::new(format!("keep_aspect_ratio_policy {other:?} is not known"))),
     };
     for target in &mut targets {
-        let n = extent(c, v, target.axis)?;
-        target.to = (common * n as f32 + 0.5).floor() as usize;
-        target.scale = common;
+        let n = c.shape(v)[target.axis]
+            .fixed()
+            .filter(|_| target.to.fixed().is_some())
+            .ok_or_else(|| open(c, v))?;
+        target.to = Dim::Fixed((common * n as f32 + 0.5).floor() as i64);
+        target.scale = Scale::Known(common);
     }
     Ok(targets)
 }
@@ -241,60 +282,94 @@ pub(super) fn whole(c: &mut Ctx<'_, '_>, v: ValueId, dtype: DType, settings: &Se
 /// Every axis in turn, those that shrink first, so that the others have less to do; of two that grow alike the inner one,
 /// whose elements lie too close for vectors.
 fn in_turn(c: &mut Ctx<'_, '_>, mut v: ValueId, targets: &[Axis], settings: &Settings) -> Result<ValueId> {
-    let mut order = targets.to_vec();
-    order.sort_by(|a, b| {
-        let inner_first = if a.scale > 1.0 { b.axis.cmp(&a.axis) } else { a.axis.cmp(&b.axis) };
-        a.scale.total_cmp(&b.scale).then(inner_first)
+    let growth = |t: &Axis| match t.scale {
+        Scale::Known(scale) => scale,
+        Scale::Computed(_) => t.to.likely() as f32 / c.shape(v)[t.axis].likely().max(1) as f32,
+    };
+    let mut order: Vec<(f32, &Axis)> = targets.iter().map(|t| (growth(t), t)).collect();
+    order.sort_by(|(a, s), (b, t)| {
+        let inner_first = if *a > 1.0 { t.axis.cmp(&s.axis) } else { s.axis.cmp(&t.axis) };
+        a.total_cmp(b).then(inner_first)
     });
-    let mut outside: Vec<(usize, Vec<bool>)> = Vec::new();
-    for t in order {
-        let from = extent(c, v, t.axis)?;
-        let transform = match settings.transform {
-            Coordinates::Plain(transform) => transform,
-            Coordinates::Crop => Transform::TfCropAndResize { start: t.roi.0, end: t.roi.1 },
-        };
+    let mut outside = Vec::new();
+    for (_, t) in order {
+        let from = c.shape(v)[t.axis].clone();
         // Where nothing is scaled, nothing is rounded either.
-        let same = t.scale == 1.0 && from == t.to;
-        if same && t.roi == (0.0, 1.0) {
+        if t.scale == Scale::Known(1.0) && from == t.to && t.region == Region::WHOLE {
             continue;
         }
-        if from == 0 || t.to == 0 {
-            let mut shape = c.shape(v);
-            shape.dims_mut()[t.axis] = t.to.into();
-            if shape.numel()?.is(0) {
-                let zero = sofie_infer_runtime::map::Scalar::from_f64(c.dtype(v), 0.0);
-                v = super::constant::filled(c, zero, shape.dims().to_vec())?;
-                continue;
-            }
-            return Err(Error::new(format!("axis {} has no elements to resize", t.axis)));
-        }
-        let taps = Resample {
-            from,
-            to: t.to,
-            scale: t.scale,
-            transform,
-            filter: settings.filter,
-            antialias: settings.antialias,
-            exclude_outside: settings.exclude_outside,
-        };
-        let Taps { taps, index, weight, outside: places } = taps.taps()?;
-        if settings.extrapolation.is_some() && places.contains(&true) {
-            outside.push((t.axis, places));
-        }
-        let identity = taps == 1 && from == t.to && index.iter().enumerate().all(|(i, &j)| i == j as usize);
-        if identity {
+        let mut shape = c.shape(v);
+        shape.dims_mut()[t.axis] = t.to.clone();
+        if shape.numel()?.is(0) {
+            let zero = sofie_infer_runtime::map::Scalar::from_f64(c.dtype(v), 0.0);
+            v = super::constant::filled(c, zero, shape.dims().to_vec())?;
             continue;
         }
-        v = c.b.one(Op::Interpolate(Interpolate { axis: t.axis, taps, index, weight }), &[v])?;
+        // None of nothing: as many times as many.
+        if from.range().0 < 1 && t.to.exact_div(&from).is_none() {
+            let error =
+                format!("axis {} has no elements to resize, or may have none ({from} to {})", t.axis, t.to);
+            return Err(Error::new(error).help("a free extent can be bounded from below: dims(n = 1..=64)"));
+        }
+        let (tables, mask) = tables(c, t, &from, settings)?;
+        outside.extend(mask.map(|mask| (t.axis, mask)));
+        if tables.is_empty() {
+            continue;
+        }
+        let operands: Vec<ValueId> = [v].into_iter().chain(tables).collect();
+        v = c.b.one(Op::Interpolate(t.axis), &operands)?;
     }
-    for (axis, places) in outside {
-        let mut dims = vec![1; c.rank(v)];
-        dims[axis] = places.len();
-        let mask = c.b.tensor(Tensor::of(&dims, &places));
+    for (axis, mask) in outside {
+        let mut dims = vec![Dim::ONE; c.rank(v)];
+        dims[axis] = c.b.shape(mask).dims()[0].clone();
+        let mask = c.reshape(mask, &dims)?;
         let value = settings.extrapolation.unwrap_or(0.0);
         v = c.map(y().select(num(value), x()), &[v, mask])?;
     }
     Ok(v)
+}
+
+/// What [`Op::Interpolate`] reads beside the operand, nothing where that stays as it is, and the bools `[to, 1]` of results
+/// that are outside, where they hold another value.
+fn tables(
+    c: &mut Ctx<'_, '_>,
+    t: &Axis,
+    from: &Dim,
+    settings: &Settings,
+) -> Result<(Vec<ValueId>, Option<ValueId>)> {
+    let known = |d: &Dim| d.fixed().and_then(|n| usize::try_from(n).ok());
+    let (Some(n), Some(to), Scale::Known(scale), Region::Known(start, end)) =
+        (known(from), known(&t.to), t.scale, t.region)
+    else {
+        let places = super::resize_taps::Places::new(c, t, from, settings)?;
+        let mask = settings.extrapolation.is_some().then(|| places.outside(c)).transpose()?;
+        return Ok((places.taps(c)?, mask));
+    };
+    let transform = match settings.transform {
+        Coordinates::Plain(transform) => transform,
+        Coordinates::Crop => Transform::TfCropAndResize { start, end },
+    };
+    let taps = Resample {
+        from: n,
+        to,
+        scale,
+        transform,
+        filter: settings.filter,
+        antialias: settings.antialias,
+        exclude_outside: settings.exclude_outside,
+    };
+    let Taps { taps, index, weight, outside } = taps.taps()?;
+    let mask = (settings.extrapolation.is_some() && outside.contains(&true))
+        .then(|| c.b.tensor(Tensor::of(&[to, 1], &outside)));
+    let picks = taps == 1 && weight.iter().all(|w| *w == 1.0);
+    if picks && n == to && index.iter().enumerate().all(|(i, &j)| i == j as usize) {
+        return Ok((Vec::new(), mask));
+    }
+    let mut tables = vec![c.b.tensor(Tensor::of(&[to, taps], &index))];
+    if !picks {
+        tables.push(c.b.tensor(Tensor::of(&[to, taps], &weight)));
+    }
+    Ok((tables, mask))
 }
 
 #[cfg(test)]

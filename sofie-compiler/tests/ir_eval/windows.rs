@@ -1,7 +1,7 @@
 //! Pooling and resampling.
 
 use super::*;
-use sofie_infer_compiler::ir::{Interpolate, Pool, PoolKind, Window};
+use sofie_infer_compiler::ir::{Pool, PoolKind, Window};
 
 fn pool(kind: PoolKind, k: usize, stride: usize, pads: [usize; 2], overhang: usize) -> Op {
     let window = Window {
@@ -66,18 +66,21 @@ fn pools_over_planes_with_dilation() {
 
 #[test]
 fn interpolation_weighs_taps() {
-    let op = |axis, taps, index: &[u32], weight: &[f32]| {
-        Op::Interpolate(Interpolate { axis, taps, index: index.to_vec(), weight: weight.to_vec() })
+    let weighed = |x: &Tensor, axis, index: &[u32], weight: &[f32]| {
+        let dims = [index.len() / 2, 2];
+        one(Op::Interpolate(axis), &[x, &Tensor::of(&dims, index), &Tensor::of(&dims, weight)])
+    };
+    let picked = |x: &Tensor, axis, index: &[u32]| {
+        one(Op::Interpolate(axis), &[x, &Tensor::of(&[index.len(), 1], index)])
     };
     let x = f(&[1, 2, 2], &[0.0, 10.0, 4.0, 20.0]);
-    let half = op(1, 2, &[0, 0, 0, 1, 1, 1], &[1.0, 0.0, 0.5, 0.5, 0.25, 0.75]);
-    assert_eq!(one(half, &[&x]), f(&[1, 3, 2], &[0.0, 10.0, 2.0, 15.0, 4.0, 20.0]));
-    let nearest = op(2, 1, &[1, 0, 1], &[1.0; 3]);
-    assert_eq!(one(nearest.clone(), &[&x]), f(&[1, 2, 3], &[10.0, 0.0, 10.0, 20.0, 4.0, 20.0]));
+    let half = weighed(&x, 1, &[0, 0, 0, 1, 1, 1], &[1.0, 0.0, 0.5, 0.5, 0.25, 0.75]);
+    assert_eq!(half, f(&[1, 3, 2], &[0.0, 10.0, 2.0, 15.0, 4.0, 20.0]));
+    assert_eq!(picked(&x, 2, &[1, 0, 1]), f(&[1, 2, 3], &[10.0, 0.0, 10.0, 20.0, 4.0, 20.0]));
     let big = i(&[1, 1, 2], &[i64::MAX, i64::MIN + 1]);
-    assert_eq!(one(nearest, &[&big]), i(&[1, 1, 3], &[i64::MIN + 1, i64::MAX, i64::MIN + 1]));
-    let half = op(0, 2, &[0, 1], &[0.5, 0.5]);
-    assert_eq!(one(half.clone(), &[&Tensor::of(&[2], &[3u8, 6])]), Tensor::of(&[1], &[4u8]));
-    assert_eq!(one(half, &[&Tensor::of(&[2], &[3f64, 6.0])]), Tensor::of(&[1], &[4.5f64]));
-    assert_eq!(one(op(0, 2, &[], &[]), &[&iota(&[3, 2])]), f(&[0, 2], &[]));
+    assert_eq!(picked(&big, 2, &[1, 0, 1]), i(&[1, 1, 3], &[i64::MIN + 1, i64::MAX, i64::MIN + 1]));
+    let half = |x: &Tensor| weighed(x, 0, &[0, 1], &[0.5, 0.5]);
+    assert_eq!(half(&Tensor::of(&[2], &[3u8, 6])), Tensor::of(&[1], &[4u8]));
+    assert_eq!(half(&Tensor::of(&[2], &[3f64, 6.0])), Tensor::of(&[1], &[4.5f64]));
+    assert_eq!(weighed(&iota(&[3, 2]), 0, &[], &[]), f(&[0, 2], &[]));
 }

@@ -91,7 +91,7 @@ pub fn apply(op: &Op, operands: &[&Tensor], results: &[(DType, Vec<usize>)]) -> 
         Op::Conv(c, e) => conv::conv(c, e, x, dims)?,
         Op::ConvTranspose(c, e) => conv::conv_transpose(c, e, x, dims)?,
         Op::Pool(p) => pool::pool(p, x[0], dims)?,
-        Op::Interpolate(i) => interpolate::interpolate(i, x[0], dims)?,
+        Op::Interpolate(axis) => interpolate::interpolate(*axis, x, dims)?,
         Op::ScatterElements(axis, kind) => scatter::scatter_elements(x[0], x[1], x[2], *axis, *kind)?,
         Op::ScatterNd(kind) => scatter::scatter_nd(x[0], x[1], x[2], *kind)?,
         Op::Rows(kind) => rows::rows(*kind, x, dims)?,

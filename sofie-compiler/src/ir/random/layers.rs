@@ -2,8 +2,8 @@
 
 use super::{Fact, Gen, NUMEL};
 use crate::ir::{
-    Attention, Cell, Conv, ConvTranspose, Epilogue, Interpolate, Masking, Op, Pool, PoolKind, Recurrent,
-    RowKind, Shape, Tensor, ValueId, Window,
+    Attention, Cell, Conv, ConvTranspose, Epilogue, Masking, Op, Pool, PoolKind, Recurrent, RowKind, Shape,
+    Tensor, ValueId, Window,
 };
 use sofie_infer_runtime::{Act, DType};
 
@@ -188,9 +188,17 @@ fn interpolate(g: &mut Gen) -> Option<()> {
     let extent = if n == 0 { 0 } else { g.extent() };
     let taps = g.choose(&[1, 2, 3]);
     (dims.iter().product::<usize>() / n.max(1) * extent <= NUMEL).then_some(())?;
-    let index = (0..extent * taps).map(|_| g.below(n) as u32).collect();
-    let weight = (0..extent * taps).map(|_| if taps == 1 { 1.0 } else { g.below(5) as f32 / 4.0 }).collect();
-    g.rounded(Op::Interpolate(Interpolate { axis, taps, index, weight }), &[x], size * taps as f64)
+    let index: Vec<u32> = (0..extent * taps).map(|_| g.below(n) as u32).collect();
+    let weight: Vec<f32> = (0..extent * taps).map(|_| g.below(5) as f32 / 4.0).collect();
+    let mut operands = vec![x, g.b.tensor(Tensor::of(&[extent, taps], &index))];
+    if taps > 1 || g.rarely(2) {
+        operands.push(g.b.tensor(Tensor::of(&[extent, taps], &weight)));
+    }
+    let size = if g.tame(x) { size * taps as f64 } else { return None };
+    for y in g.push(Op::Interpolate(axis), &operands) {
+        g.know(y, false, size);
+    }
+    Some(())
 }
 
 fn rows(g: &mut Gen) -> Option<()> {

@@ -63,12 +63,14 @@ pub fn carry(g: &Graph, node: &Node, at: Place, perm: &[usize]) -> Option<Carrie
         | Op::Reduce(..)
         | Op::ArgReduce { .. }
         | Op::Scan { .. }
-        | Op::Interpolate(_)
         | Op::Slice { .. }
         | Op::Broadcast(_)
         | Op::Concat(_)
         | Op::Pad { .. }
         | Op::GatherElements(_) => all(),
+        Op::Interpolate(_) if matches!(at, Place::Input(0) | Place::Output(_)) => {
+            first(perm.to_vec(), perm.to_vec())
+        }
         // Where indices repeat, the last update in row-major order stays.
         Op::ScatterElements(_, kind) if *kind != ScatterKind::Set => all(),
         Op::Rows(_) if matches!(at, Place::Input(0) | Place::Output(_)) && perm[last] == last => {
@@ -242,11 +244,7 @@ pub fn push_permuted(
         Op::Scan { product, axis, exclusive, reverse } => {
             Op::Scan { product: *product, axis: new_axis(*axis), exclusive: *exclusive, reverse: *reverse }
         }
-        Op::Interpolate(i) => {
-            let mut i = i.clone();
-            i.axis = new_axis(i.axis);
-            Op::Interpolate(i)
-        }
+        Op::Interpolate(axis) => Op::Interpolate(new_axis(*axis)),
         Op::Slice { start, step, shape } => {
             Op::Slice { start: list(start), step: y.iter().map(|&a| step[a]).collect(), shape: shaped(shape) }
         }

@@ -7,6 +7,7 @@ use crate::plan::Kernel;
 
 /// Extents that are walked through for one kernel.
 const WALK: usize = 1 << 16;
+
 /// Elements of scratch that each step needs at the most; 0 where it takes none.
 pub fn limits(family: &Family) -> Result<Vec<usize>, Invalid> {
     (0..family.template.steps.len()).map(|step| limit(family, step)).collect()
@@ -31,6 +32,9 @@ pub fn missing(family: &Family, limits: &[usize]) -> Vec<usize> {
     let mut extents = family.corner(true);
     extents.iter_mut().filter(|(name, _)| family.open.contains(name)).for_each(|(_, n)| *n = FAR.max(*n));
     let needs = |step: &usize| {
+        if !family.template.steps[*step].kernel.takes_scratch() {
+            return false;
+        }
         let (most, least) = (
             family.kernel_at(*step, &mut |d| value(d, &extents)),
             family.kernel_at(*step, &mut |d| d.whole_range().0),

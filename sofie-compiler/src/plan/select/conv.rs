@@ -244,31 +244,27 @@ pub fn pool(p: &mut Planner<'_>, node: &Node, pool: &ir::Pool) -> Result<(), Inv
 }
 
 /// Plans resampling along one axis.
-pub fn interpolate(p: &mut Planner<'_>, node: &Node, i: &ir::Interpolate) -> Result<(), Invalid> {
-    let ([x], [y]) = (&node.inputs[..], &node.outputs[..]) else {
+pub fn interpolate(p: &mut Planner<'_>, node: &Node, axis: usize) -> Result<(), Invalid> {
+    let ([x, index, weight @ ..], [y]) = (&node.inputs[..], &node.outputs[..]) else {
         return Err(Invalid::new("resampling of one value"));
     };
     let dims = p.dims(*x).to_vec();
     let kernel = Interpolate {
-        outer: dims[..i.axis].iter().product(),
-        x: dims[i.axis],
-        y: p.dims(*y)[i.axis],
-        inner: dims[i.axis + 1..].iter().product(),
-        taps: i.taps,
+        outer: dims[..axis].iter().product(),
+        x: dims[axis],
+        y: p.dims(*y)[axis],
+        inner: dims[axis + 1..].iter().product(),
+        taps: p.dims(*index)[1],
     };
-    let read = p.dense(*x)?;
-    let index: Vec<u8> = i.index.iter().flat_map(|n| n.to_le_bytes()).collect();
-    let index = p.packed(DType::U32, &index);
-    let weight = p.packed_f32(&i.weight);
+    let f32s = p.graph.dtype(*x) == DType::F32;
+    let kernel = match weight.is_empty() {
+        true => Kernel::InterpolateCopy(kernel),
+        false if f32s => Kernel::Interpolate(kernel),
+        false => Kernel::InterpolatePlain(kernel),
+    };
+    let reads = node.inputs.iter().map(|&v| p.dense(v).map(Some)).collect::<Result<_, _>>()?;
     let home = p.target(*y, Layout::is_dense);
-    let copies = i.taps == 1 && i.weight.iter().all(|w| *w == 1.0);
     let (write, _) = home.operand()?;
-    if copies {
-        p.push(Kernel::InterpolateCopy(kernel), vec![write], vec![Some(read), Some(index)]);
-    } else {
-        let f32s = p.graph.dtype(*x) == DType::F32;
-        let kernel = if f32s { Kernel::Interpolate(kernel) } else { Kernel::InterpolatePlain(kernel) };
-        p.push(kernel, vec![write], vec![Some(read), Some(index), Some(weight)]);
-    }
+    p.push(kernel, vec![write], reads);
     p.written(*y, home)
 }

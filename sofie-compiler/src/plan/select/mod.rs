@@ -43,7 +43,7 @@ pub fn node(p: &mut Planner<'_>, node: &Node) -> Result<(), Invalid> {
         Op::Conv(c, e) => conv::conv(p, node, c, e),
         Op::ConvTranspose(c, e) => conv::conv_transpose(p, node, c, e),
         Op::Pool(pool) => conv::pool(p, node, pool),
-        Op::Interpolate(i) => conv::interpolate(p, node, i),
+        Op::Interpolate(axis) => conv::interpolate(p, node, *axis),
         Op::Reduce(kind, axes) => reduce::reduce(p, node, *kind, axes),
         Op::ArgReduce { max, axis, last } => reduce::arg_reduce(p, node, *max, *axis, *last),
         Op::Rows(kind) => reduce::rows(p, node, kind),
