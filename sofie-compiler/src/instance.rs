@@ -64,7 +64,18 @@ fn instance(model: &onnx::Model, options: &Options) -> Option<Graph> {
     let number = |n: u64| i64::try_from(n).ok();
     let extents: Option<Extents> =
         extents.iter().map(|(name, n)| Some((name.as_str().into(), number(*n)?))).collect();
-    at(&graph, &extents?).ok()
+    at(&graph, &extents?).ok().filter(|graph| is_declared(model, options, graph))
+}
+
+/// Whether the inputs have the extents that they were given: symbols that had to be the same may have other numbers, where
+/// one is broadcast.
+fn is_declared(model: &onnx::Model, options: &Options, graph: &Graph) -> bool {
+    let Ok(declared) = ops::input_shapes(model, &options.dims) else { return false };
+    graph.inputs().iter().all(|input| {
+        let shape = declared.iter().find(|(name, ..)| **name == *input.name).map(|(_, _, shape)| shape);
+        let pairs = shape.map(|shape| shape.dims().iter().zip(graph.shape(input.value).dims()));
+        pairs.is_some_and(|mut pairs| pairs.all(|(a, b)| a.fixed().is_none() || a == b))
+    })
 }
 
 /// An optimised graph with numbers for some of its symbols.

@@ -1,6 +1,7 @@
 //! What the file declares about its inputs and outputs: symbols and their fixed values, element types,
 //! and the check that the outputs are what was declared.
 
+use super::found::{Same, resolved};
 use super::operand::Operand;
 use crate::error::{Error, Errors, Result};
 use crate::ir::{Builder, Dim, Graph, Shape, Symbol};
@@ -91,6 +92,8 @@ fn anonymous(ty: &ValueType) -> ValueType {
 pub(super) struct Symbols<'d> {
     values: &'d DimValues,
     bounds: &'d DimBounds,
+    /// Symbols that have to be others.
+    same: &'d Same,
     /// Names that the file uses.
     named: BTreeSet<String>,
     /// All symbols, those that were made up for nameless extents among them.
@@ -99,7 +102,12 @@ pub(super) struct Symbols<'d> {
 
 impl<'d> Symbols<'d> {
     /// The symbols of `graph`; none has a shape yet.
-    pub(super) fn new(graph: &onnx::Graph, values: &'d DimValues, bounds: &'d DimBounds) -> Symbols<'d> {
+    pub(super) fn new(
+        graph: &onnx::Graph,
+        values: &'d DimValues,
+        bounds: &'d DimBounds,
+        same: &'d Same,
+    ) -> Symbols<'d> {
         let mut named = BTreeSet::new();
         for info in &graph.inputs {
             if let ValueType::Tensor(t) = &info.ty {
@@ -110,7 +118,7 @@ impl<'d> Symbols<'d> {
                 }
             }
         }
-        Symbols { values, bounds, all: named.clone(), named }
+        Symbols { values, bounds, same, all: named.clone(), named }
     }
 
     fn dim(&mut self, name: String) -> Result<Dim> {
@@ -120,13 +128,33 @@ impl<'d> Symbols<'d> {
         };
         let dim = match (self.values.get(&name), self.bounds.get(&name)) {
             (Some(&n), _) => Dim::Fixed(extent(n)?),
-            (None, Some(&(least, most))) => {
-                Dim::bounded(&name, extent(least)?, most.map_or(Ok(Symbol::OPEN), extent)?)
+            (None, Some(_)) => {
+                let other = resolved(&name, self.same).and_then(|d| Some(d.as_symbol()?.name.to_string()));
+                let root = other.unwrap_or_else(|| name.clone());
+                self.bounded(&root, extent)?
             }
             (None, None) => Dim::symbol(&name),
         };
         self.all.insert(name);
         Ok(dim)
+    }
+
+    /// The extent of that name, within its bounds and those of all that have to be it.
+    fn bounded(&self, root: &str, extent: impl Fn(u64) -> Result<i64>) -> Result<Dim> {
+        let is_root = |d: Dim| d.as_symbol().is_some_and(|s| *s.name == *root);
+        let others = self.same.iter().filter(|(name, _)| resolved(name, self.same).is_some_and(is_root));
+        let names = others.map(|(name, _)| &**name).chain([root]);
+        let (mut least, mut most) = (0, None);
+        for &(l, m) in names.filter_map(|name| self.bounds.get(name)) {
+            least = least.max(l);
+            most = m.min(most).or(m).or(most);
+        }
+        if most.is_some_and(|most| most < least) {
+            return Err(Error::new(format!(
+                "the bounds of {root} and of what has to be the same do not meet"
+            )));
+        }
+        Ok(Dim::bounded(root, extent(least)?, most.map_or(Ok(Symbol::OPEN), extent)?))
     }
 
     /// A name for axis `axis` of input `input`, which has none in the file.

@@ -64,7 +64,7 @@ pub fn lower_within(model: &Model, dims: &DimValues, bounds: &DimBounds) -> Resu
 /// that names no symbol.
 pub fn input_shapes(model: &Model, dims: &DimValues) -> Result<Vec<(String, DType, Shape)>, Errors> {
     let bounds = DimBounds::new();
-    let mut symbols = Symbols::new(&model.graph, dims, &bounds);
+    let mut symbols = Symbols::new(&model.graph, dims, &bounds, &NONE_SAME);
     let mut errors = Errors::new();
     let mut shapes = Vec::new();
     for info in &model.graph.inputs {
@@ -217,7 +217,7 @@ impl<'m> Driver<'m> {
     }
 
     fn inputs(&mut self, given: Given<'_>) {
-        let mut symbols = Symbols::new(self.graph, given.dims, given.bounds);
+        let mut symbols = Symbols::new(self.graph, given.dims, given.bounds, self.same);
         for info in &self.graph.inputs {
             let operand = match self.errors.keep(symbols.parts(info)) {
                 Some(Parts::One(tensor)) => self.tensor(&tensor, &mut symbols),

@@ -8,8 +8,8 @@ use crate::ir::{Builder, Dim, Op, Shape, ValueId};
 use sofie_infer_runtime::map::Binary;
 use std::sync::Arc;
 
-/// Extents that stand for what values decide, by name: where two numbers meet that are found apart, the second has to be
-/// the first when the network runs.
+/// Extents that stand for what values decide, or for symbols of the inputs, by name: where two numbers meet that are found
+/// or given apart, the second has to be the first when the network runs.
 pub(super) type Same = Vec<(Arc<str>, Dim)>;
 
 /// The first `count` (i64, one element) elements of `v` along an axis, of which there are no more than `v` has. `name` is
@@ -75,7 +75,7 @@ fn named(b: &Builder, room: &Dim, name: &str, same: &Same) -> Dim {
 }
 
 /// What an extent of that name stands for.
-fn resolved(name: &str, same: &Same) -> Option<Dim> {
+pub(super) fn resolved(name: &str, same: &Same) -> Option<Dim> {
     let (_, d) = same.iter().rfind(|(other, _)| **other == *name)?;
     match d.as_symbol().filter(|s| *s.name != *name) {
         Some(other) => resolved(&other.name, same).or_else(|| Some(d.clone())),
@@ -84,7 +84,8 @@ fn resolved(name: &str, same: &Same) -> Option<Dim> {
 }
 
 /// The pairs of extents of operands of which one, named first, is decided by values and may have to be the other: those
-/// of one axis first, counted from the end as broadcasting does. Last come extents that may have to be at least 1.
+/// of one axis first, counted from the end as broadcasting does. Then come those of two inputs along one axis, of which the
+/// later has to be the earlier (tf2onnx names the batch of each input by itself), last extents that may have to be at least 1.
 pub(super) fn meetings(b: &Builder, operands: &[ValueId]) -> Same {
     let found = b.graph().found();
     let order = |d: &Dim| found.iter().position(|f| Some(&f.symbol) == d.as_symbol());
@@ -105,12 +106,30 @@ pub(super) fn meetings(b: &Builder, operands: &[ValueId]) -> Same {
     }
     pairs.sort_by_key(|(apart, _)| *apart);
     pairs.dedup();
+    let given: Vec<Dim> = inputs(b).filter(|d| order(d).is_none() && d.as_symbol().is_some()).collect();
+    let place = |d: &Dim| given.iter().position(|g| g == d);
+    let mut apart = Vec::new();
+    for ((i, first), (j, second)) in all.iter().flat_map(|x| all.iter().map(move |y| (x, y))) {
+        for ((_, d), (_, e)) in first.iter().zip(second).filter(|_| i != j) {
+            if let (Some(later), Some(earlier), Some(s)) = (place(d), place(e), d.as_symbol())
+                && later > earlier
+            {
+                apart.push((s.name.clone(), e.clone()));
+            }
+        }
+    }
+    apart.dedup();
     let read = |name: &str| {
         all.iter().flat_map(|(_, dims)| dims).any(|(_, d)| d.symbols().iter().any(|s| **s == *name))
     };
     let empty = found.iter().map(|f| &f.symbol).filter(|s| s.least == 0 && s.most > 0 && read(&s.name));
     let there = empty.map(|s| (s.name.clone(), Dim::bounded(&s.name, 1, s.most)));
-    pairs.into_iter().map(|(_, pair)| pair).chain(there).collect()
+    pairs.into_iter().map(|(_, pair)| pair).chain(apart).chain(there).collect()
+}
+
+/// The extents of the inputs, in order.
+fn inputs(b: &Builder) -> impl Iterator<Item = Dim> {
+    b.graph().inputs().iter().flat_map(|i| b.shape(i.value).dims().to_vec())
 }
 
 impl Ctx<'_, '_> {
@@ -133,5 +152,59 @@ impl Ctx<'_, '_> {
         let holds = self.map(x().eq(Expr::Typed(n.into())), &[count])?;
         self.check(holds);
         Ok(v)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::compile::Options;
+    use crate::instance;
+    use crate::ir::Graph;
+    use crate::onnx::{DimSpec, Model, Opsets};
+    use crate::ops::testing::*;
+    use crate::ops::{DimBounds, DimValues};
+    use sofie_infer_runtime::DType;
+    use std::collections::BTreeMap;
+
+    /// The sum of two inputs whose rows are named apart.
+    fn sum(dims: &[(&str, u64)], bounds: &[(&str, u64, u64)]) -> Result<Graph, String> {
+        let open = |name: &str| Arg::Open(DType::F32, vec![DimSpec::Symbol(name.into()), DimSpec::Const(3)]);
+        let model = Model {
+            producer: String::new(),
+            ir_version: 8,
+            opsets: Opsets::default(),
+            graph: model("Add", 14, &[], &[open("a"), open("b")], 1),
+            doc: String::new(),
+            metadata: BTreeMap::new(),
+            files: Vec::new(),
+        };
+        let options = Options {
+            dims: dims.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect::<DimValues>(),
+            bounds: bounds.iter().map(|(s, l, m)| ((*s).to_owned(), (*l, Some(*m)))).collect::<DimBounds>(),
+            ..Options::default()
+        };
+        instance::optimised(&model, &options).map_err(|e| e.to_string())
+    }
+
+    fn inputs(graph: &Graph) -> Vec<String> {
+        graph.inputs().iter().map(|i| graph.shape(i.value).to_string()).collect()
+    }
+
+    #[test]
+    fn extents_of_inputs_that_meet_are_one() {
+        let graph = sum(&[], &[("a", 1, 64), ("b", 4, 32)]).unwrap();
+        assert_eq!(inputs(&graph), ["[a, 3]", "[a, 3]"]);
+        let a = graph.shape(graph.inputs()[0].value)[0].clone();
+        assert_eq!(a.as_symbol().map(|s| (s.least, s.most)), Some((4, 32)));
+        assert!(sum(&[], &[("a", 1, 3), ("b", 4, 32)]).unwrap_err().contains("do not broadcast"));
+        assert!(sum(&[], &[("a", 1, 3)]).unwrap_err().contains("not known whether a and b are equal"));
+    }
+
+    #[test]
+    fn fixed_extents_may_be_broadcast() {
+        assert_eq!(inputs(&sum(&[("a", 4), ("b", 4)], &[]).unwrap()), ["[4, 3]", "[4, 3]"]);
+        assert_eq!(inputs(&sum(&[("a", 4), ("b", 1)], &[]).unwrap()), ["[4, 3]", "[1, 3]"]);
+        assert_eq!(inputs(&sum(&[("a", 1), ("b", 4)], &[]).unwrap()), ["[1, 3]", "[4, 3]"]);
+        assert!(sum(&[("a", 2), ("b", 4)], &[]).unwrap_err().contains("do not broadcast"));
     }
 }

@@ -1,7 +1,7 @@
 //! What the tool asks of the compiler in its own process: a model's declared inputs, the message of a refusal, how long an
 //! expansion takes.
 
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -38,14 +38,19 @@ pub fn refusal(model: &Path, dims: &Dims, bounds: &Bounds) -> Option<Failure> {
         (symbol.clone(), (least as u64, Some(most as u64)))
     };
     let options = Options { dims, bounds: bounds.iter().map(within).collect(), ..Options::default() };
-    match catch_unwind(|| sofie_infer_compiler::compile(model, model, &options).err()) {
+    match caught(|| sofie_infer_compiler::compile(model, model, &options).err()) {
         Ok(failure) => failure.map(|f| Failure::Refused(f.to_string())),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|&s| s.to_owned()));
-            Some(Failure::Panicked(format!("the compiler panicked: {}", text.unwrap_or_default())))
-        }
+        Err(panic) => Some(Failure::Panicked(panic)),
     }
+}
+
+/// What `f` gives, or what it says where it panics: one model hides no other.
+pub fn caught<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|&s| s.to_owned()));
+        format!("the compiler panicked: {}", text.unwrap_or_default())
+    })
 }
 
 /// How long the macro takes from the file to the tokens; nothing where it panics.
@@ -60,6 +65,6 @@ pub fn expansion(model: &Path, dims: &Dims, bounds: &Bounds) -> Option<Duration>
         ..Request::new(quote!(sofie_infer), format_ident!("model"), PathBuf::new(), path)
     };
     let start = Instant::now();
-    catch_unwind(|| drop(sofie_infer_compiler::expand(&request))).ok()?;
+    caught(|| drop(sofie_infer_compiler::expand(&request))).ok()?;
     Some(start.elapsed())
 }

@@ -8,6 +8,7 @@ use sofie_infer_compiler::plan::Port;
 use sofie_infer_compiler::{Options, compile};
 use sofie_infer_runtime::npz::{Array, Npz};
 
+use crate::compiler::caught;
 use crate::dims::{Bounds, Dims};
 use crate::npz;
 use crate::scratch::Model;
@@ -20,7 +21,8 @@ pub fn cases(model: &Model, folder: &Path) -> Result<Vec<(PathBuf, String)>, Str
     let one = |(k, extents): (usize, Dims)| {
         let shown: Vec<_> = extents.iter().map(|(symbol, n)| format!("{symbol} = {n}")).collect();
         let (shown, case) = (shown.join(", "), folder.join(format!("drawn{k}")));
-        write(model, &extents, &case).map_err(|e| format!("at {shown}: {e}"))?;
+        let written = caught(|| write(model, &extents, &case)).and_then(|result| result);
+        written.map_err(|e| format!("at {shown}: {e}"))?;
         Ok((case, shown))
     };
     extents(&model.bounds).into_iter().enumerate().map(one).collect()
@@ -45,7 +47,8 @@ fn write(model: &Model, extents: &Dims, case: &Path) -> Result<(), String> {
     let stored = entry.cases.iter().map(|c| Npz::open(c.join("inputs.npz")).map_err(|e| e.to_string()));
     let stored: Vec<Npz> = stored.collect::<Result<_, _>>()?;
     let mut random = Random(0x2545_f491_4f6c_dd1d);
-    let inputs = fixed.plan.inputs.iter().map(|port| input(port, &stored, &mut random));
+    let least = extents.values().copied().min().unwrap_or(0);
+    let inputs = fixed.plan.inputs.iter().map(|port| input(port, &stored, least, &mut random));
     let inputs: Vec<Array> = inputs.collect::<Result<_, _>>()?;
     let tensor = |a: &Array| Tensor::from_bytes(a.dtype, a.shape.clone(), a.bytes.clone());
     let tensors: Option<Vec<Tensor>> = inputs.iter().map(tensor).collect();
@@ -60,9 +63,9 @@ fn write(model: &Model, extents: &Dims, case: &Path) -> Result<(), String> {
     npz::write(&case.join("outputs.npz"), &named)
 }
 
-/// Numbers of a stored case from some place on, over and over. Integers are those of the case whose largest is the
-/// smallest: what counts along an axis then stays inside it at the least extents too.
-fn input(port: &Port, stored: &[Npz], random: &mut Random) -> Result<Array, String> {
+/// Numbers of a stored case from some place on, over and over. Integers are those of the case whose largest is the smallest,
+/// and modulo the least extent where they reach it: what counts along an axis stays inside it.
+fn input(port: &Port, stored: &[Npz], least: usize, random: &mut Random) -> Result<Array, String> {
     let arrays = stored.iter().map(|npz| npz.array(&port.name).map_err(|e| e.to_string()));
     let arrays: Vec<Array> = arrays.collect::<Result<_, _>>()?;
     let largest = |a: &&Array| a.to_f64().into_iter().fold(0.0, f64::max);
@@ -72,12 +75,27 @@ fn input(port: &Port, stored: &[Npz], random: &mut Random) -> Result<Array, Stri
     };
     let (dtype, shape) = (port.dtype, port.dims.clone());
     let len = shape.iter().product::<usize>() * dtype.size();
-    let bytes = from.map_or(&[][..], |a| &a.bytes);
+    let bytes =
+        from.map_or(Vec::new(), |a| if dtype.is_float() { a.bytes.clone() } else { inside(a, least) });
     if bytes.is_empty() {
         return Ok(Array { dtype, shape, bytes: vec![0; len] });
     }
     let start = random.below(bytes.len() / dtype.size()) * dtype.size();
     Ok(Array { dtype, shape, bytes: bytes.iter().cycle().skip(start).take(len).copied().collect() })
+}
+
+/// The bytes of integers, modulo `least` if one is not below it.
+fn inside(a: &Array, least: usize) -> Vec<u8> {
+    let numbers = a.to_f64();
+    if least == 0 || numbers.iter().all(|&n| n < least as f64) {
+        return a.bytes.clone();
+    }
+    let size = a.dtype.size();
+    // Little-endian, and not negative once it is a remainder.
+    numbers
+        .iter()
+        .flat_map(|&n| (n.rem_euclid(least as f64) as u64).to_le_bytes().into_iter().take(size))
+        .collect()
 }
 
 /// Numbers that are the same at each run: xorshift, Marsaglia 2003.
@@ -95,6 +113,17 @@ impl Random {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sofie_infer_runtime::DType;
+
+    #[test]
+    fn indices_stay_inside_the_least_extent() {
+        let bytes = [3i32, 0, 7, 18].iter().flat_map(|n| n.to_le_bytes()).collect();
+        let a = Array { dtype: DType::I32, shape: vec![4], bytes };
+        let wrapped = |least| Array { bytes: inside(&a, least), ..a.clone() }.to_f64();
+        assert_eq!(wrapped(19), [3.0, 0.0, 7.0, 18.0]);
+        assert_eq!(wrapped(5), [3.0, 0.0, 2.0, 3.0]);
+        assert_eq!(wrapped(0), [3.0, 0.0, 7.0, 18.0]);
+    }
 
     #[test]
     fn extents_are_within_the_bounds() {
