@@ -1,6 +1,7 @@
 //! Cases at extents drawn at random within a model's bounds: inputs made of the stored ones' numbers, outputs by the plan
 //! of the model compiled for these very extents. So a session of free extents is held to the fixed one.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sofie_infer_compiler::ir::Tensor;
@@ -28,11 +29,16 @@ pub fn cases(model: &Model, folder: &Path) -> Result<Vec<(PathBuf, String)>, Str
     extents(&model.bounds).into_iter().enumerate().map(one).collect()
 }
 
-/// The least extents, the largest, and some between.
+/// The least extents, the largest, and some between. Symbols of equal bounds have equal extents: tf2onnx names the one batch
+/// of several inputs by several.
 fn extents(bounds: &Bounds) -> Vec<Dims> {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut at = |f: &dyn Fn(usize, usize, &mut Random) -> usize| -> Dims {
-        bounds.iter().map(|(symbol, &(least, most))| (symbol.clone(), f(least, most, &mut random))).collect()
+        let mut drawn = BTreeMap::new();
+        let mut of = |&(least, most): &(usize, usize)| {
+            *drawn.entry((least, most)).or_insert_with(|| f(least, most, &mut random))
+        };
+        bounds.iter().map(|(symbol, bounds)| (symbol.clone(), of(bounds))).collect()
     };
     let mut all = vec![at(&|least, _, _| least), at(&|_, most, _| most)];
     all.extend((0..DRAWN).map(|_| at(&|least, most, random| least + random.below(most - least + 1))));
@@ -127,10 +133,12 @@ mod tests {
 
     #[test]
     fn extents_are_within_the_bounds() {
-        let bounds: Bounds = [("batch".to_owned(), (0, 3)), ("n".to_owned(), (7, 9))].into();
+        let bounds = [("batch", (0, 3)), ("n", (7, 9)), ("other", (0, 3))];
+        let bounds: Bounds = bounds.map(|(symbol, bounds)| (symbol.to_owned(), bounds)).into();
         let all = extents(&bounds);
         assert_eq!(all.len(), 2 + DRAWN);
         assert_eq!((all[0]["batch"], all[0]["n"], all[1]["batch"], all[1]["n"]), (0, 7, 3, 9));
         assert!(all.iter().all(|e| e["batch"] <= 3 && (7..=9).contains(&e["n"])));
+        assert!(all.iter().all(|e| e["batch"] == e["other"]));
     }
 }
