@@ -113,9 +113,22 @@ fn along(c: &mut Ctx<'_, '_>, v: ValueId, axis: usize, inverse: bool, onesided: 
     Ok(y)
 }
 
+/// A signal `[batch, length]` as `[batch, length, 1]`: PyTorch's exporter of `torch.stft` leaves the last axis out, and ONNX
+/// Runtime takes that for real numbers, though the operator's text asks for the axis.
+fn unsqueezed(c: &mut Ctx<'_, '_>, v: ValueId) -> Result<ValueId> {
+    match c.shape(v).dims() {
+        [batch, length] => {
+            let to = [batch.clone(), length.clone(), crate::ir::Dim::ONE];
+            c.reshape(v, &to)
+        }
+        _ => Ok(v),
+    }
+}
+
 /// `STFT`: the transforms of frames, each weighted by a window.
 pub(super) fn stft(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let v = c.required(0, "signal")?;
+    let v = unsqueezed(c, v)?;
     let dims = c.fixed(v, "a Fourier transform")?;
     let [_, length, _] = dims[..] else {
         return Err(Error::misfit(format!("signal has shape {dims:?}; three axes are needed")));
@@ -388,6 +401,17 @@ mod tests {
         assert_eq!(y, Tensor::of(&[1, 3, 2], &[1.0f32, 0.0, 1.0, 0.0, 1.0, 0.0]));
         let y = run("STFT", 17, &[], &[x, Arg::Const(Tensor::of(&[], &[2i64])), f32s(&[2], &[0.5, 1.0])]);
         assert_eq!(y, Tensor::of(&[1, 2, 2, 2], &[0.5f32, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0]));
+    }
+
+    #[test]
+    fn a_signal_without_a_last_axis_is_real() {
+        let values = [1.0, 0.0, 0.0, 0.0, 0.5, 2.0, 0.0, -1.0];
+        let rest = [Arg::Const(Tensor::of(&[], &[2i64])), f32s(&[2], &[0.5, 1.0])];
+        let spectrum =
+            |dims: &[usize]| run("STFT", 17, &[], &[f32s(dims, &values), rest[0].clone(), rest[1].clone()]);
+        assert_eq!(spectrum(&[2, 4]), spectrum(&[2, 4, 1]));
+        let err = run_all("STFT", 17, &[], &[f32s(&[8], &values), rest[0].clone(), rest[1].clone()], 1);
+        assert!(err.unwrap_err().contains("three axes are needed"));
     }
 
     #[test]
