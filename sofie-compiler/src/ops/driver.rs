@@ -584,9 +584,14 @@ fn find(node: &Node) -> Result<&'static Operator> {
         )),
     };
     Err(match (until, node.domain.as_str()) {
-        (0, "com.microsoft" | "com.microsoft.nchwc") => {
+        (0, "com.microsoft.nchwc") => {
             error.help("ONNX Runtime wrote this operator while optimising; use the model from before")
         }
+        (0, "com.microsoft") => error.help(format!(
+            "where ONNX Runtime's optimiser wrote it, use the model from before; else export without it, or compute it in a \
+             function of your own: op({:?} = path::to::function)",
+            custom::name_of(node)
+        )),
         (0, "") => {
             error.help("export the model with simpler operators, or fold it with onnxsim if it is constant")
         }

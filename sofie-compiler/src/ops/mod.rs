@@ -415,9 +415,10 @@ pub static OPERATORS: &[Operator] = &[
     ml("TreeEnsembleClassifier", trees::classifier).limit("labels that are strings become their positions"),
     ml("TreeEnsembleRegressor", trees::regressor),
     ml("ZipMap", ml::zip_map).limit("the probabilities as a tensor"),
-    // What ONNX Runtime's optimiser and quantiser write.
+    // What ONNX Runtime's optimiser and quantiser write, and exporters that know it.
     ms("Attention", contrib::attention::attention),
     ms("BiasGelu", |c| contrib::activation::gelu(c, Unary::GeluErf)),
+    ms("CDist", contrib::distance::cdist),
     operands("DequantizeLinear", 1, quantize::dequantize).of("com.microsoft"),
     ms("DynamicQuantizeLSTM", contrib::recurrent::dynamic_lstm),
     ms("DynamicQuantizeMatMul", contrib::quantized::dynamic_matmul),

@@ -160,3 +160,9 @@ def quantize(d):
     per = [] if axis is None else [shape[axis]]
     x = d.array(shape, scale=9) if d.op == "QuantizeLinear" else numbers(shape, dtype)
     return Node([x, scale(per), zero(dtype, per) if d.op == "QuantizeLinear" or d.maybe() else None], exact=True, axis=axis)
+
+
+@op("CDist", domain="ms")
+def distances(d):
+    depth, dtype = d.int(1, 6), d.choice([np.float32, np.float64])
+    return Node([d.array([d.int(1, 5), depth], dtype), d.array([d.int(1, 5), depth], dtype)], metric=d.some("euclidean", "sqeuclidean"))

@@ -1,9 +1,11 @@
-//! The operators of `com.microsoft` that ONNX Runtime's optimiser and quantiser write into files: one file a family, each
-//! operator in the terms of the lowerings of ONNX's own. Beware of `Ctx::version`, which is 1 for all of them.
+//! The operators of `com.microsoft` that ONNX Runtime's optimiser and quantiser write into files, and some that exporters do:
+//! one file a family, each operator in the terms of the lowerings of ONNX's own. Beware of `Ctx::version`, which is 1 for all
+//! of them.
 
 pub(super) mod activation;
 pub(super) mod attention;
 mod cached;
+pub(super) mod distance;
 pub(super) mod norm;
 pub(super) mod packed;
 pub(super) mod products;
@@ -19,8 +21,9 @@ use crate::error::{Error, Result};
 
 /// The error of what is not supported inside an operator.
 fn refused(what: impl Into<String>) -> Error {
-    Error::new(what)
-        .help("use the model from before ONNX Runtime optimised it, or another setting of its optimiser")
+    Error::new(what).help(
+        "where ONNX Runtime's optimiser wrote it, use the model from before, or another of its settings",
+    )
 }
 
 /// Refuses operand `i`, called `what` in the operator's text, where it is there.
