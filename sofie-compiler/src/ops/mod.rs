@@ -413,7 +413,7 @@ pub static OPERATORS: &[Operator] = &[
     ml("SVMRegressor", svm::regressor),
     ml("TreeEnsemble", trees::ensemble),
     ml("TreeEnsembleClassifier", trees::classifier).limit("labels that are strings become their positions"),
-    ml("TreeEnsembleRegressor", trees::regressor),
+    ml("TreeEnsembleRegressor", trees::regressor).limit("of one target: one weight a leaf, which may be listed several times"),
     ml("ZipMap", ml::zip_map).limit("the probabilities as a tensor"),
     // What ONNX Runtime's optimiser and quantiser write, and exporters that know it.
     ms("Attention", contrib::attention::attention),

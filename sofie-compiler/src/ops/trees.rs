@@ -188,8 +188,27 @@ fn ints<'n>(c: &Ctx<'n, '_>, name: &str) -> Result<&'n [i64]> {
     c.attrs.require(name, c.attrs.ints(name)?)
 }
 
-/// The ensembles of versions 1 and 3, whose votes are called `class` or `target`.
-fn old_table(c: &Ctx<'_, '_>, votes: &str) -> Result<(Table, DType)> {
+/// The votes of a leaf, `of`, in an ensemble of one target, whose leaves are numbers: a vote that a leaf repeats counts once.
+///
+/// What several votes of a leaf for the one target are worth, runtimes answer differently. ONNX Runtime 1.32 keeps the first,
+/// whatever the aggregate function; onnx.reference adds them up (and takes their least or greatest). Exporters that list the
+/// same vote again (skl2onnx with the option `decision_leaf`: once for each class) mean it once. With two targets and more, and
+/// in a classifier of two classes and more, both count every vote; a leaf of `TreeEnsemble` is one vote.
+fn once(leaf: (i64, i64), of: &mut Vec<usize>, weights: &[f64]) -> Result<()> {
+    if of.windows(2).any(|v| weights[v[0]] != weights[v[1]]) {
+        let listed: Vec<f64> = of.iter().map(|&v| weights[v]).collect();
+        let (tree, node) = leaf;
+        return Err(Error::new(format!(
+            "leaf {node} of tree {tree} gives the one target the weights {listed:?}"
+        ))
+        .help("runtimes disagree: some take the first, some the sum; give each leaf one weight"));
+    }
+    of.truncate(1);
+    Ok(())
+}
+
+/// The ensembles of versions 1 and 3, whose votes are called `class` or `target`; `single` where these are for one target.
+fn old_table(c: &Ctx<'_, '_>, votes: &str, single: bool) -> Result<(Table, DType)> {
     let (trees, nodes) = (ints(c, "nodes_treeids")?, ints(c, "nodes_nodeids")?);
     let features = ints(c, "nodes_featureids")?;
     let modes = c.attrs.strings("nodes_modes")?;
@@ -224,6 +243,11 @@ fn old_table(c: &Ctx<'_, '_>, votes: &str) -> Result<(Table, DType)> {
             .get(&key)
             .ok_or_else(|| Error::new(format!("a vote of node {} of tree {}", key.1, key.0)))?;
         by_leaf[*place as usize].push(i);
+    }
+    if single {
+        for (i, of) in by_leaf.iter_mut().enumerate() {
+            once((trees[i], nodes[i]), of, &weights)?;
+        }
     }
     let mut table = Table::default();
     for i in 0..n {
@@ -317,9 +341,9 @@ fn based(c: &mut Ctx<'_, '_>, v: ValueId, base: &[f64]) -> Result<ValueId> {
 
 /// `TreeEnsembleRegressor`.
 pub(super) fn regressor(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
-    let (table, dtype) = old_table(c, "target")?;
     let targets = c.attrs.require("n_targets", c.attrs.int("n_targets")?)?;
     let targets = usize::try_from(targets).map_err(|_| Error::new(format!("n_targets is {targets}")))?;
+    let (table, dtype) = old_table(c, "target", targets == 1)?;
     let aggregate = aggregate(c.attrs.string_or("aggregate_function", "SUM")?)?;
     let base = numbers(c, "base_values")?.map(|(_, b)| b).unwrap_or_default();
     let transform = c.attrs.string_or("post_transform", "NONE")?;
@@ -380,7 +404,7 @@ fn always_voted(table: &Table, classes: usize) -> bool {
 /// `TreeEnsembleClassifier`. With two classes of which only the first has votes, their sum is the score of the second;
 /// where all votes are positive it is a probability.
 pub(super) fn classifier(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
-    let (table, dtype) = old_table(c, "class")?;
+    let (table, dtype) = old_table(c, "class", false)?;
     let (classes, names) = labels(c, "classlabels_int64s")?;
     let base = numbers(c, "base_values")?.map(|(_, b)| b).unwrap_or_default();
     let transform = c.attrs.string_or("post_transform", "NONE")?;
