@@ -102,7 +102,19 @@ fn spanning(
 
 /// `ConvTranspose`: `x [N, C, S…], w [C, M/g, K…], bias [M]`.
 pub(super) fn conv_transpose(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
-    let (v, w, bias) = (c.required(0, "X")?, c.required(1, "W")?, c.optional(2)?);
+    let bias = c.optional(2)?;
+    let n = window::spatial(c, c.required(0, "X")?)?;
+    let pads = window::pads(c, n)?;
+    Ok(vec![transposed(c, bias, pads)?])
+}
+
+/// A transposed convolution of operands 0 and 1 with `pads`.
+pub(super) fn transposed(
+    c: &mut Ctx<'_, '_>,
+    bias: Option<ValueId>,
+    pads: (Vec<usize>, Vec<usize>),
+) -> Result<ValueId> {
+    let (v, w) = (c.required(0, "X")?, c.required(1, "W")?);
     let (kernel, group) = weights(c, v, w)?;
     let n = kernel.len();
     let mut window = window::unpadded(c, kernel)?;
@@ -110,7 +122,7 @@ pub(super) fn conv_transpose(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         Some(padding) => window::counts("output_padding", padding, n, 0)?,
         None => vec![0; n],
     };
-    (window.pads_begin, window.pads_end) = window::pads(c, n)?;
+    (window.pads_begin, window.pads_end) = pads;
     let auto = window::auto_pad(c)?;
     let wanted = match c.attrs.ints("output_shape")? {
         // Some exporters list batch and channels too.
@@ -142,7 +154,7 @@ pub(super) fn conv_transpose(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let operands: Vec<_> = [v, w].into_iter().chain(bias).collect();
     let op = ir::ConvTranspose { window, group, output_padding };
     let y = c.b.one(Op::ConvTranspose(op, epilogue(bias)), &operands)?;
-    Ok(vec![window::channels_first(c, y)?])
+    window::channels_first(c, y)
 }
 
 #[cfg(test)]

@@ -33,14 +33,14 @@ fn wrap(i: i64, n: i64) -> i64 {
 }
 
 /// The pads of an axis before and behind, per axis of the operand.
-fn pads(c: &Ctx<'_, '_>, rank: usize) -> Result<Vec<(Dim, Dim)>> {
-    let listed = match c.version() {
+fn pads(c: &Ctx<'_, '_>, rank: usize, version: i64) -> Result<Vec<(Dim, Dim)>> {
+    let listed = match version {
         ..2 => c.attrs.ints("paddings")?.map(|p| p.iter().map(|&n| Dim::Fixed(n)).collect()),
         2..11 => c.attrs.ints("pads")?.map(|p| p.iter().map(|&n| Dim::Fixed(n)).collect()),
         _ => c.extents(1, "pads")?,
     };
     let listed: Vec<Dim> = listed.ok_or_else(|| Error::new("pads are missing"))?;
-    let axes = if c.version() < 18 { None } else { c.const_ints(3, "axes")? };
+    let axes = if version < 18 { None } else { c.const_ints(3, "axes")? };
     let axes = axes.unwrap_or_else(|| (0..rank as i64).collect());
     c.axes(&axes, rank)?;
     if listed.len() != 2 * axes.len() {
@@ -53,10 +53,10 @@ fn pads(c: &Ctx<'_, '_>, rank: usize) -> Result<Vec<(Dim, Dim)>> {
     Ok(pads)
 }
 
-fn border(c: &Ctx<'_, '_>, v: ValueId) -> Result<Border> {
+fn border(c: &Ctx<'_, '_>, v: ValueId, version: i64) -> Result<Border> {
     let dtype = c.dtype(v);
     let mode = c.attrs.string_or("mode", "constant")?;
-    let attribute = if c.version() < 11 { Some(c.attrs.float_or("value", 0.0)?) } else { None };
+    let attribute = if version < 11 { Some(c.attrs.float_or("value", 0.0)?) } else { None };
     Ok(match mode {
         "constant" => match (attribute, c.optional(2)?) {
             (Some(n), _) => Border::Constant(Scalar::from_f64(dtype, n.into())),
@@ -75,16 +75,21 @@ fn border(c: &Ctx<'_, '_>, v: ValueId) -> Result<Border> {
 
 /// `Pad`.
 pub(super) fn pad(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+    pad_of(c, c.version())
+}
+
+/// `Pad` as that version of ONNX's has it.
+pub(super) fn pad_of(c: &mut Ctx<'_, '_>, version: i64) -> Result<Vec<ValueId>> {
     let v = c.required(0, "data")?;
-    if c.version() >= 11 {
+    if version >= 11 {
         let mode = c.attrs.string_or("mode", "constant")?;
         let value = c.optional(2)?;
         if let Some(y) = super::runtime::pad(c, v, mode, value)? {
             return Ok(vec![y]);
         }
     }
-    let pads = pads(c, c.rank(v))?;
-    let border = border(c, v)?;
+    let pads = pads(c, c.rank(v), version)?;
+    let border = border(c, v, version)?;
     let v = cut(c, v, &pads)?;
     let zero = Dim::Fixed(0);
     let before: Vec<_> = pads.iter().map(|(b, _)| Dim::max(b, &zero)).collect();

@@ -41,6 +41,7 @@ fn array(npy: &[u8]) -> Tensor {
         "<f8" => DType::F64,
         "<f2" => DType::F16,
         "|i1" => DType::I8,
+        "<i2" => DType::I16,
         "<i4" => DType::I32,
         "<i8" => DType::I64,
         "|u1" => DType::U8,

@@ -166,3 +166,60 @@ def quantize(d):
 def distances(d):
     depth, dtype = d.int(1, 6), d.choice([np.float32, np.float64])
     return Node([d.array([d.int(1, 5), depth], dtype), d.array([d.int(1, 5), depth], dtype)], metric=d.some("euclidean", "sqeuclidean"))
+
+
+@op("Pad", domain="ms")
+def pad(d):
+    x = d.array(d.shape(least=1, most=3, empty=0))
+    mode = d.choice(["constant", "reflect", "edge", "wrap"])
+    pads = [d.int(0 if mode != "constant" else -1, 2) for _ in range(2 * x.ndim)]
+    if mode in ("reflect", "wrap") and any(p >= n for p, n in zip(pads, 2 * x.shape)):
+        raise Unfit
+    return Node([x, Fixed(np.array(pads, np.int64)), np.float32(1.5) if d.maybe() else None], exact=True, mode=mode)
+
+
+@op("ExpandDims", domain="ms")
+def expand_dims(d):
+    x = d.array(d.shape(most=3), d.choice([np.float32, np.int64, np.float64]))
+    return Node([x, Fixed(np.array(d.int(-x.ndim - 1, x.ndim), np.int32))], exact=True)
+
+
+@op("UnfoldTensor", domain="ms")
+def unfold(d):
+    x = d.array(d.shape(least=1, most=3, empty=0), d.choice([np.float32, np.int64, np.float64]))
+    axis = d.axis(x.ndim)
+    return Node([x], exact=True, dim=axis, size=d.int(1, x.shape[axis]), step=d.some(1, 2, 3))
+
+
+@op("MatMulInteger16", domain="ms")
+def matmul_integer_16(d):
+    k = d.int(1, 6)
+    return Node([numbers([*d.choice([[], [2]]), d.int(1, 4), k], np.int16), numbers([k, d.int(1, 4)], np.int16)], exact=True)
+
+
+@op("GridSample", domain="ms")
+def grid_sample(d):
+    batch = d.int(1, 2)
+    x = d.array([batch, d.int(1, 3), d.int(2, 6), d.int(2, 6)])
+    return Node([x, np.random.uniform(-1.3, 1.3, [batch, d.int(1, 4), d.int(1, 4), 2]).astype(np.float32)], mode=d.some("bilinear", "nearest", "bicubic"),
+                padding_mode=d.some("zeros", "border", "reflection"), align_corners=d.some(0, 1))
+
+
+@op("CropAndResize", domain="ms")
+def crop_and_resize(d):
+    batch, regions = d.int(1, 3), d.int(1, 4)
+    x = d.array([batch, d.int(1, 3), d.int(1, 6), d.int(1, 6)])
+    places = np.random.uniform(-0.2, 1.2, [regions, 4]).astype(np.float32)
+    if d.maybe(0.3):
+        places = np.round(places)
+    of = np.random.randint(0, batch, regions).astype(np.int32)
+    return Node([x, places, of, Fixed(np.array([d.int(1, 4), d.int(1, 4)], np.int32))], mode=d.some("bilinear", "nearest"), extrapolation_value=d.some(0.5))
+
+
+@op("ConvTransposeWithDynamicPads", domain="ms")
+def conv_transpose_pads(d):
+    channels, kernel = d.int(1, 3), [d.int(1, 3), d.int(1, 3)]
+    x = d.array([d.int(1, 2), channels, d.int(2, 5), d.int(2, 5)])
+    filters = d.int(1, 3)
+    pads = Fixed(np.array([d.int(0, k - 1) for k in [*kernel, *kernel]], np.int64))
+    return Node([x, weight(d, d.array([channels, filters, *kernel])), pads, d.array([filters]) if d.maybe() else None], strides=[d.int(1, 2), d.int(1, 2)])

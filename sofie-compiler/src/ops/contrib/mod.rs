@@ -5,7 +5,9 @@
 pub(super) mod activation;
 pub(super) mod attention;
 mod cached;
+pub(super) mod crop;
 pub(super) mod distance;
+pub(super) mod moving;
 pub(super) mod norm;
 pub(super) mod packed;
 pub(super) mod products;

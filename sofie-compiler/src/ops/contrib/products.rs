@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::ir::ValueId;
 use crate::ops::Ctx;
 use crate::ops::expr::{Expr, num, x, y};
-use crate::ops::{conv, gemm, matmul};
+use crate::ops::{conv, gemm, matmul, window};
 use sofie_infer_runtime::map::Unary;
 
 /// The attribute `activation` of a value, with its parameters; the epilogue of the product takes it in.
@@ -46,6 +46,15 @@ pub(in crate::ops) fn fused_conv(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let parameters = c.attrs.floats("activation_params")?.unwrap_or_default();
     let parameters = [parameters.first().copied(), parameters.get(1).copied()];
     Ok(vec![activated(c, sum, parameters)?])
+}
+
+/// `ConvTransposeWithDynamicPads`, of pads that are constants of the file.
+pub(in crate::ops) fn conv_transpose_pads(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
+    let n = window::spatial(c, c.required(0, "X")?)?;
+    let pads = c.const_ints(2, "Pads")?.ok_or_else(|| Error::new("input 2 (Pads) is missing"))?;
+    let pads = window::counts("Pads", &pads, 2 * n, 0)?;
+    let bias = c.optional(3)?;
+    Ok(vec![conv::transposed(c, bias, (pads[..n].to_vec(), pads[n..].to_vec()))?])
 }
 
 /// `FusedGemm`: `activation(Gemm)`.
