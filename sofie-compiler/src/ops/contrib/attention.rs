@@ -14,10 +14,10 @@ use sofie_infer_runtime::map::{Binary, Scalar};
 
 /// What a mask is made for: `[batch, heads, queries, keys]`.
 pub(super) struct Scores {
-    batch: Dim,
+    pub(super) batch: Dim,
     queries: Dim,
     keys: Dim,
-    dtype: DType,
+    pub(super) dtype: DType,
 }
 
 impl Scores {

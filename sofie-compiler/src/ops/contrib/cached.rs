@@ -3,29 +3,44 @@
 use super::attention::{Scores, causal, scale};
 use super::{refused, rotary, without};
 use crate::error::{Error, Result};
-use crate::ir::{Dim, Op, ValueId};
+use crate::ir::{Dim, Op, Tensor, ValueId};
 use crate::ops::Ctx;
 use crate::ops::attention::{Bias, Scoring, apart, attend, together, turn};
 use crate::ops::expr::{Expr, x, y};
 use sofie_infer_runtime::DType;
+use sofie_infer_runtime::map::{Binary, Scalar};
 
-/// Every sequence fills the cache: the number of keys is that of the past and the new ones. Where `seqlens_k` or
-/// `total_sequence_length` says otherwise (padding), the run fails.
+/// The operand that has the index of each sequence's last key.
+const LENGTHS: (usize, &str) = (5, "seqlens_k");
+
+/// Operand `i` as `i64`, unless it is known to hold nothing but `wanted`.
+fn unless(c: &mut Ctx<'_, '_>, (i, what): (usize, &str), wanted: i64) -> Result<Option<ValueId>> {
+    let v = match c.extents(i, what) {
+        Ok(Some(all)) if all.iter().all(|d| d.is(wanted)) => return Ok(None),
+        _ => c.required(i, what)?,
+    };
+    Ok(Some(c.b.cast(v, DType::I64)?))
+}
+
+/// Lets runs fail in which a sequence does not fill the cache: the number of keys is that of the past and the new ones.
 fn full_cache(c: &mut Ctx<'_, '_>, keys: i64) -> Result<()> {
-    for (i, what, wanted) in [(5, "seqlens_k", keys - 1), (6, "total_sequence_length", keys)] {
-        let v = match c.extent(i, what) {
-            Ok(Some(d)) if d.is(wanted) => continue,
-            _ => c.required(i, what)?,
-        };
-        let v = c.b.cast(v, DType::I64)?;
-        let n = c.b.shape(v).numel()?;
-        let v = c.reshape(v, &[n])?;
-        let equal = c.map(x().eq(Expr::Typed(wanted.into())), &[v])?;
-        let all = c.b.one(Op::Reduce(crate::ir::ReduceKind::Min, vec![0]), &[equal])?;
-        let all = c.reshape(all, &[])?;
-        c.check(all);
+    match unless(c, LENGTHS, keys - 1)? {
+        Some(v) => c.check_map(x().eq(Expr::Typed((keys - 1).into())), &[v]),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// What the padding behind the sequences of a prompt adds to the scores `[B, 1, 1, keys]`: keys behind the last one of their
+/// sequence, `seqlens_k`, are hidden. That is all that ONNX Runtime 1.32 does about it: padded queries see the keys that are
+/// left, and padded keys and values stand in the present ones, turned by their position.
+fn padding(c: &mut Ctx<'_, '_>, scores: &Scores, keys: i64) -> Result<Option<ValueId>> {
+    let Some(last) = unless(c, LENGTHS, keys - 1)? else { return Ok(None) };
+    let int = |n: i64| Expr::Typed(n.into());
+    c.check_map(x().ge(int(0)).binary(Binary::And, x().lt(int(keys))), &[last])?;
+    let last = c.reshape(last, &[scores.batch.clone(), Dim::ONE, Dim::ONE, Dim::ONE])?;
+    let key = c.b.tensor(Tensor::of(&[1, 1, 1, keys as usize], &(0..keys).collect::<Vec<_>>()));
+    let typed = |v: f64| Expr::Typed(Scalar::from_f64(scores.dtype, v));
+    Ok(Some(c.map(x().ge(y()).select(typed(0.0), typed(f64::NEG_INFINITY)), &[last, key])?))
 }
 
 /// `GroupQueryAttention`.
@@ -84,7 +99,10 @@ pub(in crate::ops) fn group_query(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     let past = cache.map_or(Dim::Fixed(0), |(k, _)| c.shape(k)[2].clone());
     let unfixed = || Error::new(format!("the cache's extent {past} and the query's {len} have to be fixed"));
     let (before, new) = (past.fixed().ok_or_else(unfixed)?, len.fixed().ok_or_else(unfixed)?);
-    full_cache(c, before + new)?;
+    let keys = before + new;
+    if let Some(total) = unless(c, (6, "total_sequence_length"), keys)? {
+        c.check_map(x().eq(Expr::Typed(keys.into())), &[total])?;
+    }
     let interleaved = c.attrs.flag_or("rotary_interleaved", false)?;
     if c.attrs.flag_or("do_rotary", false)? {
         let tables = [c.required(7, "cos_cache")?, c.required(8, "sin_cache")?];
@@ -111,7 +129,16 @@ pub(in crate::ops) fn group_query(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
         value = c.map(x() + y(), &[added, value])?;
     }
     let cap = c.attrs.float_or("softcap", 0.0)?.into();
-    let bias = Some(Bias { value, may_hide_all: false });
+    // Padded queries whose window is padding alone give zeros; with a cap ONNX Runtime gives them something else, and a new
+    // token is written behind the last one of its sequence.
+    let padded = match before == 0 && (window.is_none() || cap == 0.0) {
+        true => padding(c, &scores, keys)?,
+        false => full_cache(c, keys).map(|()| None)?,
+    };
+    if let Some(hidden) = padded {
+        value = c.map(x() + y(), &[value, hidden])?;
+    }
+    let bias = Some(Bias { value, may_hide_all: padded.is_some() && window.is_some() });
     let how = Scoring { scale: scale(c)?, cap, bias, precision: None };
     let attended = attend(c, [q, k, v], how)?.output;
     Ok(vec![together(c, attended)?, k, v])
