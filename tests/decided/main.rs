@@ -18,6 +18,7 @@ sofie_model!(mod unique = "sofie-compiler/tests/fixtures/decided/unique_some/mod
 sofie_model!(mod top = "sofie-compiler/tests/fixtures/decided/top_two/model.onnx");
 sofie_model!(mod shapes = "sofie-compiler/tests/fixtures/decided/shapes_some/model.onnx");
 sofie_model!(mod meets = "sofie-compiler/tests/fixtures/decided/meets_same/model.onnx");
+sofie_model!(mod limited = "sofie-compiler/tests/fixtures/decided/limited_some/model.onnx");
 sofie_model!(mod regions = "sofie-compiler/tests/fixtures/decided/regions_some/model.onnx");
 sofie_model!(mod first = "sofie-compiler/tests/fixtures/decided/first_some/model.onnx");
 sofie_model!(mod looped = "sofie-compiler/tests/fixtures/decided/looped_some/model.onnx");
@@ -65,6 +66,7 @@ fn agrees_with_onnx_runtime() {
     runs("top", top::Session::new());
     runs("shapes", shapes::Session::new());
     runs("meets", meets::Session::new());
+    runs("limited", limited::Session::new());
     runs("regions", regions::Session::new());
     runs("first", first::Session::new());
     runs("looped", looped::Session::new());

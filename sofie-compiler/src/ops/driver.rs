@@ -3,7 +3,8 @@
 
 use super::custom::{self, UserOperator};
 use super::declared::{DimBounds, DimValues, Parts, Symbols, check_output, open_symbols};
-use super::found::{Same, meetings};
+use super::found::Same;
+use super::meetings::meetings;
 use super::operand::Operand;
 use super::solve::{self, Lists};
 use super::{Ctx, Lowering, Operator, stored, symbolic};

@@ -34,6 +34,7 @@ mod gemm;
 mod hints;
 mod loss;
 mod matmul;
+mod meetings;
 mod misc;
 mod ml;
 mod norm;

@@ -182,7 +182,7 @@ mod tests {
     fn drawn_extents_are_held_to_the_fixed_session() {
         let compared = |e: f64| Outcome::Compared { max_normalised: e / 10.0, in_tolerances: e };
         let drawn = [3, 4].map(|n| (PathBuf::new(), format!("n = {n}")));
-        let row = judged_with(&[compared(0.5), compared(0.0), compared(0.25)], &drawn);
+        let row = judged_with(&[compared(0.5), compared(0.0), compared(0.2)], &drawn);
         assert_eq!((row.status, row.max_error), (Status::Wrong, Some(0.05)));
         assert_eq!(
             row.message,
