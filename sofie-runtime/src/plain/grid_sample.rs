@@ -96,6 +96,8 @@ impl GridSample {
         }
         if at < low || at > high {
             at = match self.outside {
+                // Each of four pixels is kept inside, not the place between them, as in PyTorch and ONNX Runtime.
+                Outside::Border if self.sampling == Sampling::Cubic => at.clamp(-1e9, n + 1e9),
                 Outside::Zeros => at.clamp(-1e9, n + 1e9),
                 Outside::Border => at.clamp(0.0, n - 1.0),
                 Outside::Reflection => reflect(at, low, high),
@@ -206,7 +208,7 @@ mod tests {
         assert_eq!(sample(Linear, Border, false, &at), [0.0, 1.5, 3.0, 3.0]);
         assert_eq!(sample(Linear, Reflection, true, &at), [0.0, 1.5, 3.0, 2.25]);
         assert_eq!(sample(Nearest, Border, true, &at), [0.0, 2.0, 3.0, 3.0]);
-        assert_eq!(sample(Cubic, Border, true, &at), [0.0, 1.5, 3.0, 3.0]);
+        assert_eq!(sample(Cubic, Border, true, &at), [0.0, 1.5, 3.0, 3.0 + 9.0 / 256.0]);
     }
 
     #[test]
