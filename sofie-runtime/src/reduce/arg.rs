@@ -1,6 +1,7 @@
 //! The position of the largest or smallest element along an axis.
 
 use super::Walk;
+use super::arg_columns::{self, Columns};
 use crate::copy::{Axes, RANK, Space, Strided, reach, reach_over};
 use crate::{DType, Element, bf16, f16};
 
@@ -77,6 +78,10 @@ impl ArgReduce {
             };
         }
         match dtype {
+            // SAFETY: as above.
+            DType::F32 if self.side_by_side() => unsafe {
+                self.columns(y, x.cast(), |c| arg_columns::floats(c));
+            },
             DType::F32 => run!(f32, |x: f32| x),
             DType::F64 => run!(f64, |x: f64| x),
             DType::F16 => run!(f16, |x: f16| x.to_f32()),
@@ -92,10 +97,37 @@ impl ArgReduce {
         }
     }
 
+    /// Do several results stand next to each other in `x`, and their elements do not?
+    fn side_by_side(&self) -> bool {
+        let Some(inner) = self.rank.checked_sub(1) else { return false };
+        self.x[inner] == 1 && self.dims[inner] > 1 && self.step != 1 && i32::try_from(self.n).is_ok()
+    }
+
+    /// Gives `f` the results that stand next to each other, at each place of the other kept axes.
+    ///
+    /// # Safety
+    /// As [`ArgReduce::run_raw`], and [`ArgReduce::side_by_side`].
+    unsafe fn columns<T>(&self, y: *mut i64, x: *const T, f: impl Fn(Columns<T>)) {
+        let inner = self.rank - 1;
+        let start = (self.y_offset as isize, self.x_offset as isize);
+        let mut walk = Walk::new(&self.dims[..inner], &self.y, &self.x, start);
+        while let Some((py, px)) = walk.step() {
+            // SAFETY: both walks are inside their memory.
+            let (y, x) = unsafe { (y.offset(py), x.offset(px)) };
+            let (y_step, width) = (self.y[inner], self.dims[inner]);
+            let ArgReduce { largest, last, n, step, .. } = *self;
+            f(Columns { largest, last, y, y_step, x, step, n, width });
+        }
+    }
+
     /// # Safety
     /// As [`ArgReduce::run_raw`].
     #[allow(clippy::eq_op, reason = "NaN alone differs from itself")]
     unsafe fn typed<T: Copy, K: PartialOrd + Copy>(&self, y: *mut i64, x: *const T, key: impl Fn(T) -> K) {
+        if self.side_by_side() {
+            // SAFETY: the caller's promise.
+            return unsafe { self.columns(y, x, |c| arg_columns::plain(c, &key)) };
+        }
         let start = (self.y_offset as isize, self.x_offset as isize);
         let mut walk = Walk::new(&self.dims[..self.rank], &self.y, &self.x, start);
         while let Some((py, px)) = walk.step() {

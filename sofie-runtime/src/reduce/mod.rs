@@ -2,6 +2,7 @@
 //! either a contiguous run is reduced through 16 lanes, or 16 neighbouring results are reduced side by side.
 
 mod arg;
+mod arg_columns;
 mod fold;
 mod plain;
 #[cfg(test)]

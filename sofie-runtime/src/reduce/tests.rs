@@ -171,6 +171,76 @@ fn arguments_follow_numpy() {
     );
 }
 
+/// The position by NumPy's rules, in plain words.
+fn position(largest: bool, last: bool, x: &[f64]) -> i64 {
+    let best = x.iter().copied().reduce(|a, b| match (a.is_nan(), b.is_nan()) {
+        (true, _) => a,
+        (_, true) => b,
+        _ if largest => a.max(b),
+        _ => a.min(b),
+    });
+    let same = |x: &f64| Some(*x) == best || x.is_nan() && best.is_some_and(f64::is_nan);
+    (if last { x.iter().rposition(same) } else { x.iter().position(same) }).unwrap() as i64
+}
+
+#[test]
+fn arguments_along_any_axis() {
+    let values: Vec<f32> =
+        (0..7000).map(|i: u32| ((i.wrapping_mul(2_654_435_761) >> 20) % 9) as f32).collect();
+    let strange = |(i, x): (usize, &f32)| match i.wrapping_mul(7919) % 31 {
+        0 => f32::NAN,
+        1 => f32::INFINITY,
+        2 => f32::NEG_INFINITY,
+        3 => -0.0,
+        _ => *x - 4.0,
+    };
+    let floats: Vec<f32> = values.iter().enumerate().map(strange).collect();
+    let bytes: Vec<i8> = values.iter().map(|x| *x as i8 - 4).collect();
+    for dims in [[1usize, 6, 130], [3, 5, 17], [2, 7, 64], [2, 1, 9], [4, 300, 2], [5, 1, 1], [3, 33, 31]] {
+        for axis in 0..3 {
+            let x = Strided::dense(&dims).unwrap();
+            let mut of_y = dims;
+            of_y[axis] = 1;
+            let y = Strided::dense(&of_y).unwrap();
+            let n: usize = of_y.iter().product();
+            let step: usize = dims[axis + 1..].iter().product();
+            for (largest, last) in [(true, false), (true, true), (false, false), (false, true)] {
+                let oracle = |value: &dyn Fn(usize) -> f64| -> Vec<i64> {
+                    let start = |i: usize| i / step * step * dims[axis] + i % step;
+                    let column =
+                        |i| (0..dims[axis]).map(|k| value(start(i) + k * step)).collect::<Vec<f64>>();
+                    (0..n).map(|i| position(largest, last, &column(i))).collect()
+                };
+                let arg = ArgReduce::new(largest, last, &y, &x, axis).unwrap();
+                let (of_floats, of_bytes) =
+                    (oracle(&|i| f64::from(floats[i])), oracle(&|i| f64::from(bytes[i])));
+                let halves: Vec<crate::f16> = floats.iter().map(|x| crate::f16::from_f32(*x)).collect();
+                for_each_level(|level| {
+                    let mut out = vec![-1; n];
+                    arg.run(&mut out, &floats);
+                    assert_eq!(out, of_floats, "{arg:?}, {}", level.name());
+                    arg.run(&mut out, &halves);
+                    assert_eq!(out, of_floats, "{arg:?}, half floats");
+                    arg.run(&mut out, &bytes);
+                    assert_eq!(out, of_bytes, "{arg:?}, bytes");
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn arguments_into_a_strided_result() {
+    let (x, y) = (Strided::dense(&[3, 20]).unwrap(), Strided::new(&[1, 20], &[0, 2], 1).unwrap());
+    let data: Vec<f32> = (0..60).map(|i| (i * 7 % 13) as f32).collect();
+    let mut out = [-1; 40];
+    ArgReduce::new(true, false, &y, &x, 0).unwrap().run(&mut out, &data);
+    for i in 0..20 {
+        let column: Vec<f64> = (0..3).map(|k| f64::from(data[20 * k + i])).collect();
+        assert_eq!([out[2 * i], out[2 * i + 1]], [-1, position(true, false, &column)]);
+    }
+}
+
 #[test]
 fn axes_that_could_have_been_merged_change_no_bit() {
     let data: Vec<f32> = (0..2000).map(|i| (i * 7919 % 2003) as f32 / 300.0 - 3.0).collect();
