@@ -36,26 +36,115 @@ impl Pool {
     }
 }
 
+/// A type's maxima and means are functions of their own, over channels side by side, so that the compiler makes vectors
+/// of them.
 fn windows<T: Arithmetic>(pool: &Pool, y: &mut [T], x: &[T]) {
-    for row in 0..pool.batch * pool.window.y_pixels() {
-        let pixel = Pixel::of_row(row, &pool.window.y);
-        let inside = pool.inside(&pixel);
-        let [(a0, a1), (b0, b1), (c0, c1)] = inside.taps;
-        for ch in 0..pool.c {
-            let (mut largest, mut sum) = (T::LOWEST, T::ZERO);
-            for a in a0..a1 {
-                for b in b0..b1 {
-                    for c in c0..c1 {
-                        let x = x[pool.row(pixel.image, &inside, [a, b, c]) * pool.ldx + ch];
-                        largest = T::max(largest, x);
-                        sum = T::add(sum, x.widen());
+    match pool.kind {
+        PoolKind::Max => lines(pool, y, x, &Maxima),
+        PoolKind::Average | PoolKind::AverageWithPads => lines(pool, y, x, &Means),
+    }
+}
+
+/// Several channels of a window.
+trait Block<T> {
+    /// `N` channels of a pixel of y: of the taps that count, those of x begin with the first.
+    fn run<const N: usize>(&self, y: &mut [T; N], x: &[T], taps: &Taps, count: usize);
+}
+
+/// Where the taps of a window that count are in x: extents and steps.
+struct Taps {
+    counts: [usize; 3],
+    steps: [usize; 3],
+}
+
+impl Taps {
+    /// Calls `f` with `N` channels of each tap.
+    #[inline(always)]
+    fn each<T, const N: usize>(&self, x: &[T], mut f: impl FnMut(&[T; N])) {
+        let ([planes, rows, columns], steps) = (self.counts, self.steps);
+        for a in 0..planes {
+            for b in 0..rows {
+                let mut x = &x[a * steps[0] + b * steps[1]..];
+                for _ in 0..columns {
+                    if let Some(channels) = x.first_chunk() {
+                        f(channels);
                     }
+                    x = x.get(steps[2]..).unwrap_or_default();
                 }
             }
-            y[row * pool.ldy + ch] = match pool.kind {
-                PoolKind::Max => largest,
-                _ => T::narrow(T::divide(sum, inside.count())),
-            };
         }
+    }
+}
+
+struct Maxima;
+
+impl<T: Arithmetic> Block<T> for Maxima {
+    #[inline(always)]
+    fn run<const N: usize>(&self, y: &mut [T; N], x: &[T], taps: &Taps, _: usize) {
+        let mut largest = [T::LOWEST; N];
+        taps.each(x, |x: &[T; N]| {
+            for (largest, x) in largest.iter_mut().zip(x) {
+                *largest = T::max(*largest, *x);
+            }
+        });
+        *y = largest;
+    }
+}
+
+struct Means;
+
+impl<T: Arithmetic> Block<T> for Means {
+    #[inline(always)]
+    fn run<const N: usize>(&self, y: &mut [T; N], x: &[T], taps: &Taps, count: usize) {
+        let mut sums = [T::ZERO; N];
+        taps.each(x, |x: &[T; N]| {
+            for (sum, x) in sums.iter_mut().zip(x) {
+                *sum = T::add(*sum, x.widen());
+            }
+        });
+        *y = sums.map(|sum| T::narrow(T::divide(sum, count)));
+    }
+}
+
+fn lines<T: Arithmetic>(pool: &Pool, y: &mut [T], x: &[T], block: &impl Block<T>) {
+    let (w, c) = (&pool.window, pool.c);
+    let line = w.x[2] * pool.ldx;
+    let steps = [w.dilations[0] * w.x[1] * line, w.dilations[1] * line, w.dilations[2] * pool.ldx];
+    for row in 0..pool.batch * w.y_pixels() {
+        let pixel = Pixel::of_row(row, &w.y);
+        let inside = pool.inside(&pixel);
+        let counts = inside.taps.map(|(first, end)| end - first);
+        let (taps, x) = if counts.contains(&0) {
+            (Taps { counts: [0; 3], steps }, &[][..])
+        } else {
+            let first = inside.taps.map(|(first, _)| first);
+            (Taps { counts, steps }, &x[pool.row(pixel.image, &inside, first) * pool.ldx..])
+        };
+        let y = &mut y[row * pool.ldy..][..c];
+        let count = inside.count();
+        match c {
+            64.. => channels::<T, 64>(y, x, &taps, count, block),
+            16.. => channels::<T, 16>(y, x, &taps, count, block),
+            4.. => channels::<T, 4>(y, x, &taps, count, block),
+            _ => channels::<T, 1>(y, x, &taps, count, block),
+        }
+    }
+}
+
+/// All channels, `N` at a time and at least so many: the last are aligned with the end, and some of them done twice.
+fn channels<T: Arithmetic, const N: usize>(
+    y: &mut [T],
+    x: &[T],
+    taps: &Taps,
+    count: usize,
+    block: &impl Block<T>,
+) {
+    let mut first = 0;
+    while first < y.len() {
+        let from = first.min(y.len() - N);
+        if let Some(y) = y[from..].first_chunk_mut() {
+            block.run::<N>(y, x.get(from..).unwrap_or_default(), taps, count);
+        }
+        first = from + N;
     }
 }

@@ -90,6 +90,17 @@ proptest! {
             let same = y == e || y.is_nan() && e.is_nan() || (y - e).abs() <= 1e-5;
             assert!(same, "{pool:?}: element {i} is {y:e}, expected {e:e}");
         }
+        let bytes: Vec<i8> = x.iter().map(|x| (x * 70.0) as i8).collect();
+        let floats: Vec<f32> = bytes.iter().map(|x| f32::from(*x)).collect();
+        let mut expected: Vec<f32> = untouched.iter().map(|y| y.trunc()).collect();
+        if c != 0 {
+            oracle(&pool, &mut expected, &floats);
+        }
+        // Towards zero, and the least there is of nothing.
+        let expected: Vec<i8> = expected.into_iter().map(|y| y as i8).collect();
+        let mut y = untouched.iter().map(|y| *y as i8).collect::<Vec<_>>();
+        pool.run_plain(&mut y, &bytes);
+        assert_eq!(y, expected, "{:?}", pool);
     }
 }
 
