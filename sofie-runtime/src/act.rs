@@ -153,7 +153,8 @@ pub fn apply<S: Simd>(s: S, act: Act, x: S::F32) -> S::F32 {
         Act::ScaledTanh { alpha, beta } => s.mul(math::tanh(s, s.mul(x, s.splat(beta))), s.splat(alpha)),
         Act::Affine { alpha, beta } => s.mul_add(x, s.splat(alpha), s.splat(beta)),
         Act::FakeQuantize { scale, zero, to } => {
-            quantise::fake_quantize(s, quantise::range(s, to), x, s.splat(scale), s.splat(zero))
+            let range = quantise::range(s, to, Some(zero));
+            quantise::fake_quantize(s, range, x, s.splat(scale), s.splat(zero))
         }
     }
 }

@@ -15,27 +15,42 @@ fn ends(to: DType) -> [f32; 2] {
     }
 }
 
-/// The same in all lanes, for a loop.
+/// The ends of a type in all lanes, for a loop.
+#[derive(Clone, Copy)]
+pub(crate) struct Range<S: Simd> {
+    lo: S::F32,
+    hi: S::F32,
+    /// What is taken for a NaN by the maximum with the least end: without it, 0 is put there first.
+    from_zero: bool,
+    /// Zero points are whole numbers other than -0: sums with what was rounded are, too, or beyond the ends.
+    whole: bool,
+}
+
+/// The same in all lanes, for a loop; `zero` where the zero point is known to be the same in all of it.
 #[inline(always)]
-pub(crate) fn range<S: Simd>(s: S, to: DType) -> [S::F32; 2] {
+pub(crate) fn range<S: Simd>(s: S, to: DType, zero: Option<f32>) -> Range<S> {
     let [lo, hi] = ends(to);
-    [s.splat(lo), s.splat(hi)]
+    let whole = zero.is_some_and(|z| z.to_bits() != (-0.0f32).to_bits() && float::trunc(z) == z);
+    Range { lo: s.splat(lo), hi: s.splat(hi), from_zero: lo == 0.0, whole }
 }
 
 /// `round(x) + zero` as by a cast to an integer type and back: truncated, within the range, NaN 0, no negative zero.
 #[inline(always)]
-pub(crate) fn saturate<S: Simd>(s: S, [lo, hi]: [S::F32; 2], x: S::F32, zero: S::F32) -> S::F32 {
+pub(crate) fn saturate<S: Simd>(s: S, range: Range<S>, x: S::F32, zero: S::F32) -> S::F32 {
+    let Range { lo, hi, from_zero, whole } = range;
     let y = s.add(s.round_ties_even(x), zero);
-    let y = s.select(s.is_nan(y), s.zero(), y);
+    // The larger of NaN and the end is the end.
+    let y = if from_zero { y } else { s.select(s.is_nan(y), s.zero(), y) };
     let y = s.min_raw(s.max_raw(y, lo), hi);
-    s.add(s.trunc(y), s.zero())
+    // -0 and 0 are 0, as are opposite numbers, and the end is 0 where it is not below.
+    if whole { y } else { s.add(s.trunc(y), s.zero()) }
 }
 
 /// The nearest number that a step stands for.
 #[inline(always)]
 pub(crate) fn fake_quantize<S: Simd>(
     s: S,
-    range: [S::F32; 2],
+    range: Range<S>,
     x: S::F32,
     scale: S::F32,
     zero: S::F32,
@@ -50,4 +65,58 @@ pub(crate) fn fake_quantize_one(to: DType, x: f32, scale: f32, zero: f32) -> f32
     let [lo, hi] = ends(to);
     let steps = if y.is_nan() { 0.0 } else { float::trunc(y.max(lo).min(hi)) + 0.0 };
     (steps - zero) * scale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::{Op, dispatch, for_each_level};
+
+    struct Lane {
+        to: DType,
+        x: f32,
+        zero: f32,
+        known: bool,
+    }
+
+    impl Op for Lane {
+        type Output = f32;
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> f32 {
+            let range = range(s, self.to, self.known.then_some(self.zero));
+            s.to_array(saturate(s, range, s.splat(self.x), s.splat(self.zero)))[7]
+        }
+    }
+
+    #[test]
+    fn saturates_as_casts_do() {
+        let xs = [0.0f32, 0.5, 1.5, 2.5, 0.49, 100.7, 127.5, 128.0, 254.5, 255.5, 300.0, 40000.0, 70000.0];
+        let odd = [8_388_607.5, 16_777_217.0, 3e9, 1e30, f32::INFINITY, f32::NAN, 1e-40];
+        let zeros =
+            [0.0f32, -0.0, 1.0, 100.0, -128.0, 255.0, 0.5, -0.25, 100.75, 1e9, f32::INFINITY, f32::NAN];
+        for_each_level(|level| {
+            for x in xs.into_iter().chain(odd).flat_map(|x| [x, -x]) {
+                for zero in zeros {
+                    let sum = x.round_ties_even() + zero;
+                    let of = |to| match to {
+                        DType::I8 => f32::from(sum as i8),
+                        DType::U8 => f32::from(sum as u8),
+                        DType::I16 => f32::from(sum as i16),
+                        _ => f32::from(sum as u16),
+                    };
+                    for to in [DType::I8, DType::U8, DType::I16, DType::U16] {
+                        for known in [false, true] {
+                            let y = dispatch(Lane { to, x, zero, known });
+                            assert_eq!(
+                                y.to_bits(),
+                                of(to).to_bits(),
+                                "{to}({x} + {zero}), {known}, {}",
+                                level.name()
+                            );
+                        }
+                    }
+                }
+            }
+        });
+    }
 }

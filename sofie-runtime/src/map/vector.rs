@@ -87,6 +87,15 @@ macro_rules! each_group {
     }};
 }
 
+impl Io {
+    /// The float that argument `k` repeats, if it does.
+    fn repeated(&self, k: usize) -> Option<f32> {
+        let arg = self.args[k];
+        // SAFETY: whoever made the arguments promised an element there.
+        (arg.step == 0 && self.n > 0).then(|| unsafe { arg.ptr.cast::<f32>().read() })
+    }
+}
+
 /// A loop over a block, waiting for its function.
 struct Loop<'a, S> {
     s: S,
@@ -135,11 +144,11 @@ impl Op for Exec<'_> {
             }
             Code::Select => each_group!(s, io, g => g.put(s.select(g.mask(0), g.float(1), g.float(2)))),
             Code::Saturate(to) => {
-                let range = quantise::range(s, to);
+                let range = quantise::range(s, to, io.repeated(1));
                 each_group!(s, io, g => g.put(quantise::saturate(s, range, g.float(0), g.float(1))))
             }
             Code::FakeQuantize(to) => {
-                let range = quantise::range(s, to);
+                let range = quantise::range(s, to, io.repeated(2));
                 each_group!(s, io, g => {
                     g.put(quantise::fake_quantize(s, range, g.float(0), g.float(1), g.float(2)))
                 })
