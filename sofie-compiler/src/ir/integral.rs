@@ -119,6 +119,12 @@ fn value(g: &Graph, v: ValueId, depth: usize) -> Option<Whole> {
 /// Sums of products: bounded by the sum of magnitudes, and so is every part of them.
 fn product(g: &Graph, y: ValueId, inputs: &[ValueId], e: &Epilogue, depth: usize) -> Option<Whole> {
     let [x, w, rest @ ..] = inputs else { return None };
+    if let Act::FakeQuantize { scale, zero, to } = e.act {
+        let (zero, scale) = (f64::from(zero), f64::from(scale));
+        let known = zero.fract() == 0.0 && (1e-30..1e30).contains(&scale) && scale != 1.0;
+        let w = all_of(to).map(|w| Whole { lo: w.lo - zero, hi: w.hi - zero, scale });
+        return w.filter(|w| known && w.most() <= 65536.0);
+    }
     if !matches!(e.act, Act::None | Act::Relu) {
         return None;
     }

@@ -1,12 +1,16 @@
 //! Maps over maps become one map, as far as nothing expensive is computed more often than before.
 
+use super::epilogue::activation;
 use super::map_algebra;
-use super::pattern::{Uses, likely_len, until_stable};
+use super::pattern::{Product, Uses, likely_len, until_stable};
 use crate::ir::{Builder, Graph, Inst, Invalid, MapExpr, Node, Op, Rewriter, ValueId};
 use sofie_infer_runtime::map::{Binary, Unary};
+use sofie_infer_runtime::{Act, DType};
 
 /// Instructions and operands that a fused map may have: what the block interpreter keeps in L1.
 const MAX_INSTRUCTIONS: usize = 24;
+/// Numbers that a fused map may hold: fewer than a program has room for, which gets those of combined instructions as well.
+const MAX_CONSTANTS: usize = 12;
 /// See [`MAX_INSTRUCTIONS`].
 const MAX_OPERANDS: usize = 8;
 /// Additions that are worth one map less: its dispatch, and a pass over a short operand.
@@ -47,7 +51,8 @@ fn fuse(
                 } else {
                     g.shape(v) == g.shape(node.outputs[0]) && is_light(g, v, f) && shared()
                 };
-                if !worth || !fits(&e, f, operands.len(), inner.inputs.len()) {
+                if !worth || !fits(&e, f, operands.len(), inner.inputs.len()) || is_epilogue(&r.b, f, &inner)
+                {
                     continue;
                 }
                 let composed = e.compose(i, f)?;
@@ -68,6 +73,15 @@ fn fuse(
             map(&mut r.b, e, &read).map(|v| Some(vec![v]))
         })
     })
+}
+
+/// Whether a map is all of what a product before it does in its registers: quantising and back, which the pass behind this one
+/// gives to it.
+fn is_epilogue(b: &Builder, e: &MapExpr, node: &Node) -> bool {
+    let quantised = e.insts().iter().position(|i| *i == Inst::Input(0)).and_then(|x| activation(e, x));
+    let whole = matches!(quantised, Some((Act::FakeQuantize { .. }, last)) if last + 1 == e.insts().len());
+    let producer = || b.graph().producer(node.inputs[0]);
+    whole && producer().and_then(Product::of).is_some_and(|p| p.act == Act::None)
 }
 
 /// Whether a map takes an operand in at its own size.
@@ -99,9 +113,36 @@ fn is_light(g: &Graph, v: ValueId, e: &MapExpr) -> bool {
 }
 
 fn fits(outer: &MapExpr, inner: &MapExpr, outer_operands: usize, inner_operands: usize) -> bool {
-    let computing = |e: &MapExpr| e.insts().iter().filter(|i| !matches!(i, Inst::Input(_))).count();
+    let constants = |e: &MapExpr| e.insts().iter().filter(|i| matches!(i, Inst::Const(_))).count();
     let read = (0..outer_operands).filter(|&i| outer.reads(i)).count();
-    computing(outer) + computing(inner) <= MAX_INSTRUCTIONS && read + inner_operands <= MAX_OPERANDS + 1
+    instructions(outer) + instructions(inner) <= MAX_INSTRUCTIONS
+        && constants(outer) + constants(inner) <= MAX_CONSTANTS
+        && read + inner_operands <= MAX_OPERANDS + 1
+}
+
+/// The instructions that an expression becomes, at most: operands and numbers are none, and what quantises (round, shift,
+/// saturate, and back to floats) is one.
+fn instructions(e: &MapExpr) -> usize {
+    let inst = |r: usize| e.insts()[r];
+    let number = |r: usize| match inst(r) {
+        Inst::Const(_) => true,
+        Inst::Cast(_, c) => matches!(inst(c), Inst::Const(_)),
+        _ => false,
+    };
+    let rounded = |r: usize| matches!(inst(r), Inst::Unary(Unary::Round, _));
+    let shifted = |r: usize| match inst(r) {
+        Inst::Binary(Binary::Add, a, b) => rounded(a) && number(b) || rounded(b) && number(a),
+        _ => rounded(r),
+    };
+    let small = |t: DType| t.is_int() && t.size() <= 2;
+    let stored = |r: usize| matches!(inst(r), Inst::Cast(to, a) if small(to) && shifted(a));
+    let counts = |r: &usize| match inst(*r) {
+        Inst::Input(_) => false,
+        Inst::Binary(Binary::Add, ..) => !shifted(*r),
+        Inst::Cast(DType::F32, a) => !number(*r) && !stored(a),
+        _ => !number(*r) && !stored(*r),
+    };
+    (0..e.insts().len()).filter(counts).count()
 }
 
 /// What one element of a map costs, in additions.
@@ -124,4 +165,139 @@ pub fn cost(e: &MapExpr) -> usize {
         },
     };
     e.insts().iter().map(inst).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::{Epilogue, Reg, Shape, Tensor, eval};
+    use sofie_infer_runtime::map::Scalar;
+
+    /// `(saturate(round(x / scale) + zero) - zero) * scale` as quantising and dequantising are lowered, whose zero points are
+    /// numbers of the type.
+    fn quantised(e: &mut MapExpr, x: Reg, scale: f32, zero: f64, to: DType) -> Reg {
+        let scale = e.push(Inst::Const(Scalar::f32(scale))).unwrap();
+        let zero = e.push(Inst::Const(Scalar::from_f64(to, zero))).unwrap();
+        let zero = e.push(Inst::Cast(DType::F32, zero)).unwrap();
+        let x = e.push(Inst::Binary(Binary::Div, x, scale)).unwrap();
+        let x = e.push(Inst::Unary(Unary::Round, x)).unwrap();
+        let x = e.push(Inst::Binary(Binary::Add, x, zero)).unwrap();
+        let x = e.push(Inst::Cast(to, x)).unwrap();
+        let x = e.push(Inst::Cast(DType::F32, x)).unwrap();
+        let x = e.push(Inst::Binary(Binary::Sub, x, zero)).unwrap();
+        e.push(Inst::Binary(Binary::Mul, x, scale)).unwrap()
+    }
+
+    fn layer(b: &mut Builder, x: ValueId, f: impl FnOnce(&mut MapExpr, Reg) -> Reg) -> ValueId {
+        let mut e = MapExpr::over(&[b.dtype(x)]);
+        let x0 = e.push(Inst::Input(0)).unwrap();
+        let y = f(&mut e, x0);
+        b.map(e.finish(y), &[x]).unwrap()
+    }
+
+    /// The optimised graph, whose results are those of the graph before, to the bit where it has no products.
+    fn optimised(b: Builder, dims: &[usize]) -> String {
+        let before = b.finish();
+        let after = crate::passes::optimize(before.clone(), None).unwrap();
+        let n: usize = dims.iter().product();
+        let x: Vec<f32> = (0..n).map(|i| (i * 7919 % 1009) as f32 / 50.0 - 10.0).collect();
+        let x = [Tensor::of(dims, &x)];
+        let [y, z] = [&before, &after].map(|g| eval::run(g, &x).unwrap());
+        if before.to_string().contains("matmul") {
+            for (y, z) in y[0].to_f64s().into_iter().zip(z[0].to_f64s()) {
+                assert!((y - z).abs() <= 1e-5 * z.abs(), "{after}");
+            }
+        } else {
+            assert_eq!(y, z, "{after}");
+        }
+        after.to_string()
+    }
+
+    #[test]
+    fn what_was_quantised_and_only_moved_is_not_quantised_again() {
+        let cases = [
+            ((0.03, 100.0, DType::U8), (0.03, 100.0, DType::U8), 1),
+            ((0.03, 0.0, DType::I8), (0.03, 0.0, DType::I8), 1),
+            ((0.03, -7.0, DType::I8), (0.03, 0.0, DType::I16), 1),
+            ((0.03, 100.0, DType::U8), (0.04, 100.0, DType::U8), 2),
+            ((0.03, 100.0, DType::U8), (0.03, 90.0, DType::U8), 2),
+            ((0.03, 0.0, DType::I8), (0.03, 0.0, DType::U8), 2),
+        ];
+        for (first, second, rounds) in cases {
+            let dims = [2, 3, 4, 5];
+            let mut b = Builder::new();
+            let x = b.input("x", DType::F32, Shape::of(&dims));
+            let y = layer(&mut b, x, |e, x| quantised(e, x, first.0, first.1, first.2));
+            let y = b.one(Op::Transpose(vec![0, 2, 3, 1]), &[y]).unwrap();
+            let y = layer(&mut b, y, |e, x| quantised(e, x, second.0, second.1, second.2));
+            b.output("y", y);
+            let text = optimised(b, &dims);
+            assert_eq!(text.matches("round").count(), rounds, "{first:?}, {second:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_a_product_quantised_is_not_quantised_again() {
+        let mut b = Builder::new();
+        let x = b.input("x", DType::F32, Shape::of(&[6, 4]));
+        let w = b.tensor(Tensor::of(&[4, 5], &(0..20).map(|i| (i as f32).sin()).collect::<Vec<_>>()));
+        let y = b.one(Op::MatMul(Epilogue::NONE), &[x, w]).unwrap();
+        let y = layer(&mut b, y, |e, x| quantised(e, x, 0.25, 100.0, DType::U8));
+        let y = b.reshape(y, Shape::of(&[2, 15])).unwrap();
+        let y = layer(&mut b, y, |e, x| quantised(e, x, 0.25, 100.0, DType::U8));
+        b.output("y", y);
+        let text = optimised(b, &[6, 4]);
+        assert!(text.contains("FakeQuantize") && !text.contains("map"), "{text}");
+    }
+
+    #[test]
+    fn quantised_activations_are_one_map() {
+        let mut b = Builder::new();
+        let x = b.input("x", DType::F32, Shape::of(&[7, 30]));
+        let x = layer(&mut b, x, |e, x| quantised(e, x, 0.04, 121.0, DType::U8));
+        let gate = layer(&mut b, x, |e, x| {
+            let gate = e.activation(Act::HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 }, x, DType::F32).unwrap();
+            quantised(e, gate, 1.0 / 255.0, 0.0, DType::U8)
+        });
+        let y = b.binary(Binary::Mul, x, gate).unwrap();
+        let y = layer(&mut b, y, |e, x| quantised(e, x, 0.026, 14.0, DType::U8));
+        b.output("y", y);
+        let text = optimised(b, &[7, 30]);
+        assert_eq!(text.matches("= map").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn what_a_product_can_quantise_is_left_to_it() {
+        let mut b = Builder::new();
+        let x = b.input("x", DType::F32, Shape::of(&[6, 4]));
+        let w = b.tensor(Tensor::of(&[4, 5], &(0..20).map(|i| (i as f32).sin()).collect::<Vec<_>>()));
+        let y = b.one(Op::MatMul(Epilogue::NONE), &[x, w]).unwrap();
+        let y = layer(&mut b, y, |e, x| {
+            let scale = e.push(Inst::Const(Scalar::f32(0.25))).unwrap();
+            let x = e.push(Inst::Binary(Binary::Div, x, scale)).unwrap();
+            let x = e.push(Inst::Unary(Unary::Round, x)).unwrap();
+            e.push(Inst::Cast(DType::U8, x)).unwrap()
+        });
+        let y = layer(&mut b, y, |e, x| {
+            let scale = e.push(Inst::Const(Scalar::f32(0.25))).unwrap();
+            let x = e.push(Inst::Cast(DType::F32, x)).unwrap();
+            e.push(Inst::Binary(Binary::Mul, x, scale)).unwrap()
+        });
+        let y = layer(&mut b, y, |e, x| e.push(Inst::Unary(Unary::Exp, x)).unwrap());
+        b.output("y", y);
+        let text = optimised(b, &[6, 4]);
+        assert!(text.contains("FakeQuantize") && text.contains("map exp(x0)"), "{text}");
+    }
+
+    #[test]
+    fn numbers_are_no_instructions_and_quantising_is_one() {
+        let mut e = MapExpr::over(&[DType::F32]);
+        let x = e.push(Inst::Input(0)).unwrap();
+        quantised(&mut e, x, 0.03, 7.0, DType::I8);
+        // Divide, round, shift back, scale.
+        assert_eq!(instructions(&e), 4);
+        let plain = e.push(Inst::Binary(Binary::Add, x, x)).unwrap();
+        e.push(Inst::Cast(DType::I8, plain)).unwrap();
+        assert_eq!(instructions(&e), 6);
+    }
 }

@@ -225,7 +225,9 @@ impl Algebra<'_> {
         if !dtype.is_float() {
             return self.integer_power(op, a, b);
         }
-        if let Some(r) = self.opposite(op, a, b)? {
+        if let Some(r) =
+            self.shifted_back(op, a, b).map_or_else(|| self.opposite(op, a, b), |r| Ok(Some(r)))?
+        {
             return Ok(Some(r));
         }
         match (op, self.constant(b)) {
@@ -397,12 +399,46 @@ impl Algebra<'_> {
         self.push(Inst::Binary(Binary::Add, x, sum)).map(Some)
     }
 
-    /// `round(x / s) * s` where x is a whole number times s.
+    /// `(saturate(round(x / s) + z) - z) * s` where x is a whole number times s, which is still within the type: what was
+    /// quantised and only moved since, as a quantised model has it around each of its operations.
     fn scaled_back(&self, a: Reg, s: Scalar) -> Option<Reg> {
-        let Inst::Unary(Unary::Round, quotient) = self.inst(a) else { return None };
+        let shifted = |r: Reg| match self.inst(r) {
+            Inst::Binary(Binary::Add, a, b) => self.number_of(b).map(|z| (a, z)),
+            Inst::Binary(Binary::Sub, a, b) => self.number_of(b).map(|z| (a, -z)),
+            _ => None,
+        };
+        let (steps, back) = shifted(a).unwrap_or((a, 0.0));
+        let (steps, to) = match self.inst(steps) {
+            Inst::Cast(DType::F32, stored) => match self.inst(stored) {
+                Inst::Cast(to, steps) => (steps, Some(to)),
+                _ => return None,
+            },
+            _ => (steps, None),
+        };
+        let (rounded, zero) = shifted(steps).unwrap_or((steps, 0.0));
+        let Inst::Unary(Unary::Round, quotient) = self.inst(rounded) else { return None };
         let Inst::Binary(Binary::Div, x, divisor) = self.inst(quotient) else { return None };
         let same = self.constant(divisor) == Some(s) && s.dtype == DType::F32;
-        self.whole(x).filter(|w| same && w.scale == s.to_f64() && w.scale != 1.0).map(|_| x)
+        let w = self.whole(x).filter(|w| same && w.scale == s.to_f64() && w.scale != 1.0)?;
+        let stored = Whole { lo: w.lo + zero, hi: w.hi + zero, scale: 1.0 };
+        let holds = stored.is_exact() && to.is_none_or(|to| fits(stored, to));
+        (holds && zero == -back && zero.fract() == 0.0).then_some(x)
+    }
+
+    /// `x + z - z` of whole numbers, all of them exact.
+    fn shifted_back(&self, op: Binary, a: Reg, z: Reg) -> Option<Reg> {
+        let Inst::Binary(Binary::Add, x, added) = self.inst(a) else { return None };
+        let same = added == z || self.number_of(z).is_some() && self.number_of(z) == self.number_of(added);
+        let exact = |r: Reg| self.whole(r).is_some_and(Whole::is_exact);
+        (op == Binary::Sub && same && self.dtype(a) == DType::F32 && exact(x) && exact(a)).then_some(x)
+    }
+
+    /// The number that a register is everywhere.
+    fn number_of(&self, r: Reg) -> Option<f64> {
+        match self.inst(r) {
+            Inst::Cast(DType::F32, stored) => self.constant(stored).map(Scalar::to_f64),
+            _ => self.constant(r).map(Scalar::to_f64),
+        }
     }
 
     fn not_negative(&self, r: Reg) -> bool {
