@@ -242,9 +242,9 @@ mod tests {
         let x = b.input("x", DType::F32, Shape::of(&[6, 4]));
         let w = b.tensor(Tensor::of(&[4, 5], &(0..20).map(|i| (i as f32).sin()).collect::<Vec<_>>()));
         let y = b.one(Op::MatMul(Epilogue::NONE), &[x, w]).unwrap();
-        let y = layer(&mut b, y, |e, x| quantised(e, x, 0.25, 100.0, DType::U8));
+        let y = layer(&mut b, y, |e, x| quantised(e, x, 0.3, 100.0, DType::U8));
         let y = b.reshape(y, Shape::of(&[2, 15])).unwrap();
-        let y = layer(&mut b, y, |e, x| quantised(e, x, 0.25, 100.0, DType::U8));
+        let y = layer(&mut b, y, |e, x| quantised(e, x, 0.3, 100.0, DType::U8));
         b.output("y", y);
         let text = optimised(b, &[6, 4]);
         assert!(text.contains("FakeQuantize") && !text.contains("map"), "{text}");
@@ -273,13 +273,13 @@ mod tests {
         let w = b.tensor(Tensor::of(&[4, 5], &(0..20).map(|i| (i as f32).sin()).collect::<Vec<_>>()));
         let y = b.one(Op::MatMul(Epilogue::NONE), &[x, w]).unwrap();
         let y = layer(&mut b, y, |e, x| {
-            let scale = e.push(Inst::Const(Scalar::f32(0.25))).unwrap();
+            let scale = e.push(Inst::Const(Scalar::f32(0.3))).unwrap();
             let x = e.push(Inst::Binary(Binary::Div, x, scale)).unwrap();
             let x = e.push(Inst::Unary(Unary::Round, x)).unwrap();
             e.push(Inst::Cast(DType::U8, x)).unwrap()
         });
         let y = layer(&mut b, y, |e, x| {
-            let scale = e.push(Inst::Const(Scalar::f32(0.25))).unwrap();
+            let scale = e.push(Inst::Const(Scalar::f32(0.3))).unwrap();
             let x = e.push(Inst::Cast(DType::F32, x)).unwrap();
             e.push(Inst::Binary(Binary::Mul, x, scale)).unwrap()
         });
