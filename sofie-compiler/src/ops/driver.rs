@@ -3,6 +3,7 @@
 
 use super::custom::{self, UserOperator};
 use super::declared::{DimBounds, DimValues, Parts, Symbols, check_output, open_symbols};
+use super::find::find;
 use super::found::Same;
 use super::meetings::meetings;
 use super::operand::Operand;
@@ -565,41 +566,4 @@ pub(super) fn dense(tensor: &onnx::Tensor) -> Result<ir::Tensor> {
     let dims: Option<Vec<usize>> = tensor.dims().iter().map(|&d| usize::try_from(d).ok()).collect();
     dims.and_then(|dims| ir::Tensor::from_bytes(dtype, dims, tensor.bytes()))
         .ok_or_else(|| Error::new(format!("dimensions {:?} do not fit the data", tensor.dims())))
-}
-
-fn find(node: &Node) -> Result<&'static Operator> {
-    if let Some(operator) = Operator::find(&node.domain, &node.op_type, node.version) {
-        return Ok(operator);
-    }
-    let versions = super::OPERATORS.iter().filter(|o| o.domain == node.domain && o.name == node.op_type);
-    let (since, until) = versions.fold((i64::MAX, 0), |(s, u), o| (s.min(o.since), u.max(o.until)));
-    let error = match until {
-        0 => Error::new("the operator is not supported"),
-        i64::MAX => Error::new(format!(
-            "the operator exists since opset {since}, but the model imports {}",
-            node.version
-        )),
-        _ => Error::new(format!(
-            "the operator exists in opsets {since} to {until}, but the model imports {}",
-            node.version
-        )),
-    };
-    Err(match (until, node.domain.as_str()) {
-        (0, "com.microsoft.nchwc") => {
-            error.help("ONNX Runtime wrote this operator while optimising; use the model from before")
-        }
-        (0, "com.microsoft") => error.help(format!(
-            "where ONNX Runtime's optimiser wrote it, use the model from before; else export without it, or compute it in a \
-             function of your own: op({:?} = path::to::function)",
-            custom::name_of(node)
-        )),
-        (0, "") => {
-            error.help("export the model with simpler operators, or fold it with onnxsim if it is constant")
-        }
-        (0, _) => error.help(format!(
-            "compute it in a function of your own: op({:?} = path::to::function)",
-            custom::name_of(node)
-        )),
-        _ => error.help("export the model with another opset version"),
-    })
 }

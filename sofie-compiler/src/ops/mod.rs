@@ -12,6 +12,7 @@ mod ctx;
 mod declared;
 mod driver;
 mod expr;
+mod find;
 mod found;
 mod operand;
 mod symbolic;
