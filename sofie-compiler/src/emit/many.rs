@@ -14,12 +14,12 @@ use sofie_infer_runtime::{DType, parallel};
 const STEP: u64 = 2000;
 
 /// Whether every tensor has one event along its first axis, which events by the slice then do without.
-pub fn has_batch_of_one<'a>(mut ports: impl Iterator<Item = &'a Port>) -> bool {
+fn has_batch_of_one<'a>(mut ports: impl Iterator<Item = &'a Port>) -> bool {
     ports.all(|p| p.dims.first() == Some(&1))
 }
 
 /// The type of one event's tensor.
-pub fn event_type(port: &Port, batch_of_one: bool) -> TokenStream {
+fn event_type(port: &Port, batch_of_one: bool) -> TokenStream {
     types::nested(port.dtype, &port.dims[usize::from(batch_of_one)..])
 }
 

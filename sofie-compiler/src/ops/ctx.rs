@@ -182,6 +182,15 @@ impl Ctx<'_, '_> {
         }
     }
 
+    /// An extent as a value of the graph, a list of one `i64`.
+    ///
+    /// # Errors
+    /// It may be negative.
+    pub fn extent_value(&mut self, d: &Dim) -> Result<ValueId> {
+        let value = Extents { scalar: false, dims: vec![d.clone()] }.value(self.b)?;
+        value.ok_or_else(|| Error::new(format!("the extent {d} may be negative")))
+    }
+
     /// The error of an operand that has to be known while compiling and is not.
     pub fn runtime(&self, i: usize, what: &str) -> Error {
         Error::new(format!("{what} is computed at run time; it has to be a constant"))

@@ -33,7 +33,7 @@ pub(super) enum Region {
 }
 
 impl Region {
-    const WHOLE: Region = Region::Known(0.0, 1.0);
+    pub const WHOLE: Region = Region::Known(0.0, 1.0);
 }
 
 /// `Resize` of opset 10 and `Upsample`: scales alone, from the axis' first element on.
@@ -273,7 +273,7 @@ fn resized(c: &mut Ctx<'_, '_>, v: ValueId, targets: &[Axis], settings: &Setting
 
 /// Between integers there are fractions, of which ONNX says nothing. ONNX Runtime drops them in a plain linear resize and
 /// rounds with `antialias`; what it does not run is rounded too, as in ONNX's reference implementation.
-pub(super) fn whole(c: &mut Ctx<'_, '_>, v: ValueId, dtype: DType, settings: &Settings) -> Result<ValueId> {
+fn whole(c: &mut Ctx<'_, '_>, v: ValueId, dtype: DType, settings: &Settings) -> Result<ValueId> {
     let cut = matches!(settings.filter, Filter::Linear) && !settings.antialias;
     let v = if cut { v } else { c.b.unary(sofie_infer_runtime::map::Unary::Round, v)? };
     Ok(c.b.cast(v, dtype)?)

@@ -106,7 +106,7 @@ fn checked(
     let mut targets = Vec::new();
     for (k, &axis) in axes.iter().enumerate() {
         let scale = Scale::Computed(element(c, scales, k)?);
-        targets.push(Axis { axis, to: to[axis].into(), scale, region: Region::Known(0.0, 1.0) });
+        targets.push(Axis { axis, to: to[axis].into(), scale, region: Region::WHOLE });
     }
     Ok(targets)
 }

@@ -4,7 +4,6 @@
 use super::Ctx;
 use super::constant::filled;
 use super::expr::{Expr, num, x, y, z};
-use super::operand::Extents;
 use super::resample::{Filter, Nearest, Transform};
 use super::resize::{Axis, Coordinates, Region, Scale, Settings};
 use crate::error::{Error, Result};
@@ -42,8 +41,7 @@ pub(super) fn ratio(c: &mut Ctx<'_, '_>, n: &Dim, m: &Dim) -> Result<Scale> {
 
 /// An extent as a number, `[1, 1]`.
 fn number(c: &mut Ctx<'_, '_>, d: &Dim) -> Result<ValueId> {
-    let value = Extents { scalar: false, dims: vec![d.clone()] }.value(c.b)?;
-    let value = value.ok_or_else(|| Error::new(format!("an axis of {d} elements")))?;
+    let value = c.extent_value(d)?;
     let value = c.b.cast(value, DType::F32)?;
     c.reshape(value, &[Dim::ONE, Dim::ONE])
 }

@@ -43,8 +43,7 @@ fn number(c: &mut Ctx<'_, '_>, d: &Dim) -> Result<(Expr, Option<ValueId>)> {
     if let Some(n) = d.fixed() {
         return Ok((Expr::Typed(n.max(1).into()), None));
     }
-    let value = Extents { scalar: false, dims: vec![d.clone()] }.value(c.b)?;
-    Ok((y(), Some(value.ok_or_else(|| Error::new(format!("the extent {d} may be negative")))?)))
+    Ok((y(), Some(c.extent_value(d)?)))
 }
 
 /// `NonZero`: `[rank, n]`, the axes' indices one below the other.

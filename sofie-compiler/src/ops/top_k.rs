@@ -2,7 +2,6 @@
 
 use super::Ctx;
 use super::expr::{Expr, x, y};
-use super::operand::Extents;
 use super::transpose::axis_last;
 use crate::error::{Error, Result};
 use crate::ir::{Dim, Op, ValueId};
@@ -41,8 +40,7 @@ fn found(c: &mut Ctx<'_, '_>, v: ValueId, axis: usize, k: ValueId) -> Result<Vec
     let largest = c.attrs.flag_or("largest", true)?;
     c.attrs.ignore(&["sorted"]);
     let n = c.shape(v)[axis].clone();
-    let there = Extents { scalar: false, dims: vec![n.clone()] }.value(c.b)?;
-    let there = there.ok_or_else(|| Error::new(format!("the extent {n} may be negative")))?;
+    let there = c.extent_value(&n)?;
     c.check_map(x().ge(Expr::Typed(0i64.into())).binary(Binary::And, y().ge(x())), &[k, there])?;
     let k = c.map(x().max(Expr::Typed(0i64.into())).min(y()), &[k, there])?;
     let results = sorted(c, v, axis, n, largest)?;
