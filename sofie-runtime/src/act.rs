@@ -154,7 +154,8 @@ pub fn apply<S: Simd>(s: S, act: Act, x: S::F32) -> S::F32 {
         Act::Affine { alpha, beta } => s.mul_add(x, s.splat(alpha), s.splat(beta)),
         Act::FakeQuantize { scale, zero, to } => {
             let range = quantise::range(s, to, Some(zero));
-            quantise::fake_quantize(s, range, x, s.splat(scale), s.splat(zero))
+            let by = quantise::divisor(s, Some(scale), Some(zero));
+            quantise::fake_quantize(s, range, by, x, s.splat(scale), s.splat(zero))
         }
     }
 }

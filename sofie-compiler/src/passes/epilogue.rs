@@ -29,10 +29,11 @@ pub fn epilogue(graph: &Graph) -> Result<Graph, Invalid> {
                 };
                 let origin = r.b.graph().producer(inputs[i]).map(|n| n.origin.clone()).unwrap_or_default();
                 let mut host = Host { b: &mut r.b, e, inputs: &inputs, product };
-                if let Some(absorbed) = host.absorb(i)? {
+                if let Some(Absorbed { product, upto }) = host.absorb(i)? {
                     r.b.set_origin(&origin);
                     r.b.add_origin(&node.origin);
-                    return finish(&mut r.b, e, &inputs, i, absorbed).map(|v| Some(vec![v]));
+                    let y = product.push(&mut r.b)?;
+                    return rest(&mut r.b, e, &inputs, upto, y).map(|v| Some(vec![v]));
                 }
             }
             Ok(None)
@@ -46,30 +47,33 @@ struct Absorbed {
     upto: Reg,
 }
 
-/// Replaces the registers up to `upto` by the product's new result.
-fn finish(
+/// What is left of a map whose register `upto` is `y`.
+pub fn rest(
     b: &mut Builder,
     e: &MapExpr,
     inputs: &[ValueId],
-    at: usize,
-    absorbed: Absorbed,
+    upto: Reg,
+    y: ValueId,
 ) -> Result<ValueId, Invalid> {
-    let y = absorbed.product.push(b)?;
-    if absorbed.upto + 1 == e.insts().len() {
+    if upto + 1 == e.insts().len() {
         return Ok(y);
     }
-    let mut rest = MapExpr::over(e.inputs());
+    let mut operands = inputs.to_vec();
+    operands.push(y);
+    let mut types = e.inputs().to_vec();
+    types.push(b.dtype(y));
+    let mut rest = MapExpr::over(&types);
     let mut regs: Vec<Reg> = Vec::new();
     for (r, inst) in e.insts().iter().enumerate() {
-        let inst = if r == absorbed.upto { Inst::Input(at) } else { inst.map_operands(|o| regs[o]) };
+        let inst = if r == upto { Inst::Input(inputs.len()) } else { inst.map_operands(|o| regs[o]) };
         regs.push(rest.push(inst)?);
     }
     let last = regs.last().copied().ok_or_else(|| Invalid::new("an empty map"))?;
     let rest = rest.finish(last);
-    let kept: Vec<usize> = (0..inputs.len()).filter(|&i| rest.reads(i)).collect();
-    let to: Vec<_> = (0..inputs.len()).map(|i| kept.iter().position(|&k| k == i)).collect();
-    let types: Vec<_> = kept.iter().map(|&i| e.inputs()[i]).collect();
-    let operands: Vec<_> = kept.iter().map(|&i| if i == at { y } else { inputs[i] }).collect();
+    let kept: Vec<usize> = (0..operands.len()).filter(|&i| rest.reads(i)).collect();
+    let to: Vec<_> = (0..operands.len()).map(|i| kept.iter().position(|&k| k == i)).collect();
+    let types: Vec<_> = kept.iter().map(|&i| types[i]).collect();
+    let operands: Vec<_> = kept.iter().map(|&i| operands[i]).collect();
     b.one(Op::Map(rest.select_inputs(&to, &types)?), &operands)
 }
 
@@ -203,13 +207,13 @@ fn readers(e: &MapExpr, r: Reg) -> impl Iterator<Item = Reg> {
 }
 
 /// The one reader of a register that has one.
-fn only_reader(e: &MapExpr, r: Reg) -> Option<Reg> {
+pub fn only_reader(e: &MapExpr, r: Reg) -> Option<Reg> {
     let mut readers = readers(e, r);
     readers.next().filter(|_| readers.next().is_none())
 }
 
 /// The number that a register is everywhere.
-fn number(e: &MapExpr, r: Reg) -> Option<f32> {
+pub fn number(e: &MapExpr, r: Reg) -> Option<f32> {
     match e.insts()[r] {
         Inst::Const(c) => Some(c.to_f64() as f32),
         Inst::Cast(DType::F32, stored) => number(e, stored),

@@ -149,6 +149,7 @@ fn instructions(e: &MapExpr) -> usize {
 pub fn cost(e: &MapExpr) -> usize {
     let inst = |i: &Inst| match i {
         Inst::Input(_) | Inst::Const(_) => 0,
+        Inst::Cast(_, r) if matches!(e.insts()[*r], Inst::Const(_)) => 0,
         Inst::Iota(_) | Inst::Cast(..) | Inst::MulAdd(..) | Inst::Select(..) => 1,
         Inst::Unary(op, _) => match op {
             Unary::Neg | Unary::Abs | Unary::Sign | Unary::Relu | Unary::Not | Unary::BitNot => 1,

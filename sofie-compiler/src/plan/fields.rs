@@ -32,6 +32,8 @@ macro_rules! descriptors {
             scatter::Scatter { at, combine }
             topk::TopK { rows, n, k, ldx, largest }
             gemm::Gemm { m, k, n, lda, ldc, ldr, event, lde, act, init }
+            plain::ByteFinish { addend, bias, steps, to }
+            plain::Steps { of, scale, zero }
         }
     };
 }
@@ -41,8 +43,8 @@ macro_rules! plain_kernels {
     ($each:ident) => {
         $each! {
             BitCast { len }
-            ByteConv { batch, image, channels, filters, kernel, strides, dilation, pads, result }
-            ByteProduct { rows, k, n, shift }
+            ByteConv { batch, image, channels, filters, kernel, strides, dilation, pads, result, finish }
+            ByteProduct { rows, k, n, shift, finish }
             Col2Im { outer, image, kernel, windows, strides, dilations, pads }
             Coupling { rows, classes }
             Decode { len, storage }
@@ -91,12 +93,13 @@ macro_rules! choices {
                 Indexed { slice, index, index_type, index_strides, index_offset, extent, step },
                 }
             rt::map::Arg { Reg(i), Input(i), Const(i) }
-            rt::map::Code { Copy, Unary(op), Binary(op), MulAdd, Select, Cast(to), Saturate(to), FakeQuantize(to), LeakyRelu, Elu, Clip }
+            rt::map::Code { Copy, Unary(op), Binary(op), MulAdd, Select, Cast(to), Saturate(to), Steps(to), Quantize(to), FakeQuantize(to), LeakyRelu, Elu, Clip }
             rt::conv::Algo { Pointwise, Implicit, Depthwise, Planar, Narrow, Winograd(tile) }
             rt::pool::PoolKind { Max, Average, AverageWithPads }
             rt::reduce::ReduceKind { Sum, Mean, Prod, Max, Min, L1, L2, SumSquare, LogSum, LogSumExp }
             rt::rows::RowKind { Softmax, LogSoftmax, LayerNorm { epsilon }, RmsNorm { epsilon } }
             rt::scatter::Combine { Set, Add, Mul, Max, Min }
+            rt::plain::ByteStep { None, Act(act), AddRow, Add(steps) }
             rt::plain::Sampling { Nearest, Linear, Cubic }
             rt::plain::Outside { Zeros, Border, Reflection }
             rt::plain::Aggregate { Sum, Average, Min, Max }

@@ -4,6 +4,7 @@
 
 use crate::Act;
 use crate::act;
+use crate::quantise;
 use crate::simd::{LANES, Op, Simd};
 
 /// `c = act(alpha * c)` over `rows` rows of `columns` floats.
@@ -72,7 +73,9 @@ impl Op for Finish {
                 each!(self, s, x => act::apply(s, Act::HardSwish { alpha, beta }, x));
             }
             Act::FakeQuantize { scale, zero, to } => {
-                each!(self, s, x => act::apply(s, Act::FakeQuantize { scale, zero, to }, x));
+                let (range, by) = (quantise::range(s, to, Some(zero)), quantise::divisor(s, Some(scale), Some(zero)));
+                let (scale, zero) = (s.splat(scale), s.splat(zero));
+                each!(self, s, x => quantise::fake_quantize(s, range, by, x, scale, zero));
             }
             // None of these is met often enough for a loop of its own.
             rare @ (Act::Softplus

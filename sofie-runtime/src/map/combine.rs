@@ -18,9 +18,16 @@ pub(super) fn combine(values: &[Value], inputs: &[DType]) -> Vec<Value> {
         let value = value.renumbered(|v| at.get(v).copied().unwrap_or(usize::MAX));
         let value = if let Some((to, x, zero)) = so_far.saturate(value) {
             let zero = zero.unwrap_or_else(|| so_far.push(Value::Const(Scalar::f32(0.0))));
-            let steps = so_far.push(Value::Combined(Code::Saturate(to), [x, zero, x]));
+            let steps = so_far.push(match so_far.get(x) {
+                Some(Value::Binary(Binary::Div, x, scale)) => Value::Combined(Code::Steps(to), [x, scale, zero]),
+                _ => Value::Combined(Code::Saturate(to), [x, zero, x]),
+            });
             Value::Cast(to, steps)
         } else if let Some(steps) = so_far.steps_above_least(value) {
+            if let Some(steps) = so_far.steps_from_zero(steps) {
+                at.push(so_far.push(steps));
+                continue;
+            }
             let offset = so_far.push(Value::Const(Scalar::f32(128.0)));
             let sum = so_far.push(Value::Binary(Binary::Add, steps, offset));
             Value::Cast(DType::U8, sum)
@@ -35,7 +42,15 @@ pub(super) fn combine(values: &[Value], inputs: &[DType]) -> Vec<Value> {
         };
         at.push(so_far.push(value));
     }
-    so_far.values
+    so_far.stored()
+}
+
+/// The type whose whole numbers a value is.
+fn whole_steps(value: Value) -> Option<DType> {
+    match value {
+        Value::Combined(Code::Saturate(of) | Code::Steps(of), _) => Some(of),
+        _ => None,
+    }
 }
 
 /// The values so far.
@@ -54,7 +69,7 @@ impl Values<'_> {
             Value::Binary(op, a, _) => self.dtype(a).map(|t| op.result(t)),
             Value::MulAdd(a, ..) | Value::Select(_, a, _) => self.dtype(a),
             Value::Cast(to, _) => Some(to),
-            Value::Combined(..) => Some(DType::F32),
+            Value::Combined(code, _) => Some(code.result(DType::F32)),
         };
         self.types.push(dtype);
         self.values.push(value);
@@ -107,8 +122,34 @@ impl Values<'_> {
         let Value::Const(offset) = self.get(offset)? else { return None };
         let Value::Cast(DType::I32, stored) = self.get(wide)? else { return None };
         let Value::Cast(DType::I8, steps) = self.get(stored)? else { return None };
-        let whole = matches!(self.get(steps)?, Value::Combined(Code::Saturate(DType::I8), _));
-        (whole && offset == Scalar::from_f64(DType::I32, 128.0)).then_some(steps)
+        (whole_steps(self.get(steps)?) == Some(DType::I8) && offset == Scalar::from_f64(DType::I32, 128.0)).then_some(steps)
+    }
+
+    /// The bytes from 0 that signed steps are above the least, quantised as such.
+    fn steps_from_zero(&mut self, steps: usize) -> Option<Value> {
+        let Value::Combined(Code::Steps(DType::I8), [x, scale, zero]) = self.get(steps)? else { return None };
+        let Value::Const(zero) = self.get(zero)? else { return None };
+        let zero = zero.to_f64();
+        if zero.fract() != 0.0 || !(-128.0..=127.0).contains(&zero) {
+            return None;
+        }
+        let zero = self.push(Value::Const(Scalar::f32((zero + 128.0) as f32)));
+        let steps = self.push(Value::Combined(Code::Steps(DType::U8), [x, scale, zero]));
+        Some(Value::Cast(DType::U8, steps))
+    }
+
+    /// The values, steps that are stored as bytes in one.
+    fn stored(self) -> Vec<Value> {
+        let value = |value: &Value| match *value {
+            Value::Cast(to, v) => match self.get(v) {
+                Some(Value::Combined(Code::Steps(of), args)) if of == to && to.size() == 1 => {
+                    Value::Combined(Code::Quantize(to), args)
+                }
+                _ => *value,
+            },
+            value => value,
+        };
+        self.values.iter().map(value).collect()
     }
 
     /// `f32(type(steps))`, where the steps are whole numbers of the type.
@@ -116,7 +157,7 @@ impl Values<'_> {
         let Value::Cast(DType::F32, stored) = value else { return None };
         let Value::Cast(to, steps) = self.get(stored)? else { return None };
         let steps = self.get(steps)?;
-        matches!(steps, Value::Combined(Code::Saturate(of), _) if of == to).then_some(steps)
+        (whole_steps(steps) == Some(to)).then_some(steps)
     }
 
     /// `(saturate(x / s, z) - z) * s`, the difference left out where `z` is 0.
@@ -131,7 +172,7 @@ impl Values<'_> {
                 (Some(Value::Const(x)), Some(Value::Const(y))) => scalar::unary(Unary::Neg, x) == y,
                 _ => false,
             };
-            let whole = |v: usize| matches!(self.get(v), Some(Value::Combined(Code::Saturate(_), _)));
+            let whole = |v: usize| self.get(v).and_then(whole_steps).is_some();
             let (steps, zero) = match self.get(steps)? {
                 Value::Binary(Binary::Sub, steps, zero) => (self.get(steps)?, Some((zero, false))),
                 Value::Binary(Binary::Add, steps, zero) if whole(steps) => {
@@ -139,8 +180,7 @@ impl Values<'_> {
                 }
                 steps => (steps, None),
             };
-            let Value::Combined(Code::Saturate(to), [quotient, z, _]) = steps else { return None };
-            let Value::Binary(Binary::Div, x, s) = self.get(quotient)? else { return None };
+            let Value::Combined(Code::Steps(to), [x, s, z]) = steps else { return None };
             let shifted = match zero {
                 Some((zero, false)) => same(zero, z),
                 Some((zero, true)) => minus(zero, z),
@@ -215,7 +255,7 @@ mod tests {
         let mut values = quantised(Some(7.0));
         values.truncate(7);
         let program = MapProgram::compile(&values, &[DType::F32]).unwrap();
-        assert_eq!(program.insts().len(), 3, "divide, saturate, store: {program}");
+        assert_eq!(program.insts().len(), 1, "quantise: {program}");
     }
 
     #[test]
@@ -233,7 +273,7 @@ mod tests {
             Value::Cast(DType::U8, 10),
         ]);
         let program = MapProgram::compile(&values, &[DType::F32]).unwrap();
-        assert_eq!(program.insts().len(), 4, "divide, saturate, shift, store: {program}");
+        assert_eq!(program.insts().len(), 1, "quantise: {program}");
     }
 
     #[test]
@@ -244,7 +284,7 @@ mod tests {
         values.push(Value::Const(Scalar::f32(0.5)));
         values.push(Value::Binary(Binary::Mul, steps, steps + 1));
         let program = MapProgram::compile(&values, &[DType::F32]).unwrap();
-        assert_eq!(program.insts().len(), 4, "divide, saturate, subtract, multiply: {program}");
+        assert_eq!(program.insts().len(), 3, "quantise, subtract, multiply: {program}");
     }
 
     #[test]

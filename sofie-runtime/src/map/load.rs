@@ -31,6 +31,18 @@ impl Tile<'_> {
         n
     }
 
+    /// Of a block of rows of `n` elements at `strides`: the stride inside a row, where rows are next to each other and few
+    /// elements are not. Then columns are what is walked along.
+    #[inline(always)]
+    fn by_columns(self, axis: usize, strides: &[isize; RANK], run: Run) -> Option<isize> {
+        match run {
+            Run::Strided(stride) if self.plan.chop + 1 == axis && strides[self.plan.chop] == 1 => {
+                (self.run_len(axis) < self.rows).then_some(stride)
+            }
+            _ => None,
+        }
+    }
+
     /// Visits the position and the index position of each run of the block, in order.
     #[inline(always)]
     fn runs(self, end: usize, strides: [&[isize; RANK]; 2], start: [isize; 2], mut visit: impl Visit) {
@@ -220,14 +232,25 @@ impl<E: Copy> Op for Collecting<'_, E> {
 #[inline(always)]
 unsafe fn collect_with<S: Simd, E: Copy>(s: S, tile: Tile<'_>, feed: &Feed<'_>, at: [isize; 2], y: *mut E) {
     let axis = feed.access.run_axis as usize;
-    let (run, n, data) = (feed.access.run, tile.run_len(axis), feed.memory.data.cast());
+    let (run, n, data) = (feed.access.run, tile.run_len(axis), feed.memory.data.cast::<E>());
     let strides = &feed.operand.strides;
     match &feed.operand.source {
         Source::Indexed { index_strides, index_type, extent, step, .. } => {
             let along = Along { index: feed.memory.index, dtype: *index_type, extent: *extent, step: *step };
             tile.runs(axis, [strides, index_strides], at, Collect { s, run, moved: along, data, n, y });
         }
-        _ => tile.runs(axis, [strides, &[0; RANK]], at, Collect { s, run, moved: Still, data, n, y }),
+        _ => match tile.by_columns(axis, strides, run) {
+            Some(stride) => {
+                for column in 0..n {
+                    let x = data.wrapping_offset(at[0] + column as isize * stride);
+                    for row in 0..tile.rows {
+                        // SAFETY: an element of the walk, which was checked, and of the block, which `y` has room for.
+                        unsafe { y.add(row * n + column).write(x.add(row).read()) }
+                    }
+                }
+            }
+            None => tile.runs(axis, [strides, &[0; RANK]], at, Collect { s, run, moved: Still, data, n, y }),
+        },
     }
 }
 
@@ -384,6 +407,16 @@ impl<E: Copy> Op for Distributing<'_, E> {
     fn run<S: Simd>(self, s: S) {
         let Access { run_axis, run, .. } = self.tile.plan.out;
         let n = self.tile.run_len(run_axis as usize);
+        if let Some(stride) = self.tile.by_columns(run_axis as usize, &self.tile.spec.out_strides, run) {
+            for column in 0..n {
+                let y = self.out.wrapping_offset(self.at + column as isize * stride);
+                for row in 0..self.tile.rows {
+                    // SAFETY: an element of the walk, which is inside the result, and of the block at `x`.
+                    unsafe { y.add(row).write(self.x.add(row * n + column).read()) }
+                }
+            }
+            return;
+        }
         let visit = Distribute { s, run, n, x: self.x, out: self.out };
         let strides = [&self.tile.spec.out_strides, &[0; RANK]];
         self.tile.runs(run_axis as usize, strides, [self.at, 0], visit);

@@ -36,6 +36,10 @@ pub enum Code {
     Elu,
     /// `min(max(a, b), c)`; NaN wins. `f32`.
     Clip,
+    /// `saturate(a / b, c)`: quantised by the scale `b` and the zero point `c`. `f32`, which the result stays.
+    Steps(DType),
+    /// The same as that integer type of 8 bits.
+    Quantize(DType),
     /// `(saturate(a / b, c) - c) * b`: quantised by the scale `b` and the zero point `c`, and back. `f32`.
     FakeQuantize(DType),
 }
@@ -95,7 +99,8 @@ impl Code {
         match self {
             Code::Copy | Code::Unary(_) | Code::Cast(_) => 1,
             Code::Binary(_) | Code::Saturate(_) | Code::LeakyRelu | Code::Elu => 2,
-            Code::MulAdd | Code::Select | Code::FakeQuantize(_) | Code::Clip => 3,
+            Code::MulAdd | Code::Select | Code::Clip => 3,
+            Code::Steps(_) | Code::Quantize(_) | Code::FakeQuantize(_) => 3,
         }
     }
 
@@ -104,11 +109,12 @@ impl Code {
         match self {
             Code::Unary(op) => op.result(dtype),
             Code::Binary(op) => op.result(dtype),
-            Code::Cast(to) => to,
+            Code::Cast(to) | Code::Quantize(to) => to,
             Code::Copy
             | Code::MulAdd
             | Code::Select
             | Code::Saturate(_)
+            | Code::Steps(_)
             | Code::FakeQuantize(_)
             | Code::LeakyRelu
             | Code::Elu
@@ -122,7 +128,7 @@ impl Code {
             Code::Unary(op) => supports_unary(op, dtype),
             Code::Binary(op) => supports_binary(op, dtype),
             Code::MulAdd => dtype.is_float(),
-            Code::Saturate(to) | Code::FakeQuantize(to) => {
+            Code::Saturate(to) | Code::Steps(to) | Code::Quantize(to) | Code::FakeQuantize(to) => {
                 same(dtype, DType::F32) && !to.is_float() && to.size() <= 2 && !same(to, DType::Bool)
             }
             Code::LeakyRelu | Code::Elu | Code::Clip => same(dtype, DType::F32),

@@ -170,6 +170,8 @@ fn expression(code: Code, [a, b, c]: &[String; 3]) -> String {
         Code::MulAdd => format!("({a} * {b} + {c})"),
         Code::Select => format!("if {a} {{ {b} }} else {{ {c} }}"),
         Code::Saturate(to) => format!("saturate_{}({a}, {b})", to.name()),
+        Code::Steps(to) => format!("steps_{}({a}, {b}, {c})", to.name()),
+        Code::Quantize(to) => format!("quantize_{}({a}, {b}, {c})", to.name()),
         Code::FakeQuantize(to) => format!("fake_quantize_{}({a}, {b}, {c})", to.name()),
         Code::LeakyRelu => format!("leaky_relu({a}, {b})"),
         Code::Elu => format!("elu({a}, {b})"),

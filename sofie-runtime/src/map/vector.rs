@@ -61,7 +61,11 @@ impl<S: Simd> Group<S> {
 
     #[inline(always)]
     fn put_mask(self, m: S::Mask) {
-        let bytes = self.s.mask_bools(m);
+        self.put_bytes(self.s.mask_bools(m));
+    }
+
+    #[inline(always)]
+    fn put_bytes(self, bytes: [u8; LANES]) {
         let p = self.dst.wrapping_add(self.i * LANES);
         // SAFETY: the promise of `Group`.
         unsafe {
@@ -147,10 +151,26 @@ impl Op for Exec<'_> {
                 let range = quantise::range(s, to, io.repeated(1));
                 each_group!(s, io, g => g.put(quantise::saturate(s, range, g.float(0), g.float(1))))
             }
+            Code::Quantize(to) => {
+                let range = quantise::range(s, to, io.repeated(2));
+                let by = quantise::divisor(s, io.repeated(1), io.repeated(2));
+                each_group!(s, io, g => {
+                    let steps = quantise::quantize(s, range, by, g.float(0), g.float(1), g.float(2));
+                    g.put_bytes(s.to_array_i32(s.trunc_i32(steps)).map(|step| step as u8))
+                })
+            }
+            Code::Steps(to) => {
+                let range = quantise::range(s, to, io.repeated(2));
+                let by = quantise::divisor(s, io.repeated(1), io.repeated(2));
+                each_group!(s, io, g => {
+                    g.put(quantise::quantize(s, range, by, g.float(0), g.float(1), g.float(2)))
+                })
+            }
             Code::FakeQuantize(to) => {
                 let range = quantise::range(s, to, io.repeated(2));
+                let by = quantise::divisor(s, io.repeated(1), io.repeated(2));
                 each_group!(s, io, g => {
-                    g.put(quantise::fake_quantize(s, range, g.float(0), g.float(1), g.float(2)))
+                    g.put(quantise::fake_quantize(s, range, by, g.float(0), g.float(1), g.float(2)))
                 })
             }
             Code::LeakyRelu => each_group!(s, io, g => {

@@ -2,14 +2,15 @@
 //! are read from the image where they stand. A row of the window is one run of bytes, so nothing is copied but an image
 //! that is padded, whose pads are its zero point.
 
-use super::byte_product::{Operands, Rows};
 use super::Algorithm;
+use super::bytes::{ByteFinish, GROUP, Operands, Rows};
+use crate::DType;
 use crate::map::{Dst, Src};
 
 /// `c [batch, result…, filters] (i32) ← x [batch, image…, channels] (u8), zero [1] (u8), w, sums`: the weights as
 /// [`byte_tables`](super::byte_tables) packs `[kernel[0], kernel[1] · channels, filters]`, each row of the window filled up
-/// with zeros to whole groups.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// with zeros to whole groups. Behind them stands what a finish reads, as [`ByteProduct`](super::ByteProduct)'s.
+#[derive(Clone, Debug, PartialEq)]
 pub struct ByteConv {
     /// Images.
     pub batch: usize,
@@ -29,6 +30,8 @@ pub struct ByteConv {
     pub pads: [usize; 4],
     /// Rows and columns of the result.
     pub result: [usize; 2],
+    /// What is stored instead of the sums.
+    pub finish: Option<ByteFinish>,
 }
 
 /// The windows of an image.
@@ -45,7 +48,21 @@ struct Windows {
 impl Rows for Windows {
     #[inline(always)]
     fn start(&self, row: usize) -> usize {
-        row / self.columns * self.steps[0] + row % self.columns * self.steps[1]
+        let [start] = self.starts(row);
+        start
+    }
+    #[inline(always)]
+    fn starts<const R: usize>(&self, row: usize) -> [usize; R] {
+        // One division for all.
+        let (mut line, mut column) = (row / self.columns, row % self.columns);
+        core::array::from_fn(|_| {
+            let start = line * self.steps[0] + column * self.steps[1];
+            column += 1;
+            if column == self.columns {
+                (line, column) = (line + 1, 0);
+            }
+            start
+        })
     }
     #[inline(always)]
     fn runs(&self) -> usize {
@@ -89,7 +106,7 @@ impl ByteConv {
 
 impl Algorithm for ByteConv {
     fn run(&self, ys: &mut [Dst<'_>], xs: &[Src<'_>]) {
-        let ByteConv { batch, channels, filters, kernel, strides, dilation, result, .. } = *self;
+        let ByteConv { batch, channels, filters, kernel, strides, dilation, result, ref finish, .. } = *self;
         let (c, scratch) = match ys {
             [c] => (c, &mut [][..]),
             [c, scratch] => (c, scratch.slice::<f64>()),
@@ -109,22 +126,23 @@ impl Algorithm for ByteConv {
             len: kernel[1] * channels,
         };
         let (of_image, of_result) = (self.image[0] * self.image[1] * channels, result[0] * result[1]);
-        let c = c.slice::<i32>();
+        let (c, of_row) = (c.bytes(), filters * finish.as_ref().map_or(DType::I32, ByteFinish::stored).size());
         for i in 0..batch {
-            let mut a = &x[i * of_image..][..of_image];
+            // Behind an image is what the last group of its last run may read.
+            let mut a = &x[i * of_image..];
             if self.is_padded() {
-                let to = &mut scratch[..lines * line];
-                self.pad(a, zero, to);
-                a = to;
+                self.pad(&a[..of_image], zero, &mut scratch[..lines * line]);
+                a = &scratch[..lines * line + GROUP];
             }
-            let of = Operands { a, rows, zero: i32::from(zero), w, sums, n: filters, shift: 0 };
-            of.run(&mut c[i * of_result * filters..], of_result);
+            let finish = finish.as_ref().map(|f| f.tables(&xs[4..]));
+            let of = Operands { a, rows, zero: i32::from(zero), w, sums, n: filters, shift: 0, finish };
+            of.run(&mut c[i * of_result * of_row..], of_result, i * of_result);
         }
     }
 
     fn scratch(&self) -> usize {
         let [lines, line] = self.padded();
-        if self.is_padded() { (lines * line).div_ceil(size_of::<f64>()) } else { 0 }
+        if self.is_padded() { (lines * line + GROUP).div_ceil(size_of::<f64>()) } else { 0 }
     }
 }
 
@@ -187,6 +205,7 @@ mod tests {
             dilation: 1,
             pads: [1, 1, 1, 1],
             result: [5, 6],
+            finish: None,
         };
         check(base.clone());
         check(ByteConv { channels: 3, strides: [2, 2], result: [3, 3], ..base.clone() });

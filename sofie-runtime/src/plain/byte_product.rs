@@ -8,20 +8,15 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::Algorithm;
+use super::bytes::{ByteFinish, GROUP, Operands, Rows};
 use crate::map::{Dst, Src};
-use crate::parallel;
 use crate::simd::LANES;
-use crate::simd::bytes::{Bytes, BytesOp, dispatch_bytes};
-
-/// Bytes of a group: one instruction takes as many terms of a sum.
-const GROUP: usize = 4;
-
-/// Rows that are computed at once: they share what is loaded of the weights.
-const ROWS: usize = 4;
 
 /// `c [rows, n] (i32) ← a [rows, k] (u8), zero [1] (u8), w [⌈n/16⌉, ⌈k/4⌉, 16] (u32: four signed bytes each, see
-/// [`byte_tables`]), sums [⌈n/16⌉, 16] (i32: of each column of the weights)`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// [`byte_tables`]), sums [⌈n/16⌉, 16] (i32: of each column of the weights)`, and what a finish reads behind them: `addend
+/// [⌈n/16⌉, 16] (i32)?, scale [⌈n/16⌉, 16] (f32), bias [⌈n/16⌉, 16] (f32)?`, what its
+/// steps add: rows like the bias, or `[rows, n]`.
+#[derive(Clone, Debug, PartialEq)]
 pub struct ByteProduct {
     /// Rows.
     pub rows: usize,
@@ -31,21 +26,8 @@ pub struct ByteProduct {
     pub n: usize,
     /// Added to each weight: bytes that begin elsewhere than at -128.
     pub shift: isize,
-}
-
-/// Rows whose sums are known at once, for weights that are shifted.
-const CHUNK: usize = 64;
-
-/// Where a row of the left operand is: some runs of bytes, one after the other in the sum.
-pub trait Rows: Copy + Sync {
-    /// The first byte of a row.
-    fn start(&self, row: usize) -> usize;
-    /// Runs of a row.
-    fn runs(&self) -> usize;
-    /// From run to run.
-    fn stride(&self) -> usize;
-    /// Bytes of a run. Each begins a group of the weights.
-    fn run_len(&self) -> usize;
+    /// What is stored instead of the sums.
+    pub finish: Option<ByteFinish>,
 }
 
 /// Rows one after the other.
@@ -56,6 +38,10 @@ impl Rows for Dense {
     #[inline(always)]
     fn start(&self, row: usize) -> usize {
         row * self.0
+    }
+    #[inline(always)]
+    fn starts<const R: usize>(&self, row: usize) -> [usize; R] {
+        core::array::from_fn(|r| (row + r) * self.0)
     }
     #[inline(always)]
     fn runs(&self) -> usize {
@@ -71,169 +57,14 @@ impl Rows for Dense {
     }
 }
 
-/// A product's operands, checked.
-pub struct Operands<'a, L> {
-    /// The left operand, and where its rows are.
-    pub a: &'a [u8],
-    /// See there.
-    pub rows: L,
-    /// The zero point of the left operand.
-    pub zero: i32,
-    /// The packed weights.
-    pub w: &'a [[u32; LANES]],
-    /// The sums of their columns.
-    pub sums: &'a [[i32; LANES]],
-    /// Columns.
-    pub n: usize,
-    /// Added to each weight.
-    pub shift: i32,
-}
-
-impl<L: Rows> Operands<'_, L> {
-    /// The product's rows into `c [rows, n]`.
-    pub fn run(&self, c: &mut [i32], rows: usize) {
-        let groups = self.rows.runs() * self.rows.run_len().div_ceil(GROUP);
-        let weights = self.n.div_ceil(LANES) * groups;
-        assert!(self.w.len() >= weights, "a product of bytes: {} weights, not {weights}", self.w.len());
-        // A part has whole blocks of rows.
-        let blocks = rows.div_ceil(ROWS);
-        let parts = parallel::parts(rows.saturating_mul(groups * GROUP).saturating_mul(self.n), blocks);
-        let at = |block: usize| rows.min(block * ROWS) * self.n;
-        parallel::for_each_slice(&mut c[..rows * self.n], at, blocks, parts, |blocks, c| {
-            let first = rows.min(blocks.start * ROWS);
-            let rows = rows.min(blocks.end * ROWS) - first;
-            dispatch_bytes(Part { of: self, c, first, rows });
-        });
-    }
-}
-
-/// Some rows of a product.
-struct Part<'a, L> {
-    of: &'a Operands<'a, L>,
-    c: &'a mut [i32],
-    first: usize,
-    rows: usize,
-}
-
-impl<L: Rows> BytesOp for Part<'_, L> {
-    #[inline(always)]
-    fn run<B: Bytes>(mut self, b: B) {
-        if self.of.shift == 0 {
-            return self.panels(b, 0, self.rows, &[0; CHUNK]);
-        }
-        let mut row = 0;
-        while row < self.rows {
-            let rows = (self.rows - row).min(CHUNK);
-            let mut shifted = [0; CHUNK];
-            for (i, shifted) in shifted[..rows].iter_mut().enumerate() {
-                *shifted = self.shifted(row + i);
-            }
-            self.panels(b, row, rows, &shifted);
-            row += rows;
-        }
-    }
-}
-
-impl<L: Rows> Part<'_, L> {
-    /// What the shift of the weights adds to a row's sums.
-    #[inline(always)]
-    fn shifted(&self, row: usize) -> i32 {
-        let Operands { a, rows, zero, shift, .. } = *self.of;
-        let mut sum = 0i32;
-        for run in 0..rows.runs() {
-            let run = &a[rows.start(self.first + row) + run * rows.stride()..][..rows.run_len()];
-            for &a in run {
-                sum += i32::from(a);
-            }
-            sum -= zero * run.len() as i32;
-        }
-        shift.wrapping_mul(sum)
-    }
-
-    /// Some rows by all panels.
-    #[inline(always)]
-    fn panels<B: Bytes>(&mut self, b: B, first: usize, rows: usize, shifted: &[i32; CHUNK]) {
-        let panels = self.of.n.div_ceil(LANES);
-        let mut panel = 0;
-        // The weights of some panels stay in the cache while all rows meet them. One row has more of them at once, so
-        // that there are enough sums for the latency of the additions.
-        let most = if rows < ROWS { 8 } else { 4 };
-        while panel < panels {
-            let some = if panels - panel >= most { most } else { 1 };
-            let mut row = 0;
-            while row < rows {
-                let left = rows - row;
-                let shifted = &shifted[row % CHUNK..];
-                let row_at = first + row;
-                match (some, left) {
-                    (8, _) => self.block::<B, 1, 8>(b, row_at, panel, shifted),
-                    (4, ROWS..) => self.block::<B, ROWS, 4>(b, row_at, panel, shifted),
-                    (4, _) => self.block::<B, 1, 4>(b, row_at, panel, shifted),
-                    (_, ROWS..) => self.block::<B, ROWS, 1>(b, row_at, panel, shifted),
-                    _ => self.block::<B, 1, 1>(b, row_at, panel, shifted),
-                }
-                row += if some != 8 && left >= ROWS { ROWS } else { 1 };
-            }
-            panel += some;
-        }
-    }
-
-    /// `R` rows by `P` panels.
-    #[inline(always)]
-    fn block<B: Bytes, const R: usize, const P: usize>(&mut self, b: B, row: usize, panel: usize, shifted: &[i32]) {
-        let Operands { a, rows: at, zero, w, sums, n, .. } = *self.of;
-        let (runs, stride, len) = (at.runs(), at.stride(), at.run_len());
-        let of_run = len.div_ceil(GROUP);
-        let starts: [usize; R] = core::array::from_fn(|r| at.start(self.first + row + r));
-        let mut acc = [[b.none(); P]; R];
-        for run in 0..runs {
-            let rows: [_; R] = core::array::from_fn(|r| {
-                let (whole, rest) = a[starts[r] + run * stride..][..len].as_chunks::<GROUP>();
-                (&whole[..len / GROUP], rest)
-            });
-            let panels: [_; P] = core::array::from_fn(|i| &w[((panel + i) * runs + run) * of_run..][..of_run]);
-            // Of one length, so that no step asks whether they end.
-            let whole: [_; R] = core::array::from_fn(|r| rows[r].0);
-            let begun: [_; P] = core::array::from_fn(|i| &panels[i][..len / GROUP]);
-            for g in 0..len / GROUP {
-                for (acc, whole) in acc.iter_mut().zip(&whole) {
-                    let a = u32::from_le_bytes(whole[g]);
-                    for (acc, w) in acc.iter_mut().zip(&begun) {
-                        *acc = b.add(*acc, a, &w[g]);
-                    }
-                }
-            }
-            if len / GROUP < of_run {
-                for (acc, (_, rest)) in acc.iter_mut().zip(&rows) {
-                    let mut last = [0; GROUP];
-                    last[..rest.len()].copy_from_slice(rest);
-                    for (acc, w) in acc.iter_mut().zip(&panels) {
-                        *acc = b.add(*acc, u32::from_le_bytes(last), &w[of_run - 1]);
-                    }
-                }
-            }
-        }
-        for (r, acc) in acc.into_iter().enumerate() {
-            for (i, acc) in acc.into_iter().enumerate() {
-                let from = (panel + i) * LANES;
-                let all = b.finish(acc, zero, &sums[panel + i], shifted[r]);
-                let c = &mut self.c[(row + r) * n + from..];
-                match c.first_chunk_mut::<LANES>() {
-                    Some(c) if from + LANES <= n => *c = all,
-                    _ => c[..n - from].copy_from_slice(&all[..n - from]),
-                }
-            }
-        }
-    }
-}
-
 impl Algorithm for ByteProduct {
     fn run(&self, ys: &mut [Dst<'_>], xs: &[Src<'_>]) {
-        let ByteProduct { rows, k, n, shift } = *self;
+        let ByteProduct { rows, k, n, shift, ref finish } = *self;
         let (w, _) = xs[2].slice::<u32>().as_chunks();
         let (sums, _) = xs[3].slice::<i32>().as_chunks();
         let (a, zero) = (xs[0].slice(), i32::from(xs[1].slice::<u8>()[0]));
-        Operands { a, rows: Dense(k), zero, w, sums, n, shift: shift as i32 }.run(ys[0].slice::<i32>(), rows);
+        let finish = finish.as_ref().map(|f| f.tables(&xs[4..]));
+        Operands { a, rows: Dense(k), zero, w, sums, n, shift: shift as i32, finish }.run(ys[0].bytes(), rows, 0);
     }
 }
 
@@ -254,16 +85,31 @@ pub fn byte_tables(w: &[i8], k: usize, n: usize) -> (Vec<u32>, Vec<i32>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::bytes::{ByteStep, Part, Steps};
     use super::*;
     use crate::simd::bytes::tests::dispatch_generic;
-    use crate::simd::for_each_level;
+    use crate::simd::{float, for_each_level};
+    use crate::{Act, DType, pad};
 
-    fn check(rows: usize, k: usize, n: usize, shift: isize) {
-        let mut state = (rows * 31 + k * 7 + n) as u32;
-        let mut random = || {
+    fn numbers(seed: usize) -> impl FnMut() -> u8 {
+        let mut state = seed as u32;
+        move || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (state >> 24) as u8
-        };
+        }
+    }
+
+    /// The operands of a product, and its sums.
+    struct Case {
+        a: Vec<u8>,
+        zero: [u8; 1],
+        packed: Vec<u32>,
+        sums: Vec<i32>,
+        expected: Vec<i32>,
+    }
+
+    fn case(rows: usize, k: usize, n: usize, shift: isize) -> Case {
+        let mut random = numbers(rows * 31 + k * 7 + n);
         let a: Vec<u8> = (0..rows * k).map(|_| random()).collect();
         let w: Vec<i8> = (0..k * n).map(|_| random() as i8).collect();
         let zero = random();
@@ -274,28 +120,118 @@ mod tests {
             *y = (0..k).map(term).sum::<i32>();
         }
         let (packed, sums) = byte_tables(&w, k, n);
-        let product = ByteProduct { rows, k, n, shift };
+        Case { a, zero: [zero], packed, sums, expected }
+    }
+
+    fn check(rows: usize, k: usize, n: usize, shift: isize) {
+        let Case { a, zero, packed, sums, expected } = case(rows, k, n, shift);
+        let product = ByteProduct { rows, k, n, shift, finish: None };
         for_each_level(|level| {
             let mut c = vec![7i32; rows * n];
-            let of_zero = [zero];
-            let operands = [(&a[..]).into(), (&of_zero[..]).into(), (&packed[..]).into(), (&sums[..]).into()];
+            let operands = [(&a[..]).into(), (&zero[..]).into(), (&packed[..]).into(), (&sums[..]).into()];
             product.run(&mut [c[..].as_mut().into()], &operands);
             assert_eq!(c, expected, "{rows} x {k} x {n}, {}", level.name());
             c.fill(7);
             let (w, sums) = (packed.as_chunks().0, sums.as_chunks().0);
-            let of = Operands { a: &a, rows: Dense(k), zero: i32::from(zero), w, sums, n, shift: shift as i32 };
-            dispatch_generic(level, Part { of: &of, c: &mut c, first: 0, rows });
+            let (zero, shift) = (i32::from(zero[0]), shift as i32);
+            let of = Operands { a: &a, rows: Dense(k), zero, w, sums, n, shift, finish: None };
+            let mut bytes: Dst<'_> = c[..].as_mut().into();
+            dispatch_generic(level, Part { of: &of, c: bytes.bytes(), start: 0, rows, residual: 0 });
             assert_eq!(c, expected, "{rows} x {k} x {n}, {} without more", level.name());
         });
     }
 
     #[test]
     fn the_sums_are_exact() {
-        for (rows, k, n) in [(1, 1, 1), (1, 9, 20), (2, 16, 64), (3, 7, 130), (4, 8, 65), (9, 13, 17), (6, 5, 200), (1, 40, 150), (150, 6, 70)] {
+        for (rows, k, n) in [(1, 1, 1), (1, 9, 20), (2, 16, 64), (3, 7, 130), (4, 8, 65), (9, 13, 17), (6, 5, 200), (1, 40, 150), (150, 6, 70), (13, 9, 40)] {
             check(rows, k, n, 0);
             check(rows, k, n, -100);
         }
         check(0, 4, 4, 0);
         check(3, 0, 4, 1);
+    }
+
+    /// Steps as the numbers that they stand for.
+    fn dequantised(steps: Steps, byte: u8) -> f32 {
+        let n = if steps.of == DType::I8 { f32::from(byte as i8) } else { f32::from(byte) };
+        (n - steps.zero) * steps.scale
+    }
+
+    fn check_finish(rows: usize, k: usize, n: usize, finish: ByteFinish) {
+        let Case { a, zero, packed, sums, expected } = case(rows, k, n, 0);
+        let mut random = numbers(n + 5);
+        let columns = n.next_multiple_of(LANES);
+        let addend: Vec<i32> = (0..columns).map(|_| i32::from(random()) * 40).collect();
+        let scale: Vec<f32> = (0..columns).map(|_| f32::from(random()) * 1e-6 + 1e-5).collect();
+        let bias: Vec<f32> = (0..columns).map(|_| f32::from(random()) * 0.01 - 1.0).collect();
+        let bytes: Vec<u8> = (0..rows * n).map(|_| random()).collect();
+        let floats: Vec<f32> = bytes.iter().map(|b| f32::from(*b) * 0.01).collect();
+        let signed: Vec<i8> = bytes.iter().map(|b| *b as i8).collect();
+        let number = |i: usize| {
+            let column = i % n;
+            let sum = expected[i] + if finish.addend { addend[column] } else { 0 };
+            let x = float::mul_add(sum as f32, scale[column], if finish.bias { bias[column] } else { -0.0 });
+            finish.steps.iter().fold(x, |x, step| match *step {
+                ByteStep::None => x,
+                ByteStep::Act(act) => act.apply(x),
+                ByteStep::AddRow => x + bias[column],
+                ByteStep::Add(of) if of.of == DType::F32 => x + floats[i],
+                ByteStep::Add(of) => x + dequantised(of, bytes[i]),
+            })
+        };
+        let expected: Vec<f32> = (0..rows * n).map(number).collect();
+        let mut operands: Vec<Src<'_>> = vec![(&a[..]).into(), (&zero[..]).into(), (&packed[..]).into(), (&sums[..]).into()];
+        operands.extend(finish.addend.then(|| Src::from(&addend[..])));
+        operands.push((&scale[..]).into());
+        operands.extend(finish.bias.then(|| Src::from(&bias[..])));
+        operands.extend(finish.steps.iter().filter_map(|step| match step {
+            ByteStep::None | ByteStep::Act(_) => None,
+            ByteStep::AddRow => Some(Src::from(&bias[..])),
+            ByteStep::Add(Steps { of: DType::F32, .. }) => Some(Src::from(&floats[..])),
+            ByteStep::Add(Steps { of: DType::I8, .. }) => Some(Src::from(&signed[..])),
+            ByteStep::Add(_) => Some(Src::from(&bytes[..])),
+        }));
+        let product = ByteProduct { rows, k, n, shift: 0, finish: Some(finish) };
+        for_each_level(|level| {
+            let shown = || format!("{product:?}, {}", level.name());
+            let Some(to) = finish.to else {
+                let mut c = vec![7f32; rows * n];
+                product.run(&mut [c[..].as_mut().into()], &operands);
+                assert_eq!(c, expected, "{}", shown());
+                return;
+            };
+            let (mut c, mut d) = (vec![7u8; rows * n], vec![7i8; rows * n]);
+            let y = if to.of == DType::I8 { Dst::from(&mut d[..]) } else { Dst::from(&mut c[..]) };
+            product.run(&mut [y], &operands);
+            let step = Act::FakeQuantize { scale: to.scale, zero: to.zero, to: to.of };
+            for (i, x) in expected.iter().enumerate() {
+                let y = if to.of == DType::I8 { d[i] as u8 } else { c[i] };
+                assert_eq!(dequantised(to, y), step.apply(*x), "{i}: {x}, {}", shown());
+            }
+        });
+    }
+
+    #[test]
+    fn what_follows_is_done_to_each_sum() {
+        let scaled = ByteFinish { addend: false, bias: false, steps: pad([], ByteStep::None), to: None };
+        let (a, b) = (Steps { of: DType::U8, scale: 0.03, zero: 100.0 }, Steps { of: DType::I8, scale: 0.02, zero: -7.0 });
+        let float = Steps { of: DType::F32, scale: 1.0, zero: 0.0 };
+        let [relu, silu] = [Act::Relu, Act::Silu].map(ByteStep::Act);
+        let quantised = ByteStep::Act(Act::FakeQuantize { scale: 0.01, zero: 120.0, to: DType::U8 });
+        let [add, signed, floats] = [a, b, float].map(ByteStep::Add);
+        let steps = |some: &[ByteStep]| core::array::from_fn(|i| some.get(i).copied().unwrap_or(ByteStep::None));
+        let finishes = [
+            scaled,
+            ByteFinish { bias: true, to: Some(a), ..scaled },
+            ByteFinish { addend: true, to: Some(b), ..scaled },
+            ByteFinish { bias: true, steps: steps(&[relu, quantised, add, relu]), to: Some(b), ..scaled },
+            ByteFinish { bias: true, steps: steps(&[quantised, signed, ByteStep::AddRow]), to: Some(a), ..scaled },
+            ByteFinish { steps: steps(&[ByteStep::AddRow, floats, silu, add]), ..scaled },
+        ];
+        for finish in finishes {
+            for (rows, k, n) in [(1, 8, 3), (5, 9, 16), (9, 4, 33), (4, 12, 64), (3, 5, 130), (17, 5, 20)] {
+                check_finish(rows, k, n, finish);
+            }
+        }
     }
 }

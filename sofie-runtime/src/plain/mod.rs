@@ -6,10 +6,12 @@
 
 #[macro_use]
 mod number;
+mod bytes;
 
 use crate::map::{Dst, Src};
 
 pub use byte_product::byte_tables;
+pub use bytes::{ByteFinish, ByteStep, Steps};
 pub use forest::{Asked, ForestTables, forest_tables};
 pub use grid_sample::{Outside, Sampling};
 pub use trees::{Aggregate, MISSING_HOLDS, Test};

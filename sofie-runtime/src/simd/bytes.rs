@@ -10,8 +10,13 @@ use super::{LANES, Simd, dispatch};
 
 /// What adds products of bytes.
 pub trait Bytes: Copy {
+    /// The vectors of the instruction set.
+    type Simd: Simd;
     /// 16 sums.
     type Sums: Copy;
+
+    /// The vectors of the instruction set.
+    fn simd(self) -> Self::Simd;
 
     /// All 0.
     fn none(self) -> Self::Sums;
@@ -19,14 +24,8 @@ pub trait Bytes: Copy {
     /// Adds to each sum the four products of the unsigned bytes of `a` and the signed ones of the sum's element of `w`.
     fn add(self, sums: Self::Sums, a: u32, w: &[u32; LANES]) -> Self::Sums;
 
-    /// The sums less `zero` times `of_w`, plus `shifted`.
-    fn finish(self, sums: Self::Sums, zero: i32, of_w: &[i32; LANES], shifted: i32) -> [i32; LANES];
-}
-
-#[inline(always)]
-fn finish<S: Simd>(s: S, sums: S::I32, zero: i32, of_w: &[i32; LANES], shifted: i32) -> [i32; LANES] {
-    let less = s.mul_i32(s.splat_i32(zero), s.load_i32(of_w));
-    s.to_array_i32(s.add_i32(s.sub_i32(sums, less), s.splat_i32(shifted)))
+    /// The sums as whole numbers.
+    fn sums(self, sums: Self::Sums) -> <Self::Simd as Simd>::I32;
 }
 
 /// Any instruction set.
@@ -34,7 +33,13 @@ fn finish<S: Simd>(s: S, sums: S::I32, zero: i32, of_w: &[i32; LANES], shifted: 
 pub struct Generic<S>(pub S);
 
 impl<S: Simd> Bytes for Generic<S> {
+    type Simd = S;
     type Sums = S::I32;
+
+    #[inline(always)]
+    fn simd(self) -> S {
+        self.0
+    }
 
     #[inline(always)]
     fn none(self) -> S::I32 {
@@ -49,8 +54,8 @@ impl<S: Simd> Bytes for Generic<S> {
     }
 
     #[inline(always)]
-    fn finish(self, sums: S::I32, zero: i32, of_w: &[i32; LANES], shifted: i32) -> [i32; LANES] {
-        finish(self.0, sums, zero, of_w, shifted)
+    fn sums(self, sums: S::I32) -> S::I32 {
+        sums
     }
 }
 
@@ -61,7 +66,13 @@ pub struct Vnni(Avx512);
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 impl Bytes for Vnni {
+    type Simd = Avx512;
     type Sums = __m512i;
+
+    #[inline(always)]
+    fn simd(self) -> Avx512 {
+        self.0
+    }
 
     #[inline(always)]
     fn none(self) -> __m512i {
@@ -77,8 +88,8 @@ impl Bytes for Vnni {
     }
 
     #[inline(always)]
-    fn finish(self, sums: __m512i, zero: i32, of_w: &[i32; LANES], shifted: i32) -> [i32; LANES] {
-        finish(self.0, sums, zero, of_w, shifted)
+    fn sums(self, sums: __m512i) -> __m512i {
+        sums
     }
 }
 
@@ -135,7 +146,7 @@ pub(crate) mod tests {
         #[inline(always)]
         fn run<B: Bytes>(self, b: B) {
             let once = b.add(b.none(), self.1, &self.2);
-            *self.0 = b.finish(b.add(once, self.1, &self.2), 0, &[0; LANES], 0);
+            *self.0 = b.simd().to_array_i32(b.sums(b.add(once, self.1, &self.2)));
         }
     }
 

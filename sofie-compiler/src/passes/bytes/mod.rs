@@ -2,13 +2,17 @@
 //! quarter of the memory that floats would take. What quantises while it runs gives such products, and so does what was
 //! quantised before, in integers or around operations on floats, whose sums are exact here and rounded once.
 
+mod finish;
 mod operand;
+mod unsigned;
 mod weights;
 
 use crate::ir::{
     Conv, Dim, Epilogue, Graph, Inst, Invalid, MapExpr, Node, Op, Plain, Rewriter, Shape, Tensor, ValueId,
 };
+pub use finish::finish;
 use operand::Operand;
+pub use unsigned::unsigned;
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::Binary;
 use sofie_infer_runtime::plain::{ByteConv, ByteProduct};
@@ -83,7 +87,7 @@ fn product(w: &Weights, to: &Shape) -> Result<(Plain, Dim), Invalid> {
     let fixed =
         rows.fixed().map(usize::try_from).transpose().map_err(|_| Invalid::new("a negative extent"))?;
     let op = Plain {
-        kernel: ByteProduct { rows: fixed.unwrap_or(0), k: w.k, n: w.n, shift: w.shift as isize }.into(),
+        kernel: ByteProduct { rows: fixed.unwrap_or(0), k: w.k, n: w.n, shift: w.shift as isize, finish: None }.into(),
         results: vec![(DType::I32, Shape::new(vec![rows.clone(), Dim::from(w.n)]))],
         free: if fixed.is_some() { Vec::new() } else { vec![rows.clone()] },
     };
@@ -146,6 +150,7 @@ fn window_of(graph: &Graph, node: &Node, conv: &Conv) -> Option<ByteConv> {
         dilation: dilations[0],
         pads: [begin[0], end[0], begin[1], end[1]],
         result: pair(y.get(1..y.len().checked_sub(1)?)?, 1)?,
+        finish: None,
     };
     (conv.group == 1 && (dilations[1] == 1 || made.kernel[1] == 1)).then_some(made)
 }
@@ -181,9 +186,9 @@ mod tests {
 
     #[test]
     fn weights_of_bytes_are_kept_as_bytes() {
-        check(30, 40, -128, "shift: 0 }");
-        check(64, 16, -3, "shift: 125 }");
-        check(33, 50, -255, "shift: -127 }");
+        check(30, 40, -128, "shift: 0,");
+        check(64, 16, -3, "shift: 125,");
+        check(33, 50, -255, "shift: -127,");
     }
 
     /// `i32(x) - zero` of an operand of bytes, or `(f32(x) - zero) * scale`.

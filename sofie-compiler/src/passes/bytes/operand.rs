@@ -118,10 +118,27 @@ impl<'g> Operand<'g> {
 /// `i8` as `u8`, from 0 instead of -128.
 fn unsigned(r: &mut Rewriter<'_>, x: ValueId) -> Result<ValueId, Invalid> {
     let mut e = MapExpr::over(&[DType::I8]);
-    let (x0, offset) =
-        (e.push(Inst::Input(0))?, e.push(Inst::Const(Scalar::from_f64(DType::I32, f64::from(OFFSET))))?);
-    let x0 = e.push(Inst::Cast(DType::I32, x0))?;
-    let sum = e.push(Inst::Binary(Binary::Add, x0, offset))?;
+    e.push(Inst::Input(0))?;
+    r.b.map(above_least(e)?, &[x])
+}
+
+/// What an expression of `i8` is above the least of that type, as `u8`.
+pub fn above_least(mut e: MapExpr) -> Result<MapExpr, Invalid> {
+    let last = e.insts().len().checked_sub(1).ok_or_else(|| Invalid::new("an empty map"))?;
+    let wide = e.push(Inst::Cast(DType::I32, last))?;
+    let offset = e.push(Inst::Const(Scalar::from_f64(DType::I32, f64::from(OFFSET))))?;
+    let sum = e.push(Inst::Binary(Binary::Add, wide, offset))?;
     e.push(Inst::Cast(DType::U8, sum))?;
-    r.b.map(e, &[x])
+    Ok(e)
+}
+
+/// Whether an expression is that of its one operand.
+pub fn is_above_least(e: &MapExpr) -> bool {
+    let inst = |r: usize| e.insts().get(r).copied();
+    let Some(Inst::Cast(DType::U8, sum)) = e.insts().last().copied() else { return false };
+    let Some(Inst::Binary(Binary::Add, wide, offset)) = inst(sum) else { return false };
+    let Some(Inst::Cast(DType::I32, x)) = inst(wide) else { return false };
+    inst(offset) == Some(Inst::Const(Scalar::from_f64(DType::I32, f64::from(OFFSET))))
+        && inst(x) == Some(Inst::Input(0))
+        && e.inputs() == [DType::I8]
 }

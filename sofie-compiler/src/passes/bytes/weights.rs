@@ -4,8 +4,8 @@ use crate::ir::Tensor;
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::plain::byte_tables;
 
-/// Weights below which a product stays one of floats, which has an epilogue.
-const LEAST: usize = 1 << 10;
+/// Weights below which a product stays one of floats.
+const LEAST: usize = 1 << 8;
 
 /// Terms of a sum beyond which it might leave `i32`.
 const MOST_TERMS: usize = 1 << 15;

@@ -1,0 +1,240 @@
+//! What becomes of the sums of a block of a product of bytes before they are stored: scaled, an activation, what a quantised
+//! network adds there, and quantised again. The sums never leave the first-level cache as the integers that they are.
+
+use crate::gemm::Finish;
+use crate::map::Src;
+use crate::quantise;
+use crate::simd::{LANES, Op, Simd};
+use crate::{Act, DType};
+
+/// Numbers on the steps of an integer type: `(step - zero) * scale`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Steps {
+    /// `u8` or `i8`, or `f32` for numbers that are none such, whose scale is 1 and whose zero point is 0.
+    pub of: DType,
+    /// From one step to the next.
+    pub scale: f32,
+    /// The step of 0.
+    pub zero: f32,
+}
+
+/// Something that is done to each number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ByteStep {
+    /// Nothing: the list has ended.
+    None,
+    /// A function.
+    Act(Act),
+    /// An operand with a float a column is added.
+    AddRow,
+    /// An operand like the result is added.
+    Add(Steps),
+}
+
+/// What becomes of sums: `(sum + addend) * scale + bias` with one addend, one scale and one bias a column, then some steps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ByteFinish {
+    /// An operand has the whole numbers to add to each column's sums.
+    pub addend: bool,
+    /// An operand has the floats to add to each column's scaled sums.
+    pub bias: bool,
+    /// What is done then, in order; operands stand in that order, too.
+    pub steps: [ByteStep; ByteFinish::STEPS],
+    /// What is stored: steps of an integer type, or floats.
+    pub to: Option<Steps>,
+}
+
+impl ByteFinish {
+    /// Steps that there can be.
+    pub const STEPS: usize = 8;
+
+    /// The type of the result's elements.
+    #[must_use]
+    pub fn stored(&self) -> DType {
+        self.to.map_or(DType::F32, |to| to.of)
+    }
+
+    /// What the operands behind the product's own are, in order.
+    pub(crate) fn tables<'a>(&'a self, xs: &[Src<'a>]) -> Tables<'a> {
+        let mut rest = xs.iter();
+        let next = |rest: &mut core::slice::Iter<'_, Src<'a>>| match rest.next() {
+            Some(x) => *x,
+            None => panic!("a product of bytes: too few operands"),
+        };
+        let addend = if self.addend { next(&mut rest).slice().as_chunks().0 } else { &[] };
+        let scale = next(&mut rest).slice().as_chunks().0;
+        let bias = if self.bias { next(&mut rest).slice().as_chunks().0 } else { &[] };
+        let rest = core::array::from_fn(|_| rest.next().map_or(&[][..], Src::bytes));
+        Tables { finish: self, addend, scale, bias, rest }
+    }
+}
+
+/// A finish with its operands; those by column in panels of 16, filled up.
+pub(crate) struct Tables<'a> {
+    pub finish: &'a ByteFinish,
+    addend: &'a [[i32; LANES]],
+    scale: &'a [[f32; LANES]],
+    bias: &'a [[f32; LANES]],
+    /// The bytes of what the steps read.
+    rest: [&'a [u8]; ByteFinish::STEPS],
+}
+
+impl Tables<'_> {
+    /// A panel's sums as floats.
+    #[inline(always)]
+    pub fn scaled<S: Simd>(&self, s: S, panel: usize, sums: S::I32) -> S::F32 {
+        let sums = match self.addend.get(panel) {
+            Some(addend) => s.add_i32(sums, s.load_i32(addend)),
+            None => sums,
+        };
+        let (x, scale) = (s.to_f32(sums), s.load(&self.scale[panel]));
+        match self.bias.get(panel) {
+            Some(bias) => s.mul_add(x, scale, s.load(bias)),
+            None => s.mul(x, scale),
+        }
+    }
+}
+
+/// A block of scaled sums on its way into the result.
+pub(crate) struct Tile<'a> {
+    pub of: &'a Tables<'a>,
+    /// Some rows of some panels.
+    pub tile: &'a mut [[f32; LANES]],
+    pub rows: usize,
+    /// The first row, as a residual counts them.
+    pub first: usize,
+    /// The first column.
+    pub column: usize,
+    /// Columns of the result.
+    pub n: usize,
+    /// The result from the first row on.
+    pub c: &'a mut [u8],
+}
+
+/// Runs `$f` for each vector `$x` of a tile: its element (0, 0) is element `$at` of a matrix of the result's columns, in which
+/// the tile's first row is row `$first`, and `$columns` of its columns are there. The number of them is known while compiling
+/// where all are. No closure: those are compiled without the kernel's instruction set.
+macro_rules! each {
+    ($tile:expr, $first:expr, |$x:ident, $at:ident, $columns:ident| $f:expr) => {{
+        let panels = $tile.tile.len() / $tile.rows.max(1);
+        for i in 0..panels {
+            let column = $tile.column + i * LANES;
+            let left = $tile.n - column;
+            if left >= LANES {
+                each!($tile, $first, panels, i, column, LANES, |$x, $at, $columns| $f);
+            } else {
+                each!($tile, $first, panels, i, column, left, |$x, $at, $columns| $f);
+            }
+        }
+    }};
+    ($tile:expr, $first:expr, $panels:ident, $i:ident, $column:ident, $n:expr, |$x:ident, $at:ident, $columns:ident| $f:expr) => {
+        for row in 0..$tile.rows {
+            let $x = &mut $tile.tile[row * $panels + $i];
+            let ($at, $columns) = (($first + row) * $tile.n + $column, $n);
+            $f;
+        }
+    };
+}
+
+impl Op for Tile<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let mut rest = self.of.rest.iter();
+        for step in self.of.finish.steps {
+            match step {
+                ByteStep::None => break,
+                ByteStep::Act(act) => {
+                    let (c, columns) = (self.tile.as_mut_ptr().cast(), self.tile.len() * LANES);
+                    s.outline(Finish { c, ldc: columns, rows: 1, columns, alpha: 1.0, act });
+                }
+                ByteStep::AddRow => {
+                    let row = rest.next().copied().unwrap_or_default();
+                    self.add_row(s, row);
+                }
+                ByteStep::Add(steps) => {
+                    let residual = rest.next().copied().unwrap_or_default();
+                    self.add(s, residual, steps);
+                }
+            }
+        }
+        match self.of.finish.to {
+            None => self.store_floats(),
+            Some(to) => self.store_steps(s, to),
+        }
+    }
+}
+
+/// At most 16 floats, as their bytes.
+#[inline(always)]
+fn floats(bytes: &[u8]) -> [f32; LANES] {
+    let mut all = [[0u8; 4]; LANES];
+    let flat = all.as_flattened_mut();
+    // Of one length where it can be: a copy of any length is a call.
+    if bytes.len() == flat.len() { flat.copy_from_slice(bytes) } else { flat[..bytes.len()].copy_from_slice(bytes) }
+    all.map(f32::from_ne_bytes)
+}
+
+impl Tile<'_> {
+    /// Adds one number a column, of which whole panels are there.
+    #[inline(always)]
+    fn add_row<S: Simd>(&mut self, s: S, row: &[u8]) {
+        let panels = self.tile.len() / self.rows.max(1);
+        for i in 0..panels {
+            let y = s.load(&floats(&row[(self.column + i * LANES) * 4..][..LANES * 4]));
+            for x in self.tile[i..].iter_mut().step_by(panels) {
+                s.store(s.add(s.load(x), y), x);
+            }
+        }
+    }
+
+    /// Adds a residual.
+    #[inline(always)]
+    fn add<S: Simd>(&mut self, s: S, residual: &[u8], steps: Steps) {
+        if steps.of == DType::F32 {
+            let first = self.first;
+            each!(self, first, |x, at, columns| {
+                s.store(s.add(s.load(x), s.load(&floats(&residual[at * 4..][..columns * 4]))), x);
+            });
+            return;
+        }
+        let signed = steps.of == DType::I8;
+        let (scale, zero, first) = (s.splat(steps.scale), s.splat(steps.zero), self.first);
+        each!(self, first, |x, at, columns| {
+            let from = &residual[at..][..columns];
+            let mut bytes = [0u8; LANES];
+            match from.first_chunk::<LANES>() {
+                Some(all) => bytes = *all,
+                None => bytes[..columns].copy_from_slice(from),
+            }
+            let wide = if signed { bytes.map(|b| i32::from(b as i8)) } else { bytes.map(i32::from) };
+            let y = s.mul(s.sub(s.to_f32(s.load_i32(&wide)), zero), scale);
+            s.store(s.add(s.load(x), y), x);
+        });
+    }
+
+    #[inline(always)]
+    fn store_floats(&mut self) {
+        each!(self, 0, |x, at, columns| {
+            let (c, all) = (&mut self.c[at * 4..][..columns * 4], x.map(f32::to_ne_bytes));
+            let all = all.as_flattened();
+            if c.len() == all.len() { c.copy_from_slice(all) } else { c.copy_from_slice(&all[..columns * 4]) }
+        });
+    }
+
+    #[inline(always)]
+    fn store_steps<S: Simd>(&mut self, s: S, to: Steps) {
+        let (range, by) = (quantise::range(s, to.of, Some(to.zero)), quantise::divisor(s, Some(to.scale), Some(to.zero)));
+        let (scale, zero) = (s.splat(to.scale), s.splat(to.zero));
+        each!(self, 0, |x, at, columns| {
+            let steps = quantise::quantize(s, range, by, s.load(x), scale, zero);
+            let bytes = s.to_array_i32(s.trunc_i32(steps)).map(|step| step as u8);
+            let c = &mut self.c[at..][..columns];
+            match c.first_chunk_mut() {
+                Some(c) => *c = bytes,
+                None => c.copy_from_slice(&bytes[..columns]),
+            }
+        });
+    }
+}
