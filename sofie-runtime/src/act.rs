@@ -153,9 +153,8 @@ pub fn apply<S: Simd>(s: S, act: Act, x: S::F32) -> S::F32 {
         Act::ScaledTanh { alpha, beta } => s.mul(math::tanh(s, s.mul(x, s.splat(beta))), s.splat(alpha)),
         Act::Affine { alpha, beta } => s.mul_add(x, s.splat(alpha), s.splat(beta)),
         Act::FakeQuantize { scale, zero, to } => {
-            let range = quantise::range(s, to, Some(zero));
-            let by = quantise::divisor(s, Some(scale), Some(zero));
-            quantise::fake_quantize(s, range, by, x, s.splat(scale), s.splat(zero))
+            let by = quantise::quantizer(s, to, Some(scale), Some(zero));
+            by.nearest(s, x, s.splat(scale), s.splat(zero))
         }
     }
 }

@@ -46,70 +46,80 @@ pub(crate) fn saturate<S: Simd>(s: S, range: Range<S>, x: S::F32, zero: S::F32) 
     if whole { y } else { s.add(s.trunc(y), s.zero()) }
 }
 
-/// Quotients beyond which nothing but an end of a type's range is left, whatever the zero point.
-const FAR: f32 = 1_048_576.0;
-
-/// How to divide by a scale, for a loop.
+/// How to quantise by a scale and a zero point, for a loop.
 ///
-/// Where the scale is one number, `1 / scale` in two parts gives a quotient within an ulp, and the remainder, which is exact,
+/// Where both are one number, `1 / scale` in two parts gives a quotient within an ulp, and the remainder, which is exact,
 /// corrects it to what a division rounds to (Markstein, 1990): four multiplications, which take a quarter of its time.
 #[derive(Clone, Copy)]
-pub(crate) struct Divisor<S: Simd> {
+pub(crate) struct Quantizer<S: Simd> {
+    range: Range<S>,
     high: S::F32,
     low: S::F32,
-    /// Numbers beyond it have quotients beyond [`FAR`].
+    /// What the ends of the range stand for, beyond which nothing but the ends is left.
+    least: S::F32,
     most: S::F32,
+    /// What the integer 0 stands for, which NaN becomes.
+    nan: S::F32,
     known: bool,
 }
 
-/// How to divide by `scale`, where that is known to be the same in all of the loop, as is `zero`.
+/// How to quantise to a type, where the scale and the zero point are known to be the same in all of the loop.
 #[inline(always)]
-pub(crate) fn divisor<S: Simd>(s: S, scale: Option<f32>, zero: Option<f32>) -> Divisor<S> {
+pub(crate) fn quantizer<S: Simd>(s: S, to: DType, scale: Option<f32>, zero: Option<f32>) -> Quantizer<S> {
+    let range = range(s, to, zero);
     // Within these nothing that decides a step over- or underflows.
-    let scale = scale.filter(|d| (1e-18..=1e18).contains(&d.abs()));
-    let known = scale.is_some() && zero.is_some_and(|z| z.abs() <= 65_536.0);
-    let scale = scale.unwrap_or(1.0);
+    let scale = scale.filter(|d| (1e-18..=1e18).contains(d));
+    let zero = zero.filter(|z| range.whole && z.abs() <= 65_536.0);
+    let known = scale.is_some() && zero.is_some();
+    let (scale, zero) = (scale.unwrap_or(1.0), zero.unwrap_or(0.0));
     let high = 1.0 / scale;
     let low = (1.0 / f64::from(scale) - f64::from(high)) as f32;
-    let most = scale.abs() * FAR;
-    Divisor { high: s.splat(high), low: s.splat(low), most: s.splat(most), known }
+    let of = |step: f32| s.splat((step - zero) * scale);
+    let [lo, hi] = ends(to);
+    let (least, most, nan) = (of(lo), of(hi), of(0.0));
+    Quantizer { range, high: s.splat(high), low: s.splat(low), least, most, nan, known }
 }
 
-/// `round(x / scale) + zero` as by a cast to an integer type and back.
-#[inline(always)]
-pub(crate) fn quantize<S: Simd>(
-    s: S,
-    range: Range<S>,
-    by: Divisor<S>,
-    x: S::F32,
-    scale: S::F32,
-    zero: S::F32,
-) -> S::F32 {
-    let quotient = if by.known {
-        let x = s.min_raw(by.most, s.max_raw(s.neg(by.most), x));
-        let near = s.mul_add(x, by.high, s.mul(x, by.low));
-        s.mul_add(s.neg_mul_add(near, scale, x), by.high, near)
-    } else {
-        s.div(x, scale)
-    };
-    saturate(s, range, quotient, zero)
+impl<S: Simd> Quantizer<S> {
+    /// `x / scale` for numbers within the range, as a division rounds it, or those at its ends.
+    #[inline(always)]
+    fn quotient(self, s: S, x: S::F32, scale: S::F32) -> S::F32 {
+        // The larger of NaN and the least is the least.
+        let x = if self.range.from_zero { x } else { s.select(s.is_nan(x), self.nan, x) };
+        let x = s.min_raw(s.max_raw(x, self.least), self.most);
+        let near = s.mul_add(x, self.high, s.mul(x, self.low));
+        s.mul_add(s.neg_mul_add(near, scale, x), self.high, near)
+    }
+
+    /// `round(x / scale) + zero` as by a cast to the integer type and back.
+    #[inline(always)]
+    pub(crate) fn steps(self, s: S, x: S::F32, scale: S::F32, zero: S::F32) -> S::F32 {
+        if self.known {
+            // A negative zero is none after the sum.
+            s.add(s.round_ties_even(self.quotient(s, x, scale)), zero)
+        } else {
+            saturate(s, self.range, s.div(x, scale), zero)
+        }
+    }
+
+    /// The same as integers.
+    #[inline(always)]
+    pub(crate) fn integers(self, s: S, x: S::F32, scale: S::F32, zero: S::F32) -> S::I32 {
+        if self.known {
+            s.add_i32(s.round_i32(self.quotient(s, x, scale)), s.round_i32(zero))
+        } else {
+            s.trunc_i32(saturate(s, self.range, s.div(x, scale), zero))
+        }
+    }
+
+    /// The nearest number that a step stands for.
+    #[inline(always)]
+    pub(crate) fn nearest(self, s: S, x: S::F32, scale: S::F32, zero: S::F32) -> S::F32 {
+        s.mul(s.sub(self.steps(s, x, scale, zero), zero), scale)
+    }
 }
 
-/// The nearest number that a step stands for.
-#[inline(always)]
-pub(crate) fn fake_quantize<S: Simd>(
-    s: S,
-    range: Range<S>,
-    by: Divisor<S>,
-    x: S::F32,
-    scale: S::F32,
-    zero: S::F32,
-) -> S::F32 {
-    let steps = quantize(s, range, by, x, scale, zero);
-    s.mul(s.sub(steps, zero), scale)
-}
-
-/// [`fake_quantize`] of one number.
+/// [`Quantizer::nearest`] of one number.
 pub(crate) fn fake_quantize_one(to: DType, x: f32, scale: f32, zero: f32) -> f32 {
     let y = float::round_ties_even(x / scale) + zero;
     let [lo, hi] = ends(to);
@@ -151,8 +161,11 @@ mod tests {
         #[inline(always)]
         fn run<S: Simd>(self, s: S) -> [f32; LANES] {
             let Row { to, x, scale, zero } = self;
-            let (range, by) = (range(s, to, Some(zero)), divisor(s, Some(scale), Some(zero)));
-            s.to_array(quantize(s, range, by, s.load(x), s.splat(scale), s.splat(zero)))
+            let by = quantizer(s, to, Some(scale), Some(zero));
+            let (x, scale, zero) = (s.load(x), s.splat(scale), s.splat(zero));
+            let steps = s.to_array(by.steps(s, x, scale, zero));
+            assert_eq!(s.to_array_i32(by.integers(s, x, scale, zero)), steps.map(|step| step as i32));
+            steps
         }
     }
 

@@ -51,7 +51,9 @@ fn converted(
     node: &Node,
     e: &MapExpr,
 ) -> Result<Option<ValueId>, Invalid> {
-    let ([Inst::Input(0), Inst::Cast(to, 0)], [x]) = (e.insts(), node.inputs.as_slice()) else { return Ok(None) };
+    let ([Inst::Input(0), Inst::Cast(to, 0)], [x]) = (e.insts(), node.inputs.as_slice()) else {
+        return Ok(None);
+    };
     if to.is_half() && graph.dtype(*x) == DType::F32 {
         wide.insert(node.outputs[0], Wide { value: r.get(*x)?, computed: false });
     }

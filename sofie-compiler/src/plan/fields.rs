@@ -32,7 +32,7 @@ macro_rules! descriptors {
             scatter::Scatter { at, combine }
             topk::TopK { rows, n, k, ldx, largest }
             gemm::Gemm { m, k, n, lda, ldc, ldr, event, lde, act, init }
-            plain::ByteFinish { addend, bias, steps, to }
+            plain::ByteFinish { addend, bias, steps, to, above_least }
             plain::Steps { of, scale, zero }
         }
     };

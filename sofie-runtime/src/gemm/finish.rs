@@ -73,9 +73,9 @@ impl Op for Finish {
                 each!(self, s, x => act::apply(s, Act::HardSwish { alpha, beta }, x));
             }
             Act::FakeQuantize { scale, zero, to } => {
-                let (range, by) = (quantise::range(s, to, Some(zero)), quantise::divisor(s, Some(scale), Some(zero)));
+                let by = quantise::quantizer(s, to, Some(scale), Some(zero));
                 let (scale, zero) = (s.splat(scale), s.splat(zero));
-                each!(self, s, x => quantise::fake_quantize(s, range, by, x, scale, zero));
+                each!(self, s, x => by.nearest(s, x, scale, zero));
             }
             // None of these is met often enough for a loop of its own.
             rare @ (Act::Softplus

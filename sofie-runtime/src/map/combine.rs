@@ -19,15 +19,13 @@ pub(super) fn combine(values: &[Value], inputs: &[DType]) -> Vec<Value> {
         let value = if let Some((to, x, zero)) = so_far.saturate(value) {
             let zero = zero.unwrap_or_else(|| so_far.push(Value::Const(Scalar::f32(0.0))));
             let steps = so_far.push(match so_far.get(x) {
-                Some(Value::Binary(Binary::Div, x, scale)) => Value::Combined(Code::Steps(to), [x, scale, zero]),
+                Some(Value::Binary(Binary::Div, x, scale)) => {
+                    Value::Combined(Code::Steps(to), [x, scale, zero])
+                }
                 _ => Value::Combined(Code::Saturate(to), [x, zero, x]),
             });
             Value::Cast(to, steps)
         } else if let Some(steps) = so_far.steps_above_least(value) {
-            if let Some(steps) = so_far.steps_from_zero(steps) {
-                at.push(so_far.push(steps));
-                continue;
-            }
             let offset = so_far.push(Value::Const(Scalar::f32(128.0)));
             let sum = so_far.push(Value::Binary(Binary::Add, steps, offset));
             Value::Cast(DType::U8, sum)
@@ -122,20 +120,8 @@ impl Values<'_> {
         let Value::Const(offset) = self.get(offset)? else { return None };
         let Value::Cast(DType::I32, stored) = self.get(wide)? else { return None };
         let Value::Cast(DType::I8, steps) = self.get(stored)? else { return None };
-        (whole_steps(self.get(steps)?) == Some(DType::I8) && offset == Scalar::from_f64(DType::I32, 128.0)).then_some(steps)
-    }
-
-    /// The bytes from 0 that signed steps are above the least, quantised as such.
-    fn steps_from_zero(&mut self, steps: usize) -> Option<Value> {
-        let Value::Combined(Code::Steps(DType::I8), [x, scale, zero]) = self.get(steps)? else { return None };
-        let Value::Const(zero) = self.get(zero)? else { return None };
-        let zero = zero.to_f64();
-        if zero.fract() != 0.0 || !(-128.0..=127.0).contains(&zero) {
-            return None;
-        }
-        let zero = self.push(Value::Const(Scalar::f32((zero + 128.0) as f32)));
-        let steps = self.push(Value::Combined(Code::Steps(DType::U8), [x, scale, zero]));
-        Some(Value::Cast(DType::U8, steps))
+        (whole_steps(self.get(steps)?) == Some(DType::I8) && offset == Scalar::from_f64(DType::I32, 128.0))
+            .then_some(steps)
     }
 
     /// The values, steps that are stored as bytes in one.
@@ -273,7 +259,7 @@ mod tests {
             Value::Cast(DType::U8, 10),
         ]);
         let program = MapProgram::compile(&values, &[DType::F32]).unwrap();
-        assert_eq!(program.insts().len(), 1, "quantise: {program}");
+        assert_eq!(program.insts().len(), 3, "steps, shift, store: {program}");
     }
 
     #[test]

@@ -217,7 +217,13 @@ pub(super) unsafe fn run(code: Code, dtype: DType, io: Io) {
             with_register!(dtype, T => cast_from::<T>(to, io), floats => cast_from::<f32>(to, io))
         }
         Code::MulAdd => mul_add(io),
-        Code::Saturate(_) | Code::Steps(_) | Code::Quantize(_) | Code::FakeQuantize(_) | Code::LeakyRelu | Code::Elu | Code::Clip => {
+        Code::Saturate(_)
+        | Code::Steps(_)
+        | Code::Quantize(_)
+        | Code::FakeQuantize(_)
+        | Code::LeakyRelu
+        | Code::Elu
+        | Code::Clip => {
             unreachable!("{code:?} of {dtype:?}")
         }
         Code::Select if dtype == DType::Bool => select_bool(io),

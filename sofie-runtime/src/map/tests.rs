@@ -380,6 +380,21 @@ fn constants_that_nothing_reads_take_no_room() {
 }
 
 #[test]
+fn few_columns_that_lie_apart() {
+    for dtype in [DType::U8, DType::F16, DType::F32, DType::F64] {
+        for (rows, columns) in [(40, 3), (700, 4), (5, 2), (3, 5)] {
+            let dense = Strided::dense(&[rows, columns]).unwrap();
+            let apart = Strided::new(&[rows, columns], &[1, rows as isize], 0).unwrap();
+            let x = Buffer::new(dtype, (0..rows * columns).map(|i| number(dtype, i as u64)));
+            let sum = [Value::Input(0), Value::Binary(Binary::Add, 0, 0)];
+            for (out, view) in [(&dense, &apart), (&apart, &dense), (&apart, &apart)] {
+                check(&sum, &[dtype], out, &[View::Slice(0, view)], core::slice::from_ref(&x));
+            }
+        }
+    }
+}
+
+#[test]
 fn many_strided_operands_fit_the_interpreters_memory() {
     // Each operand needs a home, along one axis and along two.
     for dims in [vec![5000], vec![70, 90], vec![3, 1700]] {

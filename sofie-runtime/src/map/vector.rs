@@ -152,26 +152,19 @@ impl Op for Exec<'_> {
                 each_group!(s, io, g => g.put(quantise::saturate(s, range, g.float(0), g.float(1))))
             }
             Code::Quantize(to) => {
-                let range = quantise::range(s, to, io.repeated(2));
-                let by = quantise::divisor(s, io.repeated(1), io.repeated(2));
+                let by = quantise::quantizer(s, to, io.repeated(1), io.repeated(2));
                 each_group!(s, io, g => {
-                    let steps = quantise::quantize(s, range, by, g.float(0), g.float(1), g.float(2));
-                    g.put_bytes(s.to_array_i32(s.trunc_i32(steps)).map(|step| step as u8))
+                    let steps = by.integers(s, g.float(0), g.float(1), g.float(2));
+                    g.put_bytes(s.to_array_i32(steps).map(|step| step as u8))
                 })
             }
             Code::Steps(to) => {
-                let range = quantise::range(s, to, io.repeated(2));
-                let by = quantise::divisor(s, io.repeated(1), io.repeated(2));
-                each_group!(s, io, g => {
-                    g.put(quantise::quantize(s, range, by, g.float(0), g.float(1), g.float(2)))
-                })
+                let by = quantise::quantizer(s, to, io.repeated(1), io.repeated(2));
+                each_group!(s, io, g => g.put(by.steps(s, g.float(0), g.float(1), g.float(2))))
             }
             Code::FakeQuantize(to) => {
-                let range = quantise::range(s, to, io.repeated(2));
-                let by = quantise::divisor(s, io.repeated(1), io.repeated(2));
-                each_group!(s, io, g => {
-                    g.put(quantise::fake_quantize(s, range, by, g.float(0), g.float(1), g.float(2)))
-                })
+                let by = quantise::quantizer(s, to, io.repeated(1), io.repeated(2));
+                each_group!(s, io, g => g.put(by.nearest(s, g.float(0), g.float(1), g.float(2))))
             }
             Code::LeakyRelu => each_group!(s, io, g => {
                 let x = g.float(0);

@@ -163,7 +163,10 @@ mod tests {
         let columns = n.next_multiple_of(LANES);
         let addend: Vec<i32> = (0..columns).map(|_| i32::from(random()) * 40).collect();
         let scale: Vec<f32> = (0..columns).map(|_| f32::from(random()) * 1e-6 + 1e-5).collect();
-        let bias: Vec<f32> = (0..columns).map(|_| f32::from(random()) * 0.01 - 1.0).collect();
+        let mut bias: Vec<f32> = (0..columns).map(|_| f32::from(random()) * 0.01 - 1.0).collect();
+        if finish.to.is_some() {
+            bias[n / 2] = f32::NAN;
+        }
         let bytes: Vec<u8> = (0..rows * n).map(|_| random()).collect();
         let floats: Vec<f32> = bytes.iter().map(|b| f32::from(*b) * 0.01).collect();
         let signed: Vec<i8> = bytes.iter().map(|b| *b as i8).collect();
@@ -201,11 +204,13 @@ mod tests {
                 return;
             };
             let (mut c, mut d) = (vec![7u8; rows * n], vec![7i8; rows * n]);
-            let y = if to.of == DType::I8 { Dst::from(&mut d[..]) } else { Dst::from(&mut c[..]) };
+            let signed = finish.stored() == DType::I8;
+            let y = if signed { Dst::from(&mut d[..]) } else { Dst::from(&mut c[..]) };
             product.run(&mut [y], &operands);
             let step = Act::FakeQuantize { scale: to.scale, zero: to.zero, to: to.of };
             for (i, x) in expected.iter().enumerate() {
-                let y = if to.of == DType::I8 { d[i] as u8 } else { c[i] };
+                let y = if signed { d[i] as u8 } else { c[i] };
+                let y = if finish.above_least { y ^ 128 } else { y };
                 assert_eq!(dequantised(to, y), step.apply(*x), "{i}: {x}, {}", shown());
             }
         });
@@ -213,7 +218,7 @@ mod tests {
 
     #[test]
     fn what_follows_is_done_to_each_sum() {
-        let scaled = ByteFinish { addend: false, bias: false, steps: pad([], ByteStep::None), to: None };
+        let scaled = ByteFinish { addend: false, bias: false, steps: pad([], ByteStep::None), to: None, above_least: false };
         let (a, b) = (Steps { of: DType::U8, scale: 0.03, zero: 100.0 }, Steps { of: DType::I8, scale: 0.02, zero: -7.0 });
         let float = Steps { of: DType::F32, scale: 1.0, zero: 0.0 };
         let [relu, silu] = [Act::Relu, Act::Silu].map(ByteStep::Act);
@@ -224,6 +229,7 @@ mod tests {
             scaled,
             ByteFinish { bias: true, to: Some(a), ..scaled },
             ByteFinish { addend: true, to: Some(b), ..scaled },
+            ByteFinish { bias: true, to: Some(b), above_least: true, ..scaled },
             ByteFinish { bias: true, steps: steps(&[relu, quantised, add, relu]), to: Some(b), ..scaled },
             ByteFinish { bias: true, steps: steps(&[quantised, signed, ByteStep::AddRow]), to: Some(a), ..scaled },
             ByteFinish { steps: steps(&[ByteStep::AddRow, floats, silu, add]), ..scaled },

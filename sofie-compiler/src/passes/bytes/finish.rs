@@ -75,6 +75,7 @@ struct Found {
     /// What the steps add, in their order.
     operands: Vec<Addend>,
     to: Option<Steps>,
+    above_least: bool,
     /// The register that it computes.
     upto: Reg,
 }
@@ -131,12 +132,21 @@ impl Walk<'_> {
             }
             _ => {}
         }
-        let mut found = Found { addend, scale, bias, steps: Vec::new(), operands: Vec::new(), to: None, upto };
+        let mut found = Found {
+            addend,
+            scale,
+            bias,
+            steps: Vec::new(),
+            operands: Vec::new(),
+            to: None,
+            above_least: false,
+            upto,
+        };
         while let Some(end) = self.step(&mut found) {
             found.upto = end;
         }
-        if let Some((to, end)) = self.stored(found.upto) {
-            (found.to, found.upto) = (Some(to), end);
+        if let Some((to, above_least, end)) = self.stored(found.upto) {
+            (found.to, found.above_least, found.upto) = (Some(to), above_least, end);
         }
         Some(found)
     }
@@ -209,6 +219,7 @@ impl Walk<'_> {
         };
         let (r, zero) = match self.inst(r) {
             Inst::Binary(Binary::Sub, a, b) => (a, number(self.e, b)?),
+            Inst::Binary(Binary::Add, a, b) => (a, -number(self.e, b)?),
             _ => (r, 0.0),
         };
         let Inst::Cast(DType::F32, x) = self.inst(r) else { return None };
@@ -243,8 +254,9 @@ impl Walk<'_> {
         let (steps, Inst::Cast(DType::F32, _)) = self.next(at)? else { return None };
         let (mut end, mut inst) = self.next(steps)?;
         let mut taken = 0.0;
-        if let Inst::Binary(Binary::Sub, a, b) = inst {
+        if let Inst::Binary(op @ (Binary::Add | Binary::Sub), a, b) = inst {
             taken = number(self.e, b).filter(|_| a == steps)?;
+            taken = if op == Binary::Sub { taken } else { -taken };
             (end, inst) = self.next(end)?;
         }
         let Inst::Binary(Binary::Mul, a, b) = inst else { return None };
@@ -253,19 +265,19 @@ impl Walk<'_> {
         (scale == 1.0 && taken == zero).then_some((acts, end))
     }
 
-    /// The bytes that are all of the map's result.
-    fn stored(&self, r: Reg) -> Option<(Steps, Reg)> {
-        let (mut steps, mut end) = self.quantised(r)?;
+    /// The bytes that are all of the map's result, and whether signed ones are counted from the least.
+    fn stored(&self, r: Reg) -> Option<(Steps, bool, Reg)> {
+        let (steps, mut end) = self.quantised(r)?;
+        let mut above_least = false;
         if steps.of == DType::I8
             && let Some((wide, Inst::Cast(DType::I32, _))) = self.next(end)
             && let Some((sum, Inst::Binary(Binary::Add, a, b))) = self.next(wide)
             && self.inst(if a == wide { b } else { a }) == Inst::Const(Scalar::from_f64(DType::I32, 128.0))
             && let Some((bytes, Inst::Cast(DType::U8, _))) = self.next(sum)
         {
-            // Signed bytes as what they are above the least.
-            (steps, end) = (Steps { of: DType::U8, zero: steps.zero + 128.0, ..steps }, bytes);
+            (above_least, end) = (true, bytes);
         }
-        (end + 1 == self.e.insts().len() && steps.zero.fract() == 0.0).then_some((steps, end))
+        (end + 1 == self.e.insts().len()).then_some((steps, above_least, end))
     }
 }
 
@@ -293,7 +305,13 @@ fn finished(g: &Graph, r: &mut Rewriter<'_>, product: &Node, found: &Found) -> R
         });
     }
     let steps = std::array::from_fn(|i| found.steps.get(i).copied().unwrap_or(ByteStep::None));
-    let finish = ByteFinish { addend: found.addend.is_some(), bias: found.bias.is_some(), steps, to: found.to };
+    let finish = ByteFinish {
+        addend: found.addend.is_some(),
+        bias: found.bias.is_some(),
+        steps,
+        to: found.to,
+        above_least: found.above_least,
+    };
     let mut kernel = op.kernel.clone();
     match &mut kernel {
         plain::Plain::ByteConv(k) => k.finish = Some(finish),
@@ -441,7 +459,7 @@ mod tests {
             let y = layer(b, y, SIGNED, 30);
             b.unary(Unary::Exp, y).unwrap()
         });
-        assert!(text.contains("of: U8, scale: 0.05, zero: 121.0"), "{text}");
+        assert!(text.contains("of: I8, scale: 0.05, zero: -7.0 }), above_least: true"), "{text}");
         assert!(text.matches("= map").count() == 1 && text.contains("map exp(x0)"), "{text}");
     }
 
@@ -468,6 +486,9 @@ mod tests {
             // The steps of one scale as those of another.
             dequantise(b, y, Steps { zero: 0.0, scale: 0.05, ..A })
         });
-        assert!(text.contains("addend: true") && text.contains("Affine") && !text.contains("= map"), "{text}");
+        assert!(
+            text.contains("addend: true") && text.contains("Affine") && !text.contains("= map"),
+            "{text}"
+        );
     }
 }

@@ -12,11 +12,11 @@ use crate::ir::{
 };
 pub use finish::finish;
 use operand::Operand;
-pub use unsigned::unsigned;
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::Binary;
 use sofie_infer_runtime::plain::{ByteConv, ByteProduct};
 use std::collections::HashMap;
+pub use unsigned::unsigned;
 use weights::Weights;
 
 /// Multiplications of one event below which a product of what are floats stays one, which has an epilogue and needs no map to
@@ -87,7 +87,14 @@ fn product(w: &Weights, to: &Shape) -> Result<(Plain, Dim), Invalid> {
     let fixed =
         rows.fixed().map(usize::try_from).transpose().map_err(|_| Invalid::new("a negative extent"))?;
     let op = Plain {
-        kernel: ByteProduct { rows: fixed.unwrap_or(0), k: w.k, n: w.n, shift: w.shift as isize, finish: None }.into(),
+        kernel: ByteProduct {
+            rows: fixed.unwrap_or(0),
+            k: w.k,
+            n: w.n,
+            shift: w.shift as isize,
+            finish: None,
+        }
+        .into(),
         results: vec![(DType::I32, Shape::new(vec![rows.clone(), Dim::from(w.n)]))],
         free: if fixed.is_some() { Vec::new() } else { vec![rows.clone()] },
     };

@@ -42,6 +42,8 @@ pub struct ByteFinish {
     pub steps: [ByteStep; ByteFinish::STEPS],
     /// What is stored: steps of an integer type, or floats.
     pub to: Option<Steps>,
+    /// Signed steps are stored as the `u8` that they are above the least.
+    pub above_least: bool,
 }
 
 impl ByteFinish {
@@ -51,7 +53,11 @@ impl ByteFinish {
     /// The type of the result's elements.
     #[must_use]
     pub fn stored(&self) -> DType {
-        self.to.map_or(DType::F32, |to| to.of)
+        match self.to {
+            None => DType::F32,
+            Some(_) if self.above_least => DType::U8,
+            Some(to) => to.of,
+        }
     }
 
     /// What the operands behind the product's own are, in order.
@@ -172,7 +178,11 @@ fn floats(bytes: &[u8]) -> [f32; LANES] {
     let mut all = [[0u8; 4]; LANES];
     let flat = all.as_flattened_mut();
     // Of one length where it can be: a copy of any length is a call.
-    if bytes.len() == flat.len() { flat.copy_from_slice(bytes) } else { flat[..bytes.len()].copy_from_slice(bytes) }
+    if bytes.len() == flat.len() {
+        flat.copy_from_slice(bytes)
+    } else {
+        flat[..bytes.len()].copy_from_slice(bytes)
+    }
     all.map(f32::from_ne_bytes)
 }
 
@@ -225,11 +235,12 @@ impl Tile<'_> {
 
     #[inline(always)]
     fn store_steps<S: Simd>(&mut self, s: S, to: Steps) {
-        let (range, by) = (quantise::range(s, to.of, Some(to.zero)), quantise::divisor(s, Some(to.scale), Some(to.zero)));
+        let by = quantise::quantizer(s, to.of, Some(to.scale), Some(to.zero));
         let (scale, zero) = (s.splat(to.scale), s.splat(to.zero));
+        // 128 more is the highest bit the other way.
+        let flip = if self.of.finish.above_least { 1 << 7 } else { 0 };
         each!(self, 0, |x, at, columns| {
-            let steps = quantise::quantize(s, range, by, s.load(x), scale, zero);
-            let bytes = s.to_array_i32(s.trunc_i32(steps)).map(|step| step as u8);
+            let bytes = s.to_array_i32(by.integers(s, s.load(x), scale, zero)).map(|step| step as u8 ^ flip);
             let c = &mut self.c[at..][..columns];
             match c.first_chunk_mut() {
                 Some(c) => *c = bytes,

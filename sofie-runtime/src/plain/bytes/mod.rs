@@ -187,11 +187,15 @@ impl<L: Rows> Part<'_, L> {
         let mut acc = [[b.none(); P]; R];
         let groups = if R > 1 || row < whole { of_run } else { len / GROUP };
         let end = (runs.max(1) - 1) * stride + groups * GROUP;
-        assert!(starts.iter().all(|start| start + end <= a.len()), "a product of bytes: rows behind their operand");
+        assert!(
+            starts.iter().all(|start| start + end <= a.len()),
+            "a product of bytes: rows behind their operand"
+        );
         assert!((panel + P) * runs * of_run <= w.len(), "a product of bytes: too few weights");
         for run in 0..runs {
             let rows: [*const u8; R] = from_fn(|r| a.as_ptr().wrapping_add(starts[r] + run * stride));
-            let panels: [&[[u32; LANES]]; P] = from_fn(|i| &w[((panel + i) * runs + run) * of_run..][..of_run]);
+            let panels: [&[[u32; LANES]]; P] =
+                from_fn(|i| &w[((panel + i) * runs + run) * of_run..][..of_run]);
             for g in 0..groups {
                 for (acc, row) in acc.iter_mut().zip(rows) {
                     // SAFETY: a run's groups end inside the operand, as was asserted for the last run of each row.
