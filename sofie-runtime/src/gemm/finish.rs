@@ -17,6 +17,9 @@ pub(crate) struct Finish {
     pub act: Act,
 }
 
+/// Vectors that are divided as they are.
+const FEW: usize = 4;
+
 /// Replaces each vector `$x` of the rows.
 macro_rules! each {
     ($f:expr, $s:expr, $x:ident => $y:expr) => {{
@@ -73,7 +76,9 @@ impl Op for Finish {
                 each!(self, s, x => act::apply(s, Act::HardSwish { alpha, beta }, x));
             }
             Act::FakeQuantize { scale, zero, to } => {
-                let by = quantise::quantizer(s, to, Some(scale), Some(zero));
+                // What takes the place of a division costs two divisions once.
+                let many = self.rows * self.columns > FEW * LANES;
+                let by = quantise::quantizer(s, to, many.then_some(scale), Some(zero));
                 let (scale, zero) = (s.splat(scale), s.splat(zero));
                 each!(self, s, x => by.nearest(s, x, scale, zero));
             }

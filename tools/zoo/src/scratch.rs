@@ -60,6 +60,13 @@ pub struct Scratch {
     threads: usize,
     /// The program's name of each model, in the order of the entries.
     programs: Vec<String>,
+    /// Of the models' folder.
+    hash: u64,
+}
+
+/// What a program is called where the programs of all folders are: their models may have one name.
+fn binary(program: &str, hash: u64) -> String {
+    format!("{program}-{hash:016x}")
 }
 
 /// Where the tool builds and keeps things.
@@ -79,11 +86,13 @@ impl Scratch {
         let mut hash = DefaultHasher::new();
         dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf()).hash(&mut hash);
         (threads > 1).hash(&mut hash);
-        let folder = target.join(format!("{:016x}", hash.finish()));
+        let hash = hash.finish();
+        let folder = target.join(format!("{hash:016x}"));
         let programs = names(models.iter().map(|m| m.entry.name.as_str()));
         let mut manifest = manifest(&root, profile, threads);
         for (model, program) in models.iter().zip(&programs) {
-            let _ = write!(manifest, "\n[[bin]]\nname = \"{program}\"\npath = \"src/{program}.rs\"\n");
+            let binary = binary(program, hash);
+            let _ = write!(manifest, "\n[[bin]]\nname = \"{binary}\"\npath = \"src/{program}.rs\"\n");
             // A file that cannot be read has no inputs: its program fails with the macro's message.
             let inputs = compiler::inputs(&model.entry.path).map_or(0, |i| i.len());
             write(&folder.join(format!("src/{program}.rs")), &source(model, inputs, program))?;
@@ -93,7 +102,7 @@ impl Scratch {
         let lock =
             std::fs::read_to_string(root.join("Cargo.lock")).map_err(|e| format!("Cargo.lock: {e}"))?;
         write(&folder.join("Cargo.lock"), &lock)?;
-        Ok(Scratch { folder, target, profile, threads, programs })
+        Ok(Scratch { folder, target, profile, threads, programs, hash })
     }
 
     /// Where a model's program may log.
@@ -118,14 +127,14 @@ impl Scratch {
     /// Builds every program, several at a time.
     pub fn build_all(&self) -> Result<Vec<Program>, String> {
         let mut built = self.cargo(&["--bins", "--keep-going"])?;
-        Ok(self.programs.iter().map(|name| built.take(name, 0.0)).collect())
+        Ok(self.programs.iter().map(|name| built.take(&binary(name, self.hash), 0.0)).collect())
     }
 
     /// Builds one program alone and times it.
     pub fn build_one(&self, model: usize) -> Result<Program, String> {
-        let (name, start) = (&self.programs[model], Instant::now());
-        let mut built = self.cargo(&["--bin", name])?;
-        Ok(built.take(name, start.elapsed().as_secs_f64()))
+        let (name, start) = (binary(&self.programs[model], self.hash), Instant::now());
+        let mut built = self.cargo(&["--bin", &name])?;
+        Ok(built.take(&name, start.elapsed().as_secs_f64()))
     }
 
     fn cargo(&self, args: &[&str]) -> Result<Built, String> {
