@@ -140,6 +140,9 @@ pub(super) fn dynamic_quantize(c: &mut Ctx<'_, '_>) -> Result<Vec<ValueId>> {
     dynamically(c, v).map(Vec::from)
 }
 
+/// Elements from which on a step that spares each of them something is worth it.
+const MANY: i64 = 4096;
+
 /// `v` over its whole range as u8, its scale and its zero point.
 pub(super) fn dynamically(c: &mut Ctx<'_, '_>, v: ValueId) -> Result<[ValueId; 3]> {
     let axes: Vec<usize> = (0..c.rank(v)).collect();
@@ -152,9 +155,15 @@ pub(super) fn dynamically(c: &mut Ctx<'_, '_>, v: ValueId) -> Result<[ValueId; 3
     // Zeros alone have the scale 1, as ONNX Runtime has it: no step is 0 wide.
     let range = c.map(range, &[low, high])?;
     let scale = c.map(x().eq(num(0.0)).select(num(1.0), x() / num(255.0)), &[range])?;
-    let zero = c.map((-(x().min(num(0.0))) / y()).unary(Unary::Round).cast(DType::U8), &[low, scale])?;
+    // Not below 0, nor the negative zero.
+    let step = (-(x().min(num(0.0))) / y()).unary(Unary::Round).unary(Unary::Abs);
+    let step = c.map(step, &[low, scale])?;
+    let zero = c.b.cast(step, DType::U8)?;
+    // As a float it is one number to the kernels, for one step more; the same bits.
+    let elements = c.shape(v).dims().iter().map(Dim::likely).fold(1i64, i64::saturating_mul);
+    let of_elements = if elements > MANY { step } else { zero };
     let e = saturated(x() / y(), Some(z()), DType::U8);
-    Ok([c.map(e, &[v, scale, zero])?, scale, zero])
+    Ok([c.map(e, &[v, scale, of_elements])?, scale, zero])
 }
 
 /// A quantised operand as `i32` without its zero point, which broadcasts to it.
@@ -297,6 +306,24 @@ mod tests {
         let attrs = [("block_size", Attribute::Int(2)), ("axis", Attribute::Int(1))];
         let y = run("DequantizeLinear", 21, &attrs, &[x, f32s(&[1, 2], &[10.0, 100.0])]);
         assert_eq!(y, Tensor::of(&[1, 3], &[10.0f32, 20.0, 300.0]));
+    }
+
+    #[test]
+    fn many_are_quantised_as_few_are() {
+        for first in [0.3f32, -2.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut all = vec![0.0f32; 5000];
+            all[..4].copy_from_slice(&[first, 1.5, -0.4, -0.0]);
+            let [few, many] = [4, 5000]
+                .map(|n| run_all("DynamicQuantizeLinear", 11, &[], &[f32s(&[n], &all[..n])], 3).unwrap());
+            assert_eq!(
+                few[1].to_vec::<f32>().map(|x| x[0].to_bits()),
+                many[1].to_vec::<f32>().map(|x| x[0].to_bits())
+            );
+            assert_eq!(
+                (&few[2], few[0].to_vec::<u8>().unwrap()),
+                (&many[2], many[0].to_vec::<u8>().unwrap()[..4].to_vec())
+            );
+        }
     }
 
     #[test]
