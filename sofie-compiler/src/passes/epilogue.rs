@@ -269,45 +269,69 @@ pub fn activation(e: &MapExpr, r: Reg) -> Option<(Act, Reg)> {
                     _ => Some((act, y)),
                 }
             }
-            Inst::Binary(Binary::Div, a, _) if a == r => fake_quantize(e, y),
+            Inst::Binary(Binary::Div, a, _) if a == r => fake_quantize(e, r),
             _ => hard_sigmoid(e, r, y),
         },
         _ => hard_swish(e, r, &found).or_else(|| two_sided(e, r, &found)),
     }
 }
 
-/// `(saturate(round(x / scale) + zero) - zero) * scale`, whose quotient is register `quotient`: what a quantised network does
-/// behind each layer that is computed in floats.
-fn fake_quantize(e: &MapExpr, quotient: Reg) -> Option<(Act, Reg)> {
-    let Inst::Binary(_, _, scale) = e.insts()[quotient] else { return None };
+/// `(saturate(round(x / scale) + zero) - zero) * scale` of register `x`: what a quantised network does behind each layer that is
+/// computed in floats.
+fn fake_quantize(e: &MapExpr, x: Reg) -> Option<(Act, Reg)> {
+    let (Quantised { scale, zero, to }, steps) = quantised(e, x)?;
+    let scale = scale?;
+    let (from_zero, of_steps, last) = dequantised(e, steps)?;
+    (from_zero == zero && of_steps == scale).then_some((Act::FakeQuantize { scale, zero, to }, last))
+}
+
+/// What `type(round(x / scale) + zero)` quantises by; the zero point 0 where nothing is added.
+pub struct Quantised {
+    /// None where nothing is divided.
+    pub scale: Option<f32>,
+    /// The integer of 0.
+    pub zero: f32,
+    /// The integer type.
+    pub to: DType,
+}
+
+/// How the readers of a register quantise it, and the register of the integer.
+pub fn quantised(e: &MapExpr, x: Reg) -> Option<(Quantised, Reg)> {
     let next = |r: Reg| only_reader(e, r).map(|y| (y, e.insts()[y]));
-    let (rounded, Inst::Unary(Unary::Round, _)) = next(quotient)? else { return None };
-    let (mut at, mut inst) = next(rounded)?;
+    let (mut at, mut inst) = next(x)?;
+    let mut scale = None;
+    if let Inst::Binary(Binary::Div, a, by) = inst {
+        scale = Some(number(e, by).filter(|_| a == x)?);
+        (at, inst) = next(at)?;
+    }
+    let (rounded, Inst::Unary(Unary::Round, _)) = (at, inst) else { return None };
+    (at, inst) = next(rounded)?;
     let mut zero = 0.0;
     if let Inst::Binary(Binary::Add, a, b) = inst {
         zero = number(e, if a == rounded { b } else { a })?;
         (at, inst) = next(at)?;
     }
     let Inst::Cast(to @ (DType::I8 | DType::U8 | DType::I16 | DType::U16), _) = inst else { return None };
-    let (mut steps, Inst::Cast(DType::F32, _)) = next(at)? else { return None };
+    Some((Quantised { scale, zero, to }, at))
+}
+
+/// The zero point and the scale by which the readers of an integer make it a float, and the register of that.
+pub fn dequantised(e: &MapExpr, integer: Reg) -> Option<(f32, f32, Reg)> {
+    let next = |r: Reg| only_reader(e, r).map(|y| (y, e.insts()[y]));
+    let (mut steps, Inst::Cast(DType::F32, _)) = next(integer)? else { return None };
     let (mut last, mut inst) = next(steps)?;
     let taken = match inst {
-        Inst::Binary(Binary::Sub, a, b) if a == steps => number(e, b),
-        Inst::Binary(Binary::Add, a, b) => number(e, if a == steps { b } else { a }).map(|n| -n),
+        Inst::Binary(Binary::Sub, a, b) if a == steps => Some(number(e, b)?),
+        Inst::Binary(Binary::Add, a, b) => Some(-number(e, if a == steps { b } else { a })?),
         _ => None,
     };
-    if let Some(taken) = taken {
-        if taken != zero {
-            return None;
-        }
+    if taken.is_some() {
         steps = last;
         (last, inst) = next(last)?;
-    } else if zero != 0.0 {
-        return None;
     }
     let Inst::Binary(Binary::Mul, a, b) = inst else { return None };
-    let (of_steps, scale) = (number(e, if a == steps { b } else { a })?, number(e, scale)?);
-    (of_steps == scale).then_some((Act::FakeQuantize { scale, zero, to }, last))
+    let scale = number(e, if a == steps { b } else { a })?;
+    Some((taken.unwrap_or(0.0), scale, last))
 }
 
 /// `min(relu(alpha * x + beta), 1)`, whose line is register `line`.

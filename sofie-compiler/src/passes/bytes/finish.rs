@@ -1,10 +1,11 @@
 //! What a map does to the sums of a product of bytes, done by the product where it stores them: scaled, activations, what is
 //! added, and quantised again, so that between two products there are bytes alone. Of a larger map the rest stays.
 
+use super::operand::above_least_of;
 use crate::ir::{Dim, Graph, Inst, Invalid, MapExpr, Node, Op, Plain, Reg, Rewriter, Shape, Tensor, ValueId};
-use crate::passes::epilogue::{activation, number, only_reader, rest};
+use crate::passes::epilogue::{Quantised, activation, dequantised, number, only_reader, quantised, rest};
 use crate::passes::pattern::{Uses, is_row, likely_len, until_stable};
-use sofie_infer_runtime::map::{Binary, Scalar, Unary};
+use sofie_infer_runtime::map::{Binary, Scalar};
 use sofie_infer_runtime::plain::{self, ByteFinish, ByteStep, Steps};
 use sofie_infer_runtime::{Act, DType};
 
@@ -230,53 +231,23 @@ impl Walk<'_> {
 
     /// `saturate(round(x / scale) + zero)` and the register of the integer; without a division the scale is 1.
     fn quantised(&self, r: Reg) -> Option<(Steps, Reg)> {
-        let (mut at, mut inst) = self.next(r)?;
-        let mut scale = 1.0;
-        if let Inst::Binary(Binary::Div, x, by) = inst {
-            scale = number(self.e, by).filter(|_| x == r)?;
-            (at, inst) = self.next(at)?;
-        }
-        let Inst::Unary(Unary::Round, _) = inst else { return None };
-        let rounded = at;
-        (at, inst) = self.next(rounded)?;
-        let mut zero = 0.0;
-        if let Inst::Binary(Binary::Add, a, b) = inst {
-            zero = number(self.e, if a == rounded { b } else { a })?;
-            (at, inst) = self.next(at)?;
-        }
-        let Inst::Cast(of @ (DType::I8 | DType::U8), _) = inst else { return None };
-        Some((Steps { of, scale, zero }, at))
+        let (Quantised { scale, zero, to }, end) = quantised(self.e, r)?;
+        (to.size() == 1).then_some((Steps { of: to, scale: scale.unwrap_or(1.0), zero }, end))
     }
 
     /// Quantised by one scale, and back by another.
     fn rescaled(&self, r: Reg) -> Option<([Act; 2], Reg)> {
         let (Steps { of, scale, zero }, at) = self.quantised(r)?;
-        let (steps, Inst::Cast(DType::F32, _)) = self.next(at)? else { return None };
-        let (mut end, mut inst) = self.next(steps)?;
-        let mut taken = 0.0;
-        if let Inst::Binary(op @ (Binary::Add | Binary::Sub), a, b) = inst {
-            taken = number(self.e, b).filter(|_| a == steps)?;
-            taken = if op == Binary::Sub { taken } else { -taken };
-            (end, inst) = self.next(end)?;
-        }
-        let Inst::Binary(Binary::Mul, a, b) = inst else { return None };
-        let by = number(self.e, a).or_else(|| number(self.e, b))?;
+        let (taken, by, end) = dequantised(self.e, at)?;
         let acts = [Act::FakeQuantize { scale, zero, to: of }, Act::Affine { alpha: by, beta: 0.0 }];
         (scale == 1.0 && taken == zero).then_some((acts, end))
     }
 
     /// The bytes that are all of the map's result, and whether signed ones are counted from the least.
     fn stored(&self, r: Reg) -> Option<(Steps, bool, Reg)> {
-        let (steps, mut end) = self.quantised(r)?;
-        let mut above_least = false;
-        if steps.of == DType::I8
-            && let Some((wide, Inst::Cast(DType::I32, _))) = self.next(end)
-            && let Some((sum, Inst::Binary(Binary::Add, a, b))) = self.next(wide)
-            && self.inst(if a == wide { b } else { a }) == Inst::Const(Scalar::from_f64(DType::I32, 128.0))
-            && let Some((bytes, Inst::Cast(DType::U8, _))) = self.next(sum)
-        {
-            (above_least, end) = (true, bytes);
-        }
+        let (steps, end) = self.quantised(r)?;
+        let above_least = above_least_of(self.e) == Some(end);
+        let end = if above_least { self.e.insts().len() - 1 } else { end };
         (end + 1 == self.e.insts().len()).then_some((steps, above_least, end))
     }
 }
@@ -343,6 +314,7 @@ fn by_column(r: &mut Rewriter<'_>, row: Row, n: usize) -> Result<ValueId, Invali
 mod tests {
     use super::*;
     use crate::ir::{Builder, Epilogue, eval};
+    use sofie_infer_runtime::map::Unary;
 
     /// Steps of `f32`s as `QuantizeLinear` is lowered.
     fn quantise(b: &mut Builder, x: ValueId, steps: Steps) -> ValueId {

@@ -1,12 +1,12 @@
 //! Numbers that are bytes less a zero point, perhaps times a scale: the left operand of a product of what was quantised.
 
-use crate::ir::{Graph, Inst, Invalid, MapExpr, Op, Rewriter, Shape, Tensor, ValueId};
+use crate::ir::{Graph, Inst, Invalid, MapExpr, Op, Reg, Rewriter, Shape, Tensor, ValueId};
 use crate::passes::pattern::likely_len;
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::{Binary, Scalar};
 
 /// From `i8` to the bytes that the kernels take.
-const OFFSET: i32 = 128;
+pub const OFFSET: i32 = 128;
 
 /// What is taken from each byte.
 #[derive(Clone, Copy)]
@@ -132,13 +132,11 @@ pub fn above_least(mut e: MapExpr) -> Result<MapExpr, Invalid> {
     Ok(e)
 }
 
-/// Whether an expression is that of its one operand.
-pub fn is_above_least(e: &MapExpr) -> bool {
-    let inst = |r: usize| e.insts().get(r).copied();
-    let Some(Inst::Cast(DType::U8, sum)) = e.insts().last().copied() else { return false };
-    let Some(Inst::Binary(Binary::Add, wide, offset)) = inst(sum) else { return false };
-    let Some(Inst::Cast(DType::I32, x)) = inst(wide) else { return false };
-    inst(offset) == Some(Inst::Const(Scalar::from_f64(DType::I32, f64::from(OFFSET))))
-        && inst(x) == Some(Inst::Input(0))
-        && e.inputs() == [DType::I8]
+/// The register, of `i8`, of which an expression is that.
+pub fn above_least_of(e: &MapExpr) -> Option<Reg> {
+    let Inst::Cast(DType::U8, sum) = *e.insts().last()? else { return None };
+    let Inst::Binary(Binary::Add, wide, offset) = e.insts()[sum] else { return None };
+    let Inst::Cast(DType::I32, x) = e.insts()[wide] else { return None };
+    let by = Inst::Const(Scalar::from_f64(DType::I32, f64::from(OFFSET)));
+    (e.insts()[offset] == by && e.reg_type(x) == Some(DType::I8)).then_some(x)
 }

@@ -1,15 +1,12 @@
 //! Signed bytes that a product of bytes reads are quantised as what they are above the least, which is what the product takes:
 //! otherwise each is stored once as it is and once as that.
 
-use super::operand::{above_least, is_above_least};
+use super::operand::{OFFSET, above_least, above_least_of};
 use crate::ir::{Graph, Inst, Invalid, MapExpr, Node, Op, Rewriter, ValueId};
 use crate::passes::epilogue::number;
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::{Binary, Scalar, Unary};
 use std::collections::HashMap;
-
-/// How far below 0 signed bytes begin.
-const LEAST: f64 = 128.0;
 
 /// Quantises to bytes from 0 where products read such.
 pub fn unsigned(graph: &Graph) -> Result<Graph, Invalid> {
@@ -41,7 +38,7 @@ pub fn unsigned(graph: &Graph) -> Result<Graph, Invalid> {
         let mut back = MapExpr::over(&[DType::U8]);
         let x = back.push(Inst::Input(0))?;
         let x = back.push(Inst::Cast(DType::I32, x))?;
-        let offset = back.push(Inst::Const(Scalar::from_f64(DType::I32, LEAST)))?;
+        let offset = back.push(Inst::Const(Scalar::from_f64(DType::I32, f64::from(OFFSET))))?;
         let x = back.push(Inst::Binary(Binary::Sub, x, offset))?;
         back.push(Inst::Cast(DType::I8, x))?;
         r.b.map(back, &[bytes]).map(|v| Some(vec![v]))
@@ -65,12 +62,13 @@ fn from_zero(e: &MapExpr, operand: usize) -> Result<Option<MapExpr>, Invalid> {
         let next = match (*inst, difference) {
             (_, Some((&(_, x), zero))) => {
                 let to = new.reg_type(x).unwrap_or(DType::F32);
-                let zero = new.push(Inst::Const(Scalar::from_f64(to, f64::from(zero) + LEAST)))?;
+                let zero =
+                    new.push(Inst::Const(Scalar::from_f64(to, f64::from(zero) + f64::from(OFFSET))))?;
                 new.push(Inst::Binary(Binary::Sub, x, zero))?
             }
             (Inst::Cast(to @ (DType::F32 | DType::I32), x), None) if reads_bytes(x) => {
                 let x = new.push(Inst::Cast(to, of(x)))?;
-                let offset = new.push(Inst::Const(Scalar::from_f64(to, LEAST)))?;
+                let offset = new.push(Inst::Const(Scalar::from_f64(to, f64::from(OFFSET))))?;
                 wide.push((at.len(), x));
                 new.push(Inst::Binary(Binary::Sub, x, offset))?
             }
@@ -83,7 +81,8 @@ fn from_zero(e: &MapExpr, operand: usize) -> Result<Option<MapExpr>, Invalid> {
 }
 
 fn is_shift(node: &Node) -> bool {
-    matches!(&node.op, Op::Map(e) if is_above_least(e))
+    let Op::Map(e) = &node.op else { return false };
+    e.inputs() == [DType::I8] && above_least_of(e).is_some_and(|x| e.insts()[x] == Inst::Input(0))
 }
 
 /// Whether the result of a map is `i8(round(…) + …)`.
