@@ -82,13 +82,13 @@ pub(super) unsafe fn accumulate<S: Simd, C: Chains<S>, const R: usize, M: Mode>(
             let (mut table, mut w) = (place.a.table, place.w);
             let mut left = block.k;
             while left != 0 {
-                let mut a = *table;
+                let mut a = Rows::from(block, *table);
                 for _ in 0..block.piece {
                     let b = C::load(s, w, block.panel);
                     for (r, acc) in acc.iter_mut().enumerate() {
-                        acc.step(s, [a.add(r * block.a_row); 2], b);
+                        acc.step(s, [a.row(block, r); 2], b);
                     }
-                    a = a.add(1);
+                    a.forward(1);
                     w = w.add(NR);
                 }
                 table = table.add(1);
@@ -113,16 +113,11 @@ pub(super) unsafe fn accumulate<S: Simd, C: Chains<S>, const R: usize, M: Mode>(
                 left -= block.piece;
             }
         } else {
-            let (mut a, mut w, mut ahead) = (place.a.strided, place.w, place.ahead);
-            // The compiler must not know that these are the same rows. Else it would walk from row to row by additions
-            // that wait for each other, as long as the products of half a panel take; and of an element that meets a
-            // vector and half of one it would make one broadcast and widen it by a shuffle.
-            let mut others = [a; 3];
-            if C::HALF {
-                for (i, other) in others.iter_mut().enumerate() {
-                    *other = core::hint::black_box(a.wrapping_add(4 * i * block.a_row));
-                }
-            }
+            let (mut w, mut ahead) = (place.w, place.ahead);
+            let mut a = Rows::from(block, place.a.strided);
+            // The compiler must not know that these are the same rows: of an element that meets a vector and half of one it
+            // would make one broadcast and widen it by a shuffle.
+            let mut other = if C::HALF { a.forgotten() } else { a };
             for _ in 0..block.k {
                 if R > 4 && !C::HALF {
                     s.prefetch(ahead);
@@ -130,16 +125,47 @@ pub(super) unsafe fn accumulate<S: Simd, C: Chains<S>, const R: usize, M: Mode>(
                 }
                 let b = C::load(s, w, block.panel);
                 for (r, acc) in acc.iter_mut().enumerate() {
-                    let row = a.add(r * block.a_row);
-                    let other = if C::HALF { others[r / 4].add(r % 4 * block.a_row) } else { row };
-                    acc.step(s, [row, other], b);
+                    let row = a.row(block, r);
+                    acc.step(s, [row, if C::HALF { other.row(block, r) } else { row }], b);
                 }
-                a = a.add(block.a_step);
-                for other in &mut others {
-                    *other = other.wrapping_add(block.a_step);
-                }
+                a.forward(block.a_step);
+                other.forward(block.a_step);
                 w = w.add(NR);
             }
+        }
+    }
+}
+
+/// Rows of A at a stride.
+///
+/// The offsets are read from the block, so that the compiler does not know that they are multiples of one another. Else it
+/// would walk from row to row by additions that wait for each other, 12 cycles for 12 rows (measured with AVX-512: 88
+/// GFLOP/s of 166 with one panel, 150 with two).
+#[derive(Clone, Copy)]
+struct Rows([*const f32; 3]);
+
+impl Rows {
+    #[inline(always)]
+    fn from(block: &Block, first: *const f32) -> Rows {
+        Rows([first, first.wrapping_add(block.a_rows[3]), first.wrapping_add(block.a_rows[4])])
+    }
+    /// The same, which the compiler does not know.
+    #[inline(always)]
+    fn forgotten(mut self) -> Rows {
+        for at in &mut self.0 {
+            *at = core::hint::black_box(*at);
+        }
+        self
+    }
+    #[inline(always)]
+    fn row(&self, block: &Block, r: usize) -> *const f32 {
+        let at = self.0[r / 4];
+        if r.is_multiple_of(4) { at } else { at.wrapping_add(block.a_rows[r % 4 - 1]) }
+    }
+    #[inline(always)]
+    fn forward(&mut self, floats: usize) {
+        for at in &mut self.0 {
+            *at = at.wrapping_add(floats);
         }
     }
 }

@@ -12,12 +12,15 @@ use super::narrow::{self, Narrow};
 use super::pack::NR;
 use super::tile::{self, A, Block, Mode, Place, StridedRows};
 use crate::Act;
-use crate::simd::Simd;
+use crate::simd::{Simd, halves_are_faster};
 
 /// Steps of k in a block: 12 rows of A at this length are 24 kB.
 pub(super) const KC: usize = 512;
 /// Floats of B in a block of k and n: 256 kB, a quarter of L2 on current server cores.
 const B_BLOCK: usize = 64 * 1024;
+
+/// Floats of A that L1 holds beside a block of B.
+const IN_L1: usize = 8 * 1024;
 
 /// Floats of C that may wait for their activation: 8 kB, a quarter of L1.
 const TOGETHER: usize = 2048;
@@ -116,6 +119,11 @@ pub(super) trait Source {
     fn describe(&self, block: &mut Block);
     /// The rows from `row` on at the block's steps.
     fn locate(&mut self, row: usize, rows: usize, steps: &Range<usize>) -> A;
+    /// Where row `row` begins, if rows of `k` steps follow each other nearly without gaps, and the stride between them.
+    #[inline(always)]
+    fn dense(&self, _row: usize, _k: usize) -> Option<(*const f32, usize)> {
+        None
+    }
 }
 
 /// Rows of A at one stride, steps of k at another.
@@ -135,11 +143,15 @@ impl Source for Strided {
     }
     #[inline(always)]
     fn describe(&self, block: &mut Block) {
-        (block.a_row, block.a_step) = (self.row, self.step);
+        (block.a_rows, block.a_step) = (tile::row_offsets(self.row), self.step);
     }
     #[inline(always)]
     fn locate(&mut self, row: usize, _: usize, steps: &Range<usize>) -> A {
         A { strided: self.a.wrapping_add(row * self.row + steps.start * self.step) }
+    }
+    #[inline(always)]
+    fn dense(&self, row: usize, k: usize) -> Option<(*const f32, usize)> {
+        (self.step == 1 && self.row <= 2 * k).then_some((self.a.wrapping_add(row * self.row), self.row))
     }
 }
 
@@ -175,7 +187,7 @@ impl Source for Copied {
     }
     #[inline(always)]
     fn describe(&self, block: &mut Block) {
-        (block.a_row, block.a_step) = (COPIED_STRIDE, 1);
+        (block.a_rows, block.a_step) = (tile::row_offsets(COPIED_STRIDE), 1);
     }
     #[inline(always)]
     fn locate(&mut self, row: usize, rows: usize, steps: &Range<usize>) -> A {
@@ -202,7 +214,7 @@ pub(super) unsafe fn drive<S: Simd, Src: Source>(s: S, problem: &Problem, n: usi
     }
     // An even share for each tile: 13 rows are 7 + 6 and not 12 + 1, which would leave the FMA units waiting.
     let rows = p.m / p.lines.count;
-    let line_tiles = rows.div_ceil(tile::max_rows(S::LEVEL));
+    let line_tiles = rows.div_ceil(tile::max_rows(S::LEVEL, n.div_ceil(NR)));
     let (share, taller) = if line_tiles == 1 { (rows, 0) } else { (rows / line_tiles, rows % line_tiles) };
     let tiles = p.lines.count * line_tiles;
 
@@ -211,7 +223,7 @@ pub(super) unsafe fn drive<S: Simd, Src: Source>(s: S, problem: &Problem, n: usi
         let (first, last) = (steps.start == 0, steps.end == p.k);
         let mut block = Block {
             k: steps.end - steps.start,
-            a_row: 0,
+            a_rows: [0; 5],
             a_step: 0,
             piece: 0,
             ahead_step: 0,
@@ -223,6 +235,7 @@ pub(super) unsafe fn drive<S: Simd, Src: Source>(s: S, problem: &Problem, n: usi
             // From the row behind an event's last one.
             jump: p.events.lde.wrapping_sub(p.events.rows.wrapping_mul(p.ldr)),
             from_c: p.from_c || !first,
+            halves: halves_are_faster(S::LEVEL),
             act: if last { p.in_tile() } else { Act::None },
         };
         source.describe(&mut block);
@@ -243,6 +256,7 @@ pub(super) unsafe fn drive<S: Simd, Src: Source>(s: S, problem: &Problem, n: usi
                 p.w.wrapping_add(steps.end * NR)
             };
             let wide = tile::max_panels(S::LEVEL, share);
+            let streams = n <= 2 * NR && block.k == p.k && p.m * p.k > IN_L1;
             block.ahead_step = if tiles == 1 { 0 } else { wide * NR / tiles };
             // Whole rows can wait for each other: what was stored with a mask a moment ago is slow to read, and
             // short rows make better vectors together.
@@ -258,7 +272,7 @@ pub(super) unsafe fn drive<S: Simd, Src: Source>(s: S, problem: &Problem, n: usi
                     1 => p.residual_of(row),
                     _ => (offset(p.residual, line * p.lines.ldr + row_of_line * p.ldr), usize::MAX),
                 };
-                let place = Place {
+                let mut place = Place {
                     a,
                     w: p.w.wrapping_add(column * p.k + steps.start * NR),
                     ahead: next.wrapping_add(tile * wide * block.k / tiles * NR),
@@ -268,6 +282,11 @@ pub(super) unsafe fn drive<S: Simd, Src: Source>(s: S, problem: &Problem, n: usi
                     c: p.c.wrapping_add(line * p.lines.ldc + row_of_line * p.ldc + column / NR * p.c_panel),
                     columns: n - column,
                 };
+                // Few columns leave no time for rows to come from L2 on demand (3025 × 128 × 16: 113 GFLOP/s, 135 so).
+                if streams && let Some((next, stride)) = source.dense(row + rows, p.k) {
+                    place.ahead = next;
+                    block.ahead_step = rows * stride / p.k;
+                }
                 // SAFETY: the caller's promise.
                 unsafe { tile_row::<S, Src>(s, rows, columns, &block, place, alone) };
                 (row, row_of_line) = (row + rows, row_of_line + rows);
@@ -327,7 +346,7 @@ pub(super) unsafe fn drive_strided<S: Simd>(s: S, problem: &Problem, mut a: Stri
 pub(super) unsafe fn drive_row<S: Simd, const TURNS: bool>(s: S, p: &Problem, a: &Strided) {
     let block = Block {
         k: p.k,
-        a_row: 0,
+        a_rows: [0; 5],
         a_step: a.step,
         piece: 0,
         ahead_step: 0,
@@ -338,6 +357,7 @@ pub(super) unsafe fn drive_row<S: Simd, const TURNS: bool>(s: S, p: &Problem, a:
         event: usize::MAX,
         jump: 0,
         from_c: p.from_c,
+        halves: false,
         act: p.in_tile(),
     };
     let later = p.later();
@@ -371,7 +391,7 @@ unsafe fn tile_row<S: Simd, Src: Source>(
     later: Option<(f32, Act)>,
 ) {
     let most = tile::max_panels(S::LEVEL, rows);
-    let tail = tile::tail_panels::<Src::Mode>(S::LEVEL, rows, columns);
+    let tail = tile::tail_panels::<Src::Mode>(S::LEVEL, rows, columns, block.halves);
     let mut left = columns.div_ceil(NR) - tail;
     while left != 0 {
         let panels = share_of(left, most);

@@ -7,7 +7,7 @@
 use core::ops::Range;
 
 use super::drive::{self, KC, Problem, Source};
-use super::tile::{A, Block, LineRows};
+use super::tile::{self, A, Block, LineRows};
 use super::{Gemm, Init, Lines, parts};
 use crate::Act;
 use crate::simd::{Op, Simd, dispatch};
@@ -96,7 +96,7 @@ impl Source for Table<'_> {
 
     #[inline(always)]
     fn describe(&self, block: &mut Block) {
-        (block.piece, block.a_row) = (self.product.piece, self.product.row);
+        (block.piece, block.a_rows) = (self.product.piece, tile::row_offsets(self.product.row));
     }
 
     #[inline(always)]

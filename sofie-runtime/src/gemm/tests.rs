@@ -5,7 +5,7 @@ use std::vec;
 use std::vec::Vec;
 
 use super::*;
-use crate::simd::for_each_level;
+use crate::simd::{for_each_level, with_halves};
 
 /// The definition: one chain of fused multiply-adds an output, in the order of k; of one row and few columns four.
 fn oracle(
@@ -101,9 +101,11 @@ fn check(g: &Gemm, with_bias: bool, with_residual: bool, seed: &[f32]) {
     oracle(g, &mut expected, |i, p| a[i * g.lda + p], &b, &bias, &residual);
     let w = pack(&b, g.k, g.n, Layout::KN);
     for_each_level(|level| {
-        let mut c = before.clone();
-        g.run(&mut c, &a, &w, &bias, &residual);
-        assert_bits(&c, &expected, &std::format!("{} {g:?}", level.name()));
+        for halves in [false, true] {
+            let mut c = before.clone();
+            with_halves(halves, || g.run(&mut c, &a, &w, &bias, &residual));
+            assert_bits(&c, &expected, &std::format!("{}, halves {halves}, {g:?}", level.name()));
+        }
     });
 }
 

@@ -16,8 +16,8 @@ use crate::simd::{Level, Op, Simd};
 pub(super) struct Block {
     /// Steps of k in this block.
     pub k: usize,
-    /// Floats between rows of A (not when A is a table of rows).
-    pub a_row: usize,
+    /// Floats from row 0 of A to rows 1, 2, 3, 4 and 8 (not when A is a table of rows).
+    pub a_rows: [usize; 5],
     /// Floats between steps of k in A (only when A is strided).
     pub a_step: usize,
     /// Floats in a piece of a row of A (only when A is a table of pieces); `k` is a multiple.
@@ -38,8 +38,16 @@ pub(super) struct Block {
     pub ahead_step: usize,
     /// Whether the chains start from what C holds, instead of the bias.
     pub from_c: bool,
+    /// Whether [half vectors](crate::simd::halves_are_faster) take the last columns.
+    pub halves: bool,
     /// Applied in registers; those that [`in_registers`] denies are left out here.
     pub act: Act,
+}
+
+/// [`Block::a_rows`] of rows at a stride.
+#[inline(always)]
+pub(super) fn row_offsets(stride: usize) -> [usize; 5] {
+    [1, 2, 3, 4, 8].map(|r: usize| r.wrapping_mul(stride))
 }
 
 /// Where one tile reads and writes. Null bias: zeros. Null residual: none.
@@ -341,10 +349,12 @@ pub(super) fn activate<S: Simd, const R: usize, const P: usize>(s: S, acc: &mut 
     }
 }
 
-/// Rows of the tallest tile. AVX-512: 14 rows of 2 vectors, 2 of B and 1 of A are 31 of 32 registers; AVX2: 6
-/// rows of 2 half vectors, 2 and 1 are 15 of 16; NEON: 6 rows of 4 quarters, 4 and 1 are 29 of 32.
-pub(super) const fn max_rows(level: Level) -> usize {
+/// Rows of the tallest tile of a product of so many panels. AVX-512: 12 rows of 2 vectors, 2 of B and 1 of A are 27 of 32
+/// registers, 8 rows of 3 vectors, 3 and 1 are 28; AVX2: 6 rows of 2 half vectors, 2 and 1 are 15 of 16; NEON: 6 rows of 4
+/// quarters, 4 and 1 are 29 of 32.
+pub(super) const fn max_rows(level: Level, panels: usize) -> usize {
     match level {
+        Level::Avx512 if panels == 3 => 8,
         Level::Avx512 => 12,
         Level::Avx2 | Level::Neon => 6,
         Level::Scalar => 2,
@@ -357,6 +367,7 @@ pub(super) const fn max_panels(level: Level, rows: usize) -> usize {
     match (level, rows) {
         (Level::Avx512, 1) => 8,
         (Level::Avx512, 2..=4) => 4,
+        (Level::Avx512, 5..=8) => 3,
         (Level::Avx512, _) => 2,
         (Level::Avx2 | Level::Neon, 1) => 4,
         (Level::Avx2 | Level::Neon, 2) => 2,
@@ -364,13 +375,14 @@ pub(super) const fn max_panels(level: Level, rows: usize) -> usize {
     }
 }
 
-/// Panels of the [`Tail`] that the last of `columns` are, 0 for none. Few rows have too few chains for half of them to take
-/// less time; AVX-512 alone has registers for a panel and a half, and for that the rows must not come from a table.
-pub(super) const fn tail_panels<M: Mode>(level: Level, rows: usize, columns: usize) -> usize {
+/// Panels of the [`Tail`] that the last of `columns` are, 0 for none. Few rows have too few chains for half of them to take less
+/// time; AVX-512 alone has registers for a panel and a half, and for that the rows must not come from a table. `halves` is
+/// [`Block::halves`].
+#[inline(always)]
+pub(super) fn tail_panels<M: Mode>(level: Level, rows: usize, columns: usize, halves: bool) -> usize {
     let last = columns % NR;
     match level {
-        _ if rows <= 4 || last == 0 || last > NR / 2 => 0,
-        Level::Scalar => 0,
+        _ if !halves || rows <= 4 || last == 0 || last > NR / 2 => 0,
         Level::Avx512 if columns > NR && !M::TABLE => 2,
         _ => 1,
     }
@@ -428,7 +440,7 @@ pub(super) unsafe fn run<S: Simd, M: Mode>(s: S, rows: usize, panels: usize, blo
     if const { is(S::LEVEL, Level::Avx512) } {
         kernels! {
             1: 1 2 3 4 5 6 7 8; 2: 1 2 3 4; 3: 1 2 3 4; 4: 1 2 3 4;
-            5: 1 2; 6: 1 2; 7: 1 2; 8: 1 2; 9: 1 2; 10: 1 2; 11: 1 2; 12: 1 2;
+            5: 1 2 3; 6: 1 2 3; 7: 1 2 3; 8: 1 2 3; 9: 1 2; 10: 1 2; 11: 1 2; 12: 1 2;
         }
     } else if const { is(S::LEVEL, Level::Scalar) } {
         kernels! { 1: 1; 2: 1; }

@@ -110,6 +110,57 @@ pub(super) fn has_vnni() -> bool {
     return cfg!(target_feature = "avx512vnni");
 }
 
+/// Whether half a vector takes half the time of a whole one, so that lanes left idle are worth a narrower instruction: of the
+/// CPUs that have [`Level::Avx512`] Zen 4 alone, whose units are 256 bits wide. Below it a vector is several registers.
+#[inline]
+pub(crate) fn halves_are_faster(level: Level) -> bool {
+    match level {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        Level::Avx512 => match HALVES.load(Ordering::Relaxed) {
+            0 => detect_halves(),
+            answer => answer == 2,
+        },
+        Level::Scalar => false,
+        _ => true,
+    }
+}
+
+/// 0 before the first question, 1 no, 2 yes.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+static HALVES: AtomicU8 = AtomicU8::new(0);
+
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[cold]
+#[inline(never)]
+fn detect_halves() -> bool {
+    use core::arch::x86_64::__cpuid;
+    #[allow(unused_unsafe, reason = "unsafe up to Rust 1.93")]
+    // SAFETY: every CPU with AVX-512 has the instruction and both leaves.
+    let (vendor, signature) = unsafe { (__cpuid(0), __cpuid(1).eax) };
+    let amd = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes) == [*b"Auth", *b"enti", *b"cAMD"];
+    let family = (signature >> 8 & 0xf) + (signature >> 20 & 0xff);
+    let answer = amd && family == 0x19;
+    HALVES.store(1 + u8::from(answer), Ordering::Relaxed);
+    answer
+}
+
+/// Runs `f` as on a CPU with this answer. Other threads may see it too, and compute the same bits.
+#[cfg(test)]
+pub(crate) fn with_halves<R>(faster: bool, f: impl FnOnce() -> R) -> R {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        let before = HALVES.swap(1 + u8::from(faster), Ordering::Relaxed);
+        let result = f();
+        HALVES.store(before, Ordering::Relaxed);
+        result
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    {
+        let _ = faster;
+        f()
+    }
+}
+
 /// The level in use as its number, 0 before the first question. Only ever an available level.
 static CURRENT: AtomicU8 = AtomicU8::new(0);
 

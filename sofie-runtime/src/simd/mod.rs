@@ -34,6 +34,9 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::level::halves_are_faster;
+#[cfg(test)]
+pub(crate) use self::level::with_halves;
 pub use self::level::{Level, Op, dispatch, dispatch_at, for_each_level, force_level, with_level};
 #[cfg(all(target_arch = "aarch64", target_feature = "neon", not(miri)))]
 pub use self::neon::Neon;
