@@ -1,8 +1,9 @@
 //! Depthwise convolution: one filter a channel, 16 channels in the lanes, a few neighbouring outputs in registers.
 //!
 //! A tile of outputs along the last axis meets one row of taps at a time: each pixel that it reads is loaded
-//! once and multiplied by every tap that sees it. Pixels outside are read from a vector of zeros, by a choice
-//! between two addresses, so that the middle and the borders of an image are one kernel.
+//! once and multiplied by every tap that sees it. Where the rows are is found out once a line of outputs, so that
+//! a block of channels is little but products. Pixels outside are read from a vector of zeros, by a choice between
+//! two addresses, so that the middle and the borders of an image are one kernel.
 
 use super::epilogue::{TOGETHER, activate_all, finish};
 use super::window::Pixel;
@@ -62,19 +63,26 @@ impl Op for Run<'_, '_> {
         let w = &conv.window;
         let pixels = tile_pixels(S::LEVEL, w.y[2]);
         let null = core::ptr::null();
+        let mut rows = [Row { offset: OUTSIDE, fresh: false }; ROWS];
         for line in lines {
             let Pixel { image, at: [a, b, _] } = Pixel::of_row(line * w.y[2], &w.y);
+            let start = |i: usize, at: usize| (at * w.strides[i]).wrapping_sub(w.pads_begin[i]);
+            let starts = [start(0, a), start(1, b)];
+            for (i, row) in rows.iter_mut().enumerate().take(w.kernel[0] * w.kernel[1]) {
+                *row = Row::new(conv, starts, [i / w.kernel[1], i % w.kernel[1]]);
+            }
             // The first output that waits for the rest of its activation.
             let (mut at, mut waiting) = (0, 0);
             while at < w.y[2] {
                 // The last tile moves back over the one before rather than beyond the end.
                 let first = at.min(w.y[2] - pixels);
                 let pixel = line * w.y[2] + first;
-                let start = |i: usize, at: usize| (at * w.strides[i]).wrapping_sub(w.pads_begin[i]);
                 let place = Place {
                     conv,
                     x: o.x.as_ptr().wrapping_add(image * w.x_pixels() * conv.ldx),
-                    start: [start(0, a), start(1, b), start(2, first)],
+                    rows: &rows,
+                    thirds: core::array::from_fn(|i| (3 * i).wrapping_mul(conv.ldx)),
+                    start: [starts[0], starts[1], start(2, first)],
                     w: o.w.as_ptr(),
                     bias: if o.bias.is_empty() { null } else { o.bias.as_ptr() },
                     residual: if o.residual.is_empty() {
@@ -114,12 +122,47 @@ fn tile_pixels(level: Level, y: usize) -> usize {
     sizes.iter().copied().filter(|&size| size <= y).min_by_key(|&size| cost(size)).unwrap_or(1)
 }
 
+/// Rows of taps that there is room for: those of all but the largest windows over three axes.
+const ROWS: usize = 32;
+
+/// [`Row::offset`] of a row outside the image.
+const OUTSIDE: usize = usize::MAX;
+
+/// A row of the image that a row of taps meets.
+#[derive(Clone, Copy)]
+struct Row {
+    /// Its first pixel, in floats.
+    offset: usize,
+    /// Whether no line of outputs before has read it.
+    fresh: bool,
+}
+
+impl Row {
+    /// Of row `[a, b]` of the taps, for outputs whose windows start at `start`.
+    #[inline(always)]
+    fn new(conv: &Conv, start: [usize; 2], [a, b]: [usize; 2]) -> Row {
+        let w = &conv.window;
+        // What wraps around is outside.
+        let row0 = start[0].wrapping_add(a * w.dilations[0]);
+        let row1 = start[1].wrapping_add(b * w.dilations[1]);
+        let inside = row0 < w.x[0] && row1 < w.x[1];
+        Row {
+            offset: if inside { (row0 * w.x[1] + row1) * w.x[2] * conv.ldx } else { OUTSIDE },
+            fresh: b + w.strides[1] >= w.kernel[1],
+        }
+    }
+}
+
 /// Where a tile reads and writes; everything at the tile's first output and channel 0.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     conv: &'a Conv,
     /// The image.
     x: *const f32,
+    /// Where the rows of taps read.
+    rows: &'a [Row; ROWS],
+    /// Floats from a tile's first column to every third; read, so that the compiler does not walk from one to the next.
+    thirds: [usize; COLUMNS.div_ceil(3)],
     /// The element of x, per axis, that the first tap of the first output sees; wraps around below 0.
     start: [usize; 3],
     w: *const f32,
@@ -133,11 +176,113 @@ struct Place<'a> {
 /// Columns of the widest tile.
 const COLUMNS: usize = 19;
 
-/// `P` outputs in a line, all channels. `K` taps along the last axis `S` apart between outputs and side by side;
-/// `K = 0` is any window. `PART`: there are fewer channels than lanes.
-struct Tile<'a, const P: usize, const K: usize, const S: usize, const PART: bool>(Place<'a>);
+/// `P` outputs in a line, all channels. `K` taps along the last axis, side by side, `S` columns between outputs.
+struct Tile<'a, const P: usize, const K: usize, const S: usize>(Place<'a>);
 
-impl<const P: usize, const K: usize, const S: usize, const PART: bool> Op for Tile<'_, P, K, S, PART> {
+impl<const P: usize, const K: usize, const S: usize> Tile<'_, P, K, S> {
+    /// Columns that the tile reads.
+    const READ: usize = (P - 1) * S + K;
+    /// Columns that may be outside, on either side.
+    const EDGE: usize = K / 2;
+}
+
+/// Unrolled in the source: what each column does depends on its number alone.
+macro_rules! columns {
+    ($i:ident => $body:expr) => {
+        columns!(@ $i $body; 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18)
+    };
+    (@ $i:ident $body:expr; $($n:literal)*) => {
+        $({
+            const { assert!($n < COLUMNS) }
+            let $i = $n;
+            $body
+        })*
+    };
+}
+
+/// Columns that are outside, to the left and to the right of an image of `x`, of `read` from `start` on.
+#[inline(always)]
+fn outside(x: usize, start: usize, read: usize) -> [usize; 2] {
+    let start = start.cast_signed();
+    [start.saturating_neg().max(0), (start + read.cast_signed() - x.cast_signed()).max(0)]
+        .map(isize::cast_unsigned)
+}
+
+impl<const P: usize, const K: usize, const S: usize> Op for Tile<'_, P, K, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Simd>(self, s: V) {
+        let place = &self.0;
+        let conv = place.conv;
+        let w = &conv.window;
+        let (ldx, ldy) = (conv.ldx, conv.ldy);
+        let [left, right] = outside(w.x[2], place.start[2], Self::READ);
+        let rows = &place.rows[..w.kernel[0] * w.kernel[1]];
+        let start = place.x.wrapping_add(place.start[2].wrapping_mul(ldx));
+        let mut weights = place.w;
+        for block in 0..conv.m.div_ceil(LANES) {
+            let first = first_channel(conv.m, block);
+            // SAFETY: the caller's promise: 16 channels from `first` on exist; pixels are read where they are inside.
+            unsafe {
+                let mut acc = [s.zero(); P];
+                if !place.bias.is_null() {
+                    acc = [s.load_ptr(place.bias.add(first)); P];
+                }
+                for row in rows {
+                    let mut taps = [s.zero(); K];
+                    for (k, tap) in taps.iter_mut().enumerate() {
+                        *tap = s.load_ptr(weights.add(k * LANES));
+                    }
+                    weights = weights.add(K * LANES);
+                    if row.offset == OUTSIDE {
+                        for acc in &mut acc {
+                            for tap in taps {
+                                *acc = s.mul_add(s.zero(), tap, *acc);
+                            }
+                        }
+                        continue;
+                    }
+                    let line = start.wrapping_add(row.offset.wrapping_add(first));
+                    let column = |i: usize| {
+                        let outside = i < Self::EDGE && i < left
+                            || i + Self::EDGE >= Self::READ && Self::READ - i <= right;
+                        let at = line.wrapping_add(place.thirds[i / 3]).wrapping_add(i % 3 * ldx);
+                        if outside { ZEROS.as_ptr() } else { at }
+                    };
+                    // What the next tile will need.
+                    if row.fresh {
+                        columns!(i => if i + S >= K && i < Self::READ {
+                            s.prefetch(column(i).wrapping_add(P * S * ldx));
+                        });
+                    }
+                    columns!(i => if i < Self::READ {
+                        let x = s.load_ptr(column(i));
+                        for (k, &tap) in taps.iter().enumerate() {
+                            if i >= k && (i - k).is_multiple_of(S) && (i - k) / S < P {
+                                acc[(i - k) / S] = s.mul_add(x, tap, acc[(i - k) / S]);
+                            }
+                        }
+                    });
+                }
+                if !place.residual.is_null() {
+                    for (p, acc) in acc.iter_mut().enumerate() {
+                        *acc = s.add(*acc, s.load_ptr(place.residual.add(p * conv.ldr + first)));
+                    }
+                }
+                activate_all(s, conv.act, &mut acc);
+                for (p, acc) in acc.into_iter().enumerate() {
+                    s.store_ptr(acc, place.y.add(p * ldy + first));
+                }
+            }
+        }
+    }
+}
+
+/// `P` outputs in a line, all channels, of any window. `PART`: there are fewer channels than lanes.
+struct AnyTile<'a, const P: usize, const PART: bool>(Place<'a>);
+
+impl<const P: usize, const PART: bool> Op for AnyTile<'_, P, PART> {
     type Output = ();
 
     #[inline(always)]
@@ -146,14 +291,6 @@ impl<const P: usize, const K: usize, const S: usize, const PART: bool> Op for Ti
         let conv = place.conv;
         let w = &conv.window;
         let mask = s.mask_first(conv.m);
-        let (ldx, start) = (conv.ldx, place.start);
-        // Bit i: column i of the tile is inside.
-        let mut columns = 0u32;
-        if K != 0 {
-            for i in 0..(P - 1) * S + K {
-                columns |= u32::from(start[2].wrapping_add(i) < w.x[2]) << i;
-            }
-        }
         let mut weights = place.w;
         for block in 0..conv.m.div_ceil(LANES) {
             let first = first_channel(conv.m, block);
@@ -168,49 +305,20 @@ impl<const P: usize, const K: usize, const S: usize, const PART: bool> Op for Ti
                     acc = [read(place.bias.add(first)); P];
                 }
                 for a in 0..w.kernel[0] {
-                    let row0 = start[0].wrapping_add(a * w.dilations[0]);
                     for b in 0..w.kernel[1] {
-                        let row1 = start[1].wrapping_add(b * w.dilations[1]);
-                        let inside = row0 < w.x[0] && row1 < w.x[1];
-                        // What wraps around is outside and not read.
-                        let row = row0.wrapping_mul(w.x[1]).wrapping_add(row1).wrapping_mul(w.x[2]);
-                        let at = |column: usize| {
-                            place
-                                .x
-                                .wrapping_add(row.wrapping_add(column).wrapping_mul(ldx).wrapping_add(first))
-                        };
-                        if K != 0 {
-                            let columns = if inside { columns } else { 0 };
-                            let line = at(start[2]);
-                            let mut taps = [s.zero(); K];
-                            for (k, tap) in taps.iter_mut().enumerate() {
-                                *tap = s.load_ptr(weights.add(k * LANES));
-                            }
-                            weights = weights.add(K * LANES);
-                            if b + w.strides[1] >= w.kernel[1] {
-                                // No line of outputs before has read this row: what the next tile will need.
-                                for i in K.saturating_sub(S)..(P - 1) * S + K {
-                                    s.prefetch(line.wrapping_add((i + P * S) * ldx));
-                                }
-                            }
-                            if columns == u32::MAX >> (32 - ((P - 1) * S + K)) {
-                                row_of_taps::<V, P, K, S>(s, &mut acc, &taps, |i| read(line.add(i * ldx)));
-                            } else {
-                                row_of_taps::<V, P, K, S>(s, &mut acc, &taps, |i| {
-                                    let inside = columns >> i & 1 != 0;
-                                    read(if inside { line.wrapping_add(i * ldx) } else { ZEROS.as_ptr() })
-                                });
-                            }
-                        } else {
-                            for k in 0..w.kernel[2] {
-                                let tap = s.load_ptr(weights);
-                                weights = weights.add(LANES);
-                                for (p, acc) in acc.iter_mut().enumerate() {
-                                    let column = start[2].wrapping_add(p * w.strides[2] + k * w.dilations[2]);
-                                    let from =
-                                        if inside && column < w.x[2] { at(column) } else { ZEROS.as_ptr() };
-                                    *acc = s.mul_add(read(from), tap, *acc);
-                                }
+                        let [start0, start1, start2] = place.start;
+                        let row = Row::new(conv, [start0, start1], [a, b]).offset;
+                        for k in 0..w.kernel[2] {
+                            let tap = s.load_ptr(weights);
+                            weights = weights.add(LANES);
+                            for (p, acc) in acc.iter_mut().enumerate() {
+                                let column = start2.wrapping_add(p * w.strides[2] + k * w.dilations[2]);
+                                let from = if row != OUTSIDE && column < w.x[2] {
+                                    place.x.wrapping_add(row + column * conv.ldx + first)
+                                } else {
+                                    ZEROS.as_ptr()
+                                };
+                                *acc = s.mul_add(read(from), tap, *acc);
                             }
                         }
                     }
@@ -230,77 +338,59 @@ impl<const P: usize, const K: usize, const S: usize, const PART: bool> Op for Ti
     }
 }
 
-/// One row of `K` taps: each column is read once and goes to every output that sees it.
-#[inline(always)]
-fn row_of_taps<V: Simd, const P: usize, const K: usize, const S: usize>(
-    s: V,
-    acc: &mut [V::F32; P],
-    taps: &[V::F32; K],
-    column: impl Fn(usize) -> V::F32,
-) {
-    if S == 1 {
-        for i in 0..P - 1 + K {
-            let x = column(i);
-            for k in 0..K {
-                if i >= k && i - k < P {
-                    acc[i - k] = s.mul_add(x, taps[k], acc[i - k]);
-                }
-            }
-        }
-    } else {
-        // The pattern above is not unrolled where columns lie between taps.
-        let mut x = [s.zero(); COLUMNS];
-        for (i, x) in x.iter_mut().enumerate().take((P - 1) * S + K) {
-            *x = column(i);
-        }
-        for k in 0..K {
-            for p in 0..P {
-                acc[p] = s.mul_add(x[p * S + k], taps[k], acc[p]);
-            }
-        }
-    }
-}
-
 /// Runs a tile of as many outputs as [`tile_pixels`] says.
 ///
 /// # Safety
 /// Everything that `place` describes exists.
 #[inline(always)]
 unsafe fn run_tile<S: Simd>(s: S, pixels: usize, place: Place) {
+    let w = &place.conv.window;
+    // A row of so many taps, of which no more are outside than padding of the same size as the input asks for.
+    let dense = |k: usize| {
+        let outside = outside(w.x[2], place.start[2], (pixels - 1) * w.strides[2] + k);
+        let rows = w.kernel[0].saturating_mul(w.kernel[1]);
+        w.kernel[2] == k && w.dilations[2] == 1 && rows <= ROWS && outside.iter().all(|&n| n <= k / 2)
+    };
+    macro_rules! tile {
+        ($p:literal (any)) => {
+            s.outline(AnyTile::<$p, false>(place))
+        };
+        ($p:literal (part)) => {
+            s.outline(AnyTile::<$p, true>(place))
+        };
+        ($p:literal ($k:literal $s:literal)) => {
+            s.outline(Tile::<$p, $k, $s>(place))
+        };
+    }
     macro_rules! tiles {
-        ($k:literal $s:literal $part:literal: $($p:literal)*) => {
+        ($window:tt: $($p:literal)*) => {
             match pixels {
-                $($p => s.outline(Tile::<$p, $k, $s, $part>(place)),)*
+                $($p => tile!($p $window),)*
                 _ => unreachable!("no tile of {pixels} outputs"),
             }
         };
     }
     macro_rules! windows {
-        ($($p:literal)*) => {{
-            let w = &place.conv.window;
-            if place.conv.m < LANES {
-                tiles!(0 1 true: $($p)*)
-            } else {
-                let dense = w.dilations[2] == 1 || w.kernel[2] == 1;
-                match (w.kernel[2], w.strides[2]) {
-                    (3, 1) if dense => tiles!(3 1 false: $($p)*),
-                    (3, 2) if dense => tiles!(3 2 false: $($p)*),
-                    (5, 1) if dense => tiles!(5 1 false: $($p)*),
-                    (5, 2) if dense => tiles!(5 2 false: $($p)*),
-                    (7, 1) if dense => tiles!(7 1 false: $($p)*),
-                    _ => tiles!(0 1 false: $($p)*),
-                }
+        ($($p:literal)*) => {
+            match w.strides[2] {
+                _ if place.conv.m < LANES => tiles!((part): $($p)*),
+                1 if dense(3) => tiles!((3 1): $($p)*),
+                2 if dense(3) => tiles!((3 2): $($p)*),
+                1 if dense(5) => tiles!((5 1): $($p)*),
+                2 if dense(5) => tiles!((5 2): $($p)*),
+                1 if dense(7) => tiles!((7 1): $($p)*),
+                _ => tiles!((any): $($p)*),
             }
-        }};
+        };
     }
     // Conditions rather than a match: only what is reachable for `S` is compiled.
     if const { S::LEVEL as u8 == Level::Avx512 as u8 } {
         windows!(8 7 5 3 1)
     } else if const { S::LEVEL as u8 == Level::Scalar as u8 } {
         if place.conv.m < LANES {
-            s.outline(Tile::<1, 0, 1, true>(place))
+            s.outline(AnyTile::<1, true>(place))
         } else {
-            s.outline(Tile::<1, 0, 1, false>(place))
+            s.outline(AnyTile::<1, false>(place))
         }
     } else {
         windows!(4 2 1)
