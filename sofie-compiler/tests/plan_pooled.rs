@@ -71,9 +71,11 @@ fn one_step_gives_the_bits_of_two() {
             _ => ([2, 3, 2, noise.below(2), 0], noise.below(3)),
         };
         let act = acts[i % acts.len()];
+        // Many filters are computed in strips of lines, of which these images have several.
+        let m = if i % 5 == 0 { 500 } else { 6 };
         let build = |both: bool| {
             graph(&dims, |b, x| {
-                let between = conv(b, x, 6, act)?;
+                let between = conv(b, x, m, act)?;
                 let y = b.one(pool(kind, axis, overhang), &[between])?;
                 b.output("y", y);
                 if both {
@@ -114,11 +116,18 @@ fn what_stays_two_steps() {
     assert_eq!(behind(halves()), ["ConvPool"]);
     assert_eq!(behind(pool(PoolKind::Max, [3, 1, 1, 1, 1], 0)), ["Conv", "Pool"], "a window at every output");
     assert_eq!(behind(pool(PoolKind::Max, [5, 2, 1, 2, 2], 0)), ["Conv", "Pool"], "outputs in three windows");
-    let many = steps(&|b, x| {
-        let y = conv(b, x, 64, Act::Relu)?;
-        b.one(halves(), &[y])
-    });
-    assert_eq!(many, ["Conv", "Pool"], "filters that fill vectors");
+    let many = |kernel: usize| {
+        steps(&|b, x| {
+            let first = conv(b, x, 64, Act::Relu)?;
+            let w = b.tensor(Noise(5).tensor(DType::F32, &[kernel, kernel, 64, 64], 0));
+            let pad = kernel / 2;
+            let second = Conv::new(window([kernel, 1, 1, pad, pad]), 1);
+            let y = b.one(Op::Conv(second, Epilogue::NONE), &[first, w])?;
+            b.one(halves(), &[y])
+        })
+    };
+    assert_eq!(many(5), ["Conv", "ConvPool"]);
+    assert_eq!(many(3), ["Conv", "Conv", "Pool"], "sums of tiles, which lie elsewhere in a strip");
     let twice = steps(&|b, x| {
         let y = conv(b, x, 6, Act::Relu)?;
         let (a, c) = (b.one(halves(), &[y])?, b.one(pool(PoolKind::Average, [2, 2, 1, 0, 0], 0), &[y])?);
@@ -159,10 +168,13 @@ fn windows_go_to_their_slice_of_a_concat_and_weights_may_come_late() {
 #[test]
 fn free_extents_have_one_step_too() {
     let (n, h) = (Dim::bounded("n", 0, 6), Dim::bounded("h", 1, 40));
-    for (kind, axis) in [(PoolKind::Max, [2, 2, 1, 1, 1]), (PoolKind::Average, [3, 2, 1, 1, 1])] {
+    let (halves, shared) = ([2, 2, 1, 1, 1], [3, 2, 1, 1, 1]);
+    for (kind, axis, m) in
+        [(PoolKind::Max, halves, 6), (PoolKind::Average, shared, 6), (PoolKind::Average, shared, 300)]
+    {
         let mut b = Builder::new();
         let x = b.input("x", DType::F32, Shape::new(vec![n.clone(), h.clone(), 28.into(), 1.into()]));
-        let y = conv(&mut b, x, 6, Act::Relu).unwrap();
+        let y = conv(&mut b, x, m, Act::Relu).unwrap();
         let y = b.one(pool(kind, axis, 0), &[y]).unwrap();
         b.output("y", y);
         let graph = b.finish();

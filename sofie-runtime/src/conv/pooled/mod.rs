@@ -1,6 +1,7 @@
 //! A convolution and the pooling of its outputs in one, which are not stored: the windows are taken while the outputs are in
-//! the first cache, and memory for them is not needed.
+//! a cache, and memory for all of them is not needed.
 
+mod strips;
 #[cfg(test)]
 mod tests;
 
@@ -31,15 +32,20 @@ pub struct ConvPool {
 }
 
 impl ConvPool {
-    /// The two in one, where that is worth it, whatever their extents: where outputs are computed line by line and no more
-    /// than two windows along an axis share one.
+    /// The two in one, where that is worth it, whatever their extents: where outputs are computed line by line or in strips of
+    /// lines, and no more than two windows along an axis share one.
     #[must_use]
     pub fn new(conv: Conv, pool: Pool) -> Option<ConvPool> {
         let w = &pool.window;
         let shared = (0..3).any(|i| w.kernel[i].saturating_sub(1) * w.dilations[i] + 1 >= 2 * w.strides[i]);
         let fewer = w.strides.iter().any(|&n| n > 1);
         let both = ConvPool { conv, pool };
-        (both.conv.algo == Algo::Planar && both.fits() && fewer && !shared).then_some(both)
+        (both.is_supported() && both.fits() && fewer && !shared).then_some(both)
+    }
+
+    /// Whether the convolution is one that is computed in parts here.
+    fn is_supported(&self) -> bool {
+        self.conv.algo == Algo::Planar || strips::fits(&self.conv, &self.pool)
     }
 
     /// Whether the pooling is one of the convolution's outputs.
@@ -51,7 +57,10 @@ impl ConvPool {
     /// Floats of scratch that [`ConvPool::run`] needs.
     #[must_use]
     pub fn scratch(&self) -> usize {
-        planar::scratch_pooled(&self.conv, &self.pool)
+        match self.conv.algo {
+            Algo::Planar => planar::scratch_pooled(&self.conv, &self.pool),
+            _ => strips::scratch(self),
+        }
     }
 
     /// Floats of scratch that suffice for all extents from those of `least` to these: blocks are chosen by the extents, so
@@ -68,7 +77,7 @@ impl ConvPool {
     /// When a slice is too short for the shape, or the two do not fit.
     pub fn run(&self, y: &mut [f32], x: &[f32], w: &[f32], bias: &[f32], scratch: &mut [f32]) {
         let ConvPool { conv, pool } = self;
-        assert!(self.fits() && conv.algo == Algo::Planar, "no convolution with pooling behind it: {self:?}");
+        assert!(self.fits() && self.is_supported(), "no convolution with pooling behind it: {self:?}");
         if conv.batch == 0 || conv.m == 0 || pool.window.y_pixels() == 0 {
             return;
         }
@@ -79,6 +88,10 @@ impl ConvPool {
         assert!(w.len() >= conv.packed_len(), "the packed weights are too short for {self:?}");
         assert!(bias.is_empty() || bias.len() >= conv.m, "the bias is too short for {self:?}");
         assert!(scratch.len() >= self.scratch(), "the scratch is too short for {self:?}");
-        planar::run_pooled(conv, pool, Operands { y, x, w, bias, residual: &[] }, scratch);
+        let operands = Operands { y, x, w, bias, residual: &[] };
+        match conv.algo {
+            Algo::Planar => planar::run_pooled(conv, pool, operands, scratch),
+            _ => strips::run(self, operands, scratch),
+        }
     }
 }

@@ -27,6 +27,13 @@ fn pooling(outputs: [usize; 3], axes: [[usize; 6]; 3]) -> (Window, [usize; 3]) {
     (Window { x: outputs, y, kernel: get(0), strides: get(1), dilations: get(2), pads_begin: get(3) }, get(4))
 }
 
+/// In strips, where the shapes are such.
+fn in_strips(both: &ConvPool) -> Option<ConvPool> {
+    let algo = if both.conv.window.is_pointwise() { Algo::Pointwise } else { Algo::Implicit };
+    let both = ConvPool { conv: Conv { algo, ..both.conv.clone() }, pool: both.pool.clone() };
+    both.is_supported().then_some(both)
+}
+
 /// Both in one, whether [`ConvPool::new`] would put them together or not.
 fn both(conv: Conv, kind: PoolKind, axes: [[usize; 6]; 3]) -> ConvPool {
     let (windows, pads_end) = pooling(conv.window.y, axes);
@@ -35,6 +42,12 @@ fn both(conv: Conv, kind: PoolKind, axes: [[usize; 6]; 3]) -> ConvPool {
 }
 
 fn check(both: &ConvPool, bias: bool, seed: &[f32]) {
+    for both in in_strips(both).iter().chain([both]) {
+        check_one(both, bias, seed);
+    }
+}
+
+fn check_one(both: &ConvPool, bias: bool, seed: &[f32]) {
     let ConvPool { conv, pool } = both;
     let x = values(seed, extent(conv.batch * conv.window.x_pixels(), conv.ldx, conv.c));
     let w = values(&seed[1..], conv.window.taps() * (conv.c / conv.group) * conv.m);
@@ -120,6 +133,33 @@ fn bands_of_windows() {
     }
 }
 
+/// Several strips, whose windows share lines or not, at borders of every kind.
+#[test]
+fn strips_of_lines() {
+    let seed: Vec<f32> = (0..101).map(|i| ((i * 37 % 101) as f32 - 50.0) / 32.0).collect();
+    let (lines, m) = if cfg!(miri) { (7, 3) } else { (70, 130) };
+    let mut several = 0;
+    for kind in KINDS {
+        for pool in [
+            [2, 2, 1, 0, 0, 0],
+            [3, 2, 1, 1, 1, 1],
+            [3, 2, 1, 0, 0, 1],
+            [2, 3, 2, 3, 3, 0],
+            [1, 2, 1, 0, 0, 0],
+        ] {
+            for conv in [[1, 1, 1, 0, 0], [3, 1, 1, 1, 1], [7, 2, 1, 3, 3], [2, 1, 3, 9, 12]] {
+                let [k, s, d, begin, end] = conv;
+                let image = window([ONE, [lines, k, s, d, begin, end], [41, k, s, d, begin, end]]);
+                let conv = Conv { act: Act::Relu, ldx: 4, ..Conv::direct(2, image, 3, m, 1) };
+                let both = in_strips(&both(conv, kind, [[1, 1, 1, 0, 0, 0], pool, pool])).expect("strips");
+                several += usize::from(both.scratch() < 41 * lines * m / 2);
+                check_one(&both, true, &seed);
+            }
+        }
+    }
+    assert!(cfg!(miri) || several > 20, "{several} layers keep less than half of their lines");
+}
+
 #[test]
 fn only_windows_that_leave_less_are_put_together() {
     let image = window([ONE, [28, 5, 1, 1, 2, 2], [28, 5, 1, 1, 2, 2]]);
@@ -130,5 +170,9 @@ fn only_windows_that_leave_less_are_put_together() {
     assert!(fits(6, [2, 2, 1, 0, 0, 0]) && fits(6, [3, 2, 1, 1, 1, 1]) && fits(6, [3, 3, 1, 0, 0, 2]));
     assert!(!fits(6, [2, 1, 1, 0, 0, 0]) && !fits(6, [3, 1, 1, 1, 1, 0]), "windows at every output");
     assert!(!fits(6, [3, 2, 2, 1, 1, 0]) && !fits(6, [5, 2, 1, 0, 0, 0]), "outputs in three windows");
-    assert!(!fits(64, [2, 2, 1, 0, 0, 0]), "a convolution that is no sum over planes");
+    assert!(fits(64, [2, 2, 1, 0, 0, 0]), "strips of a product");
+    let image = window([ONE, [28, 3, 1, 1, 1, 1], [28, 3, 1, 1, 1, 1]]);
+    let halves = [[1, 1, 1, 0, 0, 0], [2, 2, 1, 0, 0, 0], [2, 2, 1, 0, 0, 0]];
+    let tiles = Conv::new(1, image, 64, 64, 1);
+    assert!(ConvPool::new(tiles.clone(), both(tiles, PoolKind::Max, halves).pool).is_none(), "sums of tiles");
 }
