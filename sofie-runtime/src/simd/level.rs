@@ -134,7 +134,7 @@ static HALVES: AtomicU8 = AtomicU8::new(0);
 #[inline(never)]
 fn detect_halves() -> bool {
     use core::arch::x86_64::__cpuid;
-    #[allow(unused_unsafe, reason = "unsafe up to Rust 1.93")]
+    #[allow(unused_unsafe, reason = "safe in newer toolchains alone")]
     // SAFETY: every CPU with AVX-512 has the instruction and both leaves.
     let (vendor, signature) = unsafe { (__cpuid(0), __cpuid(1).eax) };
     let amd = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes) == [*b"Auth", *b"enti", *b"cAMD"];

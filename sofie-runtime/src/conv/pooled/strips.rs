@@ -34,8 +34,7 @@ fn strips(both: &ConvPool) -> impl Iterator<Item = Strip> {
         _ => (STRIP / line.max(1)).saturating_sub(reach) / step + 1,
     };
     let lines = move |pooled: &Range<usize>| {
-        let inside = |at: usize| at.saturating_sub(w.pads_begin[1]).min(w.x[1]);
-        inside(pooled.start * step)..inside((pooled.end - 1) * step + reach)
+        line_at(&w, pooled.start * step)..line_at(&w, (pooled.end - 1) * step + reach)
     };
     (0..w.y[1]).step_by(at_once.max(1)).map(move |start| {
         let pooled = start..w.y[1].min(start + at_once.max(1));
@@ -43,17 +42,27 @@ fn strips(both: &ConvPool) -> impl Iterator<Item = Strip> {
     })
 }
 
+/// The line of the image at so many lines behind the first of the pads, or the nearest.
+fn line_at(w: &Window, at: usize) -> usize {
+    at.saturating_sub(w.pads_begin[1]).min(w.x[1])
+}
+
+/// The lines `y` of windows, over an image of the lines `x` alone.
+fn part(w: &Window, y: &Range<usize>, x: &Range<usize>) -> Window {
+    let start = y.start * w.strides[1];
+    Window {
+        x: [1, x.len(), w.x[2]],
+        y: [1, y.len(), w.y[2]],
+        pads_begin: [0, (x.start + w.pads_begin[1]).saturating_sub(start), w.pads_begin[2]],
+        ..*w
+    }
+}
+
 /// A convolution of some lines of outputs, and the line of the image that it begins with.
 fn some_lines(conv: &Conv, lines: &Range<usize>) -> (Conv, usize) {
     let w = &conv.window;
-    let from = lines.start * w.strides[1];
-    let first = from.saturating_sub(w.pads_begin[1]).min(w.x[1]);
-    let window = Window {
-        x: [1, w.x[1] - first, w.x[2]],
-        y: [1, lines.len(), w.y[2]],
-        pads_begin: [0, (first + w.pads_begin[1]).saturating_sub(from), w.pads_begin[2]],
-        ..*w
-    };
+    let first = line_at(w, lines.start * w.strides[1]);
+    let window = part(w, lines, &(first..w.x[1]));
     (Conv { batch: 1, window, ldy: conv.m, ..conv.clone() }, first)
 }
 
@@ -101,17 +110,7 @@ pub(super) fn run(both: &ConvPool, o: Operands, scratch: &mut [f32]) {
                 let x = x.get(first * cw.x[2] * conv.ldx..).unwrap_or_default();
                 some.run(outputs, x, o.w, &[], o.bias, &[], scratch);
             }
-            let start = strip.pooled.start * pw.strides[1];
-            let window = Window {
-                x: [1, strip.lines.len(), pw.x[2]],
-                y: [1, strip.pooled.len(), pw.y[2]],
-                pads_begin: [
-                    0,
-                    (strip.lines.start + pw.pads_begin[1]).saturating_sub(start),
-                    pw.pads_begin[2],
-                ],
-                ..*pw
-            };
+            let window = part(pw, &strip.pooled, &strip.lines);
             let y = (image * pw.y[1] + strip.pooled.start) * pw.y[2] * pool.ldy;
             Pool { batch: 1, window, ldx: conv.m, ..pool.clone() }.run(&mut o.y[y..], kept);
             before = strip.lines;
