@@ -7,10 +7,14 @@ use crate::{DType, bf16, f16};
 /// An element type with the type that it is folded in.
 trait Folded: Copy {
     type Acc: Accumulator;
+    /// The type that a mean is made in: of integers the sum may leave the elements' own.
+    type Mean: Accumulator;
     /// Whether roots and logarithms must leave the type to be meant.
     const INTEGER: bool;
     fn load(self) -> Self::Acc;
     fn store(acc: Self::Acc) -> Self;
+    fn load_mean(self) -> Self::Mean;
+    fn store_mean(mean: Self::Mean) -> Self;
     fn widen(self) -> f64;
     fn narrow(x: f64) -> Self;
 }
@@ -66,8 +70,8 @@ macro_rules! ints {
             fn sub(self, x: $t) -> $t { self.wrapping_sub(x) }
             fn mul(self, x: $t) -> $t { self.wrapping_mul(x) }
             fn div(self, n: usize) -> $t {
-                let mean = self as i128 / n.max(1) as i128;
-                mean as $t
+                // No mean is outside of what it is the mean of.
+                (self as i128 / n.max(1) as i128) as $t
             }
             fn abs(self) -> $t { $abs!(self) }
             fn nan(self) -> bool { false }
@@ -75,15 +79,6 @@ macro_rules! ints {
             fn sqrt(self) -> $t { libm::sqrt(self as f64) as $t }
             fn exp(self) -> $t { libm::exp(self as f64) as $t }
             fn log(self) -> $t { libm::log(self as f64) as $t }
-        }
-
-        impl Folded for $t {
-            type Acc = $t;
-            const INTEGER: bool = true;
-            fn load(self) -> $t { self }
-            fn store(acc: $t) -> $t { acc }
-            fn widen(self) -> f64 { self as f64 }
-            fn narrow(x: f64) -> $t { x as $t }
         }
     )*};
 }
@@ -98,10 +93,29 @@ macro_rules! unsigned {
         $x
     };
 }
-ints!(i8 signed i16 signed i32 signed i64 signed u8 unsigned u16 unsigned u32 unsigned u64 unsigned);
+ints!(i8 signed i16 signed i32 signed i64 signed i128 signed u8 unsigned u16 unsigned u32 unsigned u64 unsigned);
+
+macro_rules! folded_ints {
+    ($($t:ident)*) => {$(
+        impl Folded for $t {
+            type Acc = $t;
+            type Mean = i128;
+            const INTEGER: bool = true;
+            fn load(self) -> $t { self }
+            fn store(acc: $t) -> $t { acc }
+            fn load_mean(self) -> i128 { self as i128 }
+            fn store_mean(mean: i128) -> $t { mean as $t }
+            fn widen(self) -> f64 { self as f64 }
+            fn narrow(x: f64) -> $t { x as $t }
+        }
+    )*};
+}
+
+folded_ints!(i8 i16 i32 i64 u8 u16 u32 u64);
 
 impl Folded for f64 {
     type Acc = f64;
+    type Mean = f64;
     const INTEGER: bool = false;
     fn widen(self) -> f64 {
         self
@@ -115,12 +129,19 @@ impl Folded for f64 {
     fn store(acc: f64) -> f64 {
         acc
     }
+    fn load_mean(self) -> f64 {
+        self
+    }
+    fn store_mean(mean: f64) -> f64 {
+        mean
+    }
 }
 
 macro_rules! halves {
     ($($t:ident)*) => {$(
         impl Folded for $t {
             type Acc = f32;
+            type Mean = f32;
             const INTEGER: bool = false;
             fn widen(self) -> f64 {
                 self.to_f64()
@@ -130,6 +151,8 @@ macro_rules! halves {
             }
             fn load(self) -> f32 { self.to_f32() }
             fn store(acc: f32) -> $t { $t::from_f32(acc) }
+            fn load_mean(self) -> f32 { self.to_f32() }
+            fn store_mean(mean: f32) -> $t { $t::from_f32(mean) }
         }
     )*};
 }
@@ -169,6 +192,8 @@ unsafe fn typed<T: Folded>(r: &Reduce, y: *mut T, x: *const T) {
     while let Some((py, px)) = walk.step() {
         let value = if T::INTEGER && real {
             T::narrow(fold_one(r.kind, r.count(), |from, f| fold(r, px, x, T::widen, from, f)))
+        } else if r.kind == ReduceKind::Mean {
+            T::store_mean(fold_one(r.kind, r.count(), |from, f| fold(r, px, x, T::load_mean, from, f)))
         } else {
             T::store(fold_one(r.kind, r.count(), |from, f| fold(r, px, x, T::load, from, f)))
         };

@@ -141,7 +141,12 @@ fn other_types_wrap_or_widen() {
     let mut small = [0u8];
     sum(ReduceKind::Sum).run(&mut small, &[200u8, 100, 1]);
     assert_eq!(small, [45]);
+    // A mean lies among its elements, even where their sum does not fit.
+    sum(ReduceKind::Mean).run(&mut small, &[227u8, 0, 45]);
+    assert_eq!(small, [90]);
     let mut wide = [0i64];
+    sum(ReduceKind::Mean).run(&mut wide, &[i64::MAX, i64::MAX, i64::MAX - 3]);
+    assert_eq!(wide, [i64::MAX - 1]);
     sum(ReduceKind::Mean).run(&mut wide, &[i64::MAX, 1, -3]);
     assert_eq!(wide, [(i64::MAX - 2) / 3]);
     let mut half = [crate::f16::ZERO];
