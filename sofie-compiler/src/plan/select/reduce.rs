@@ -1,5 +1,6 @@
 //! Reductions, arguments and row programs.
 
+use super::super::Operand;
 use super::super::kernel::Kernel;
 use super::super::planner::{Home, Planner};
 use super::{is_own_rows, is_rows, rows_of, strided};
@@ -78,7 +79,10 @@ pub fn rows(p: &mut Planner<'_>, node: &Node, of: &ir::RowKind) -> Result<(), In
     let bias = parameter(with_bias)?;
     let n = p.dims(x).last().copied().unwrap_or(1);
     let here = p.home(x)?;
-    if p.wanted(y).is_none() && is_own_rows(&here.layout) && p.dies_here(x) {
+    // Scale and bias may be the rows themselves.
+    let apart = |o: &Option<Operand>| o.as_ref().is_none_or(|o| o.root != here.root);
+    let in_place = is_own_rows(&here.layout) && p.dies_here(x) && apart(&scale) && apart(&bias);
+    if p.wanted(y).is_none() && in_place {
         let home = Home { value: Some(y), ..here };
         let (write, l) = home.operand()?;
         let (rows, ld) = rows_of(&l)?;
