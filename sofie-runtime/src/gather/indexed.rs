@@ -195,7 +195,7 @@ impl Indexed {
 /// # Panics
 /// When it is outside the axis.
 #[inline(always)]
-pub(super) fn along<I: Index>(what: &str, index: I, extent: usize, step: isize) -> isize {
+pub(crate) fn along<I: Index>(what: &str, index: I, extent: usize, step: isize) -> isize {
     let i: i64 = index.into();
     let wrapped = i.wrapping_add(i >> 63 & extent as i64);
     if wrapped as u64 >= extent as u64 {

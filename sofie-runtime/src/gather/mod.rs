@@ -8,7 +8,7 @@ mod short;
 mod tests;
 
 pub use indexed::{Index, Indexed, TUPLE};
-pub(crate) use indexed::{RawIndex, Row, Visit, Walk};
+pub(crate) use indexed::{RawIndex, Row, Visit, Walk, along};
 
 use crate::Element;
 use crate::copy::{Strided, copy_row};

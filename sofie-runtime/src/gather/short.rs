@@ -1,17 +1,21 @@
-//! Gathering rows of a few words, as edges gather the coordinates of their two ends: the row's length is a constant of
+//! Gathering single elements and rows of a few words, as edges gather the coordinates of their two ends: the row's length is a constant of
 //! its loop, which copies it in two or three moves. Of variable length such a row took three times as long.
 
 use super::indexed::{RawIndex, along};
 use super::{Index, Indexed};
 
-/// Gathers where the walk is over such rows; `false` leaves it to whoever gathers others.
+/// Gathers where the walk is over such rows, or one row of elements; `false` leaves it to whoever gathers others.
 ///
 /// # Safety
 /// As for [`run_raw`](super::run_raw).
 pub(super) unsafe fn run(at: &Indexed, size: usize, y: *mut u8, x: *const u8, index: RawIndex) -> bool {
-    let bytes = at.dims[1].saturating_mul(size);
     let dense = at.walk[1] == 1 && at.data[1] == 1 && at.index[1] == 0;
-    if at.rank != 2 || at.tuple != 1 || !dense || !bytes.is_multiple_of(4) {
+    let bytes = match at.rank {
+        1 => size,
+        2 if dense => at.dims[1].saturating_mul(size),
+        _ => return false,
+    };
+    if at.tuple != 1 || !bytes.is_multiple_of(4) {
         return false;
     }
     // SAFETY: the caller's promise.
@@ -36,6 +40,7 @@ unsafe fn run_by<I: Index>(
     // SAFETY: the caller's promise.
     unsafe {
         match words {
+            1 => rows::<I, 1>(at, size, y, x, index),
             2 => rows::<I, 2>(at, size, y, x, index),
             3 => rows::<I, 3>(at, size, y, x, index),
             4 => rows::<I, 4>(at, size, y, x, index),

@@ -2,6 +2,7 @@
 
 use super::half;
 use super::program::width;
+use super::short_rows;
 use super::spec::{Access, MapSpec, Operand, Plan, Run, Source};
 use crate::DType;
 use crate::copy::{RANK, copy_row};
@@ -23,7 +24,7 @@ impl Tile<'_> {
 
     /// Elements of a run that begins at `axis`.
     #[inline(always)]
-    fn run_len(self, axis: usize) -> usize {
+    pub(super) fn run_len(self, axis: usize) -> usize {
         let mut n = 1;
         for a in axis..self.spec.rank {
             n *= self.dim(a);
@@ -45,7 +46,13 @@ impl Tile<'_> {
 
     /// Visits the position and the index position of each run of the block, in order.
     #[inline(always)]
-    fn runs(self, end: usize, strides: [&[isize; RANK]; 2], start: [isize; 2], mut visit: impl Visit) {
+    pub(super) fn runs(
+        self,
+        end: usize,
+        strides: [&[isize; RANK]; 2],
+        start: [isize; 2],
+        mut visit: impl Visit,
+    ) {
         let chop = self.plan.chop;
         if end == chop {
             return visit.run(start);
@@ -78,7 +85,7 @@ impl Tile<'_> {
 }
 
 /// What is done with each run.
-trait Visit {
+pub(super) trait Visit {
     fn run(&mut self, at: [isize; 2]);
 }
 
@@ -206,6 +213,10 @@ impl<S: Simd, E: Copy, M: Moved> Visit for Collect<S, E, M> {
 /// As [`Collect`], and `at` be the positions of the block's first element.
 #[inline(always)]
 unsafe fn collect<E: Copy>(tile: Tile<'_>, feed: &Feed<'_>, at: [isize; 2], y: *mut E) {
+    // SAFETY: the caller's promise.
+    if unsafe { short_rows::collect(tile, feed, at, size_of::<E>(), y.cast()) } {
+        return;
+    }
     dispatch(Collecting { tile, feed, at, y });
 }
 

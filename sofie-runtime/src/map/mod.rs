@@ -35,6 +35,7 @@ mod program;
 mod run;
 mod scalar;
 mod short;
+mod short_rows;
 mod single;
 mod spec;
 mod sums;
