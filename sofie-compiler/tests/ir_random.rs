@@ -169,7 +169,7 @@ where
     }
 }
 
-fn odd_dims(u: &mut Unstructured, dims: &mut [Dim]) {
+fn odd_dims<'d>(u: &mut Unstructured, dims: impl IntoIterator<Item = &'d mut Dim>) {
     for d in dims {
         if u.int_in_range(0..=2).unwrap_or(0) == 0 {
             *d = Dim::Fixed(odd(u, d.fixed().unwrap_or(1)));
@@ -217,6 +217,10 @@ fn mutant(op: &Op, u: &mut Unstructured) -> Op {
         Op::Pad { before, after, .. } => {
             odd_dims(u, before);
             odd_dims(u, after);
+        }
+        Op::Windows { axis, count, len } => {
+            odd_each(u, [axis]);
+            odd_dims(u, [count, len]);
         }
         Op::Cut { axis, extent } => {
             odd_each(u, [axis]);

@@ -49,6 +49,9 @@ impl Values<'_> {
             Op::Slice { start, step, shape } => {
                 Op::Slice { start: self.numbers(start)?, step: step.clone(), shape: self.shape(shape)? }
             }
+            Op::Windows { axis, count, len } => {
+                Op::Windows { axis: *axis, count: self.number(count)?, len: self.number(len)? }
+            }
             Op::Pad { before, after, value } => {
                 Op::Pad { before: self.numbers(before)?, after: self.numbers(after)?, value: *value }
             }

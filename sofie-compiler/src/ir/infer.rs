@@ -57,6 +57,7 @@ pub fn infer(op: &Op, x: &[(DType, &Shape)]) -> Result<Vec<Info>, Invalid> {
             like_first(perm.iter().map(|&a| x[0].1[a].clone()).collect())
         }
         Op::Slice { start, step, shape } => slice(start, step, shape, x[0]),
+        Op::Windows { axis, count, len } => overlapping(*axis, count, len, x[0]),
         Op::Broadcast(shape) => {
             if x[0].1.rank() != shape.rank() || x[0].1.broadcast(shape)? != *shape {
                 return bad(format!("{} does not broadcast to {shape}", x[0].1));
@@ -391,6 +392,17 @@ fn slice(start: &[Dim], step: &[i64], shape: &Shape, (t, s): (DType, &Shape)) ->
         }
     }
     Ok(vec![(t, shape.clone())])
+}
+
+fn overlapping(axis: usize, count: &Dim, len: &Dim, (t, s): (DType, &Shape)) -> Result<Vec<Info>, Invalid> {
+    let Some((head, [n, tail @ ..])) = s.dims().split_at_checked(axis) else {
+        return bad(format!("axis {axis} is outside {s}"));
+    };
+    let outside = count.add(len)?.sub(&Dim::ONE)?.le(n) == Some(false) && !count.is(0) && !len.is(0);
+    if outside || [count, len].iter().any(|d| Dim::Fixed(0).le(d) == Some(false)) {
+        return bad(format!("{count} windows of {len} along axis {axis} of {s}"));
+    }
+    Ok(vec![(t, Shape::new([head, &[count.clone(), len.clone()], tail].concat()))])
 }
 
 fn concat(axis: usize, x: &[(DType, &Shape)]) -> Result<Vec<Info>, Invalid> {

@@ -67,6 +67,16 @@ pub enum Op {
     },
     /// `x → y`: numpy's `broadcast_to` at equal rank. A view.
     Broadcast(Shape),
+    /// `x [P…, n, Q…] → y [P…, count, len, Q…]`: overlapping windows, `y[… i, j …] = x[… i + j …]`, all of them inside `x`. A
+    /// view.
+    Windows {
+        /// The axis of `x` that they move along.
+        axis: usize,
+        /// How many there are.
+        count: Dim,
+        /// Elements of each.
+        len: Dim,
+    },
     /// `x, n (i64, rank 0) → y`: the first `n` elements along an axis. The first such node with an extent gives it its
     /// value, for all that follows; where a later one finds another number, the run fails. A view.
     Cut {
@@ -456,6 +466,7 @@ impl Op {
             Op::Transpose(_) => "transpose",
             Op::Slice { .. } => "slice",
             Op::Broadcast(_) => "broadcast",
+            Op::Windows { .. } => "windows",
             Op::Cut { .. } => "cut",
             Op::Concat(_) => "concat",
             Op::Pad { .. } => "pad",
@@ -488,6 +499,9 @@ impl Op {
 
     /// Whether the result is the operand's elements seen through an affine index map.
     pub fn is_view(&self) -> bool {
-        matches!(self, Op::Reshape(_) | Op::Transpose(_) | Op::Slice { .. } | Op::Broadcast(_))
+        matches!(
+            self,
+            Op::Reshape(_) | Op::Transpose(_) | Op::Slice { .. } | Op::Broadcast(_) | Op::Windows { .. }
+        )
     }
 }

@@ -68,6 +68,7 @@ impl fmt::Display for Op {
             Op::Slice { start, step, .. } => {
                 write!(f, " start={} step={step:?}", super::Shape::new(start.clone()))
             }
+            Op::Windows { axis, .. } => write!(f, " axis={axis}"),
             Op::Cut { axis, extent } => write!(f, " axis={axis} extent={extent}"),
             Op::Concat(axis) | Op::GatherElements(axis) | Op::Interpolate(axis) => write!(f, " axis={axis}"),
             Op::Pad { before, after, value } => {

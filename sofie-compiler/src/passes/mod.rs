@@ -17,6 +17,7 @@ mod linear_form;
 mod map_algebra;
 mod monotone;
 mod normalise;
+mod pairs;
 mod pattern;
 mod pointwise;
 mod rounding;
@@ -58,6 +59,7 @@ pub const PASSES: &[Pass] = &[
     pass("simplify after affine", simplify::simplify),
     pass("gathers", gathers::gathers),
     pass("linear", linear::linear),
+    pass("pairs", pairs::pairs),
     pass("attention", attention::attention),
     pass("monotone", monotone::monotone),
     pass("simplify after monotone", simplify::simplify),

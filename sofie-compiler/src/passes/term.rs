@@ -3,6 +3,7 @@
 
 use super::pattern::uniform;
 use crate::ir::{Graph, Inst, Node, Op, Reg, ValueId};
+use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::{Binary, Unary};
 
 /// A place in an expression.
@@ -27,6 +28,8 @@ pub enum Seen {
     MulAdd(Term, Term, Term),
     /// The second where the first holds, else the third.
     Select(Term, Term, Term),
+    /// A conversion.
+    Cast(DType, Term),
     /// Anything else.
     Other,
 }
@@ -71,6 +74,7 @@ impl Term {
             Inst::Binary(op, a, b) => Seen::Binary(op, at(a), at(b)),
             Inst::MulAdd(a, b, c) => Seen::MulAdd(at(a), at(b), at(c)),
             Inst::Select(c, a, b) => Seen::Select(at(c), at(a), at(b)),
+            Inst::Cast(to, a) => Seen::Cast(to, at(a)),
             _ => Seen::Other,
         }
     }

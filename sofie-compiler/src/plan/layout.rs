@@ -89,6 +89,14 @@ impl Layout {
         }
     }
 
+    /// Overlapping windows along an axis.
+    pub fn windows(&self, axis: usize, count: usize, len: usize) -> Layout {
+        let (mut dims, mut strides) = (self.dims.clone(), self.strides.clone());
+        dims.splice(axis..=axis, [count, len]);
+        strides.insert(axis, strides[axis]);
+        Layout { dims, strides, offset: self.offset }
+    }
+
     /// Extents of 1 repeated up to `dims`.
     pub fn broadcast(&self, dims: &[usize]) -> Layout {
         let strides = self.strides.iter().zip(&self.dims).zip(dims);
@@ -191,6 +199,9 @@ mod tests {
         let s = x.slice(&[1, 2, 0], &[1, -1, 2], &[1, 3, 2]);
         assert_eq!(s.positions(), [20, 22, 16, 18, 12, 14]);
         assert_eq!(s.reach(), Some((12, 22)));
+        let w = Layout::dense(&[2, 5]).windows(1, 3, 2);
+        assert_eq!(w.dims, [2, 3, 2]);
+        assert_eq!(w.positions(), [0, 1, 1, 2, 2, 3, 5, 6, 6, 7, 7, 8]);
     }
 
     #[test]

@@ -77,6 +77,7 @@ pub fn apply(op: &Op, operands: &[&Tensor], results: &[(DType, Vec<usize>)]) -> 
         Op::Transpose(perm) => views::transpose(x[0], perm, dims)?,
         Op::Slice { start, step, .. } => views::slice(x[0], start, step, dims)?,
         Op::Broadcast(_) => views::broadcast(x[0], dims)?,
+        Op::Windows { axis, .. } => views::windows(x[0], *axis, dims)?,
         Op::Cut { axis, .. } => match x[1].get(0).to_f64() == dims[*axis] as f64 {
             true => x[0].cut(*axis, dims[*axis]),
             false => return Err(Invalid::new(DISAGREES)),

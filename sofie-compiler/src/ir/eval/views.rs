@@ -55,6 +55,12 @@ pub(super) fn broadcast(x: &Tensor, dims: &[usize]) -> Result<Tensor, Invalid> {
     strided(x, 0, &broadcast_strides(x.dims()), dims)
 }
 
+pub(super) fn windows(x: &Tensor, axis: usize, dims: &[usize]) -> Result<Tensor, Invalid> {
+    let mut by = strides(x.dims());
+    by.insert(axis, by[axis]);
+    strided(x, 0, &by, dims)
+}
+
 /// The dense tensor whose element at an index is that of `x` at `offset` plus the index's inner product
 /// with `strides`, in elements.
 fn strided(x: &Tensor, offset: isize, strides: &[isize], dims: &[usize]) -> Result<Tensor, Invalid> {

@@ -6,7 +6,7 @@ use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::{Scalar, Unary};
 
 pub(super) fn step(g: &mut Gen) -> Option<()> {
-    match g.below(10) {
+    match g.below(11) {
         0 => reshape(g),
         1 => transpose(g),
         2 | 3 => slice(g),
@@ -14,6 +14,7 @@ pub(super) fn step(g: &mut Gen) -> Option<()> {
         5 => concat(g),
         6 => pad(g),
         7 | 8 => reduce(g),
+        9 => windows(g),
         _ => scan(g),
     }
 }
@@ -64,6 +65,18 @@ fn slice(g: &mut Gen) -> Option<()> {
         shape.push(extent);
     }
     g.moved(Op::Slice { start, step, shape: Shape::of(&shape) }, &[x])
+}
+
+fn windows(g: &mut Gen) -> Option<()> {
+    let x = g.any();
+    let dims = g.dims_of(x);
+    let axis = if dims.is_empty() || dims.len() == RANK { return None } else { g.below(dims.len()) };
+    let len = g.below(dims[axis] + 1);
+    let most = if len == 0 { 4 } else { dims[axis] + 1 - len };
+    let count = g.below(most + 1);
+    let rest: usize = dims.iter().enumerate().filter(|(i, _)| *i != axis).map(|(_, n)| n).product();
+    (count * len * rest <= NUMEL).then_some(())?;
+    g.moved(Op::Windows { axis, count: Dim::from(count), len: Dim::from(len) }, &[x])
 }
 
 fn broadcast(g: &mut Gen) -> Option<()> {

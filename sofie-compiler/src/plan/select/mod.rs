@@ -36,7 +36,9 @@ pub fn request_places(p: &mut Planner<'_>) {
 pub fn node(p: &mut Planner<'_>, node: &Node) -> Result<(), Invalid> {
     match &node.op {
         Op::Const(_) => Ok(()),
-        Op::Reshape(_) | Op::Transpose(_) | Op::Slice { .. } | Op::Broadcast(_) => views::view(p, node),
+        Op::Reshape(_) | Op::Transpose(_) | Op::Slice { .. } | Op::Broadcast(_) | Op::Windows { .. } => {
+            views::view(p, node)
+        }
         Op::Cut { axis, .. } => views::cut(p, node, *axis),
         Op::Concat(axis) => concat::concat(p, node, *axis),
         Op::MatMul(e) => matmul::matmul(p, node, e),

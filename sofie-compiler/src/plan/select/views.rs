@@ -15,6 +15,7 @@ pub fn view(p: &mut Planner<'_>, node: &Node) -> Result<(), Invalid> {
     let layout = match &node.op {
         Op::Transpose(perm) => home.layout.transpose(perm),
         Op::Broadcast(_) => home.layout.broadcast(&dims),
+        Op::Windows { axis, .. } => home.layout.windows(*axis, dims[*axis], dims[*axis + 1]),
         Op::Slice { start, step, .. } => {
             let start: Option<Vec<i64>> = start.iter().map(Dim::fixed).collect();
             let start = start.ok_or_else(|| Invalid::new("a slice whose start is not fixed"))?;
