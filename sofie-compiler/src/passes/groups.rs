@@ -39,7 +39,7 @@ pub fn groups(from: &Shape, to: &Shape) -> Option<Vec<Group>> {
                 let (mut p, mut q) = (a.clone(), b.clone());
                 (i, j) = (i + 1, j + 1);
                 while p.same(&q) != Some(true) {
-                    if p.le(&q)? {
+                    if is_part(&p, &q)? {
                         p = p.mul(f.get(i)?).ok()?;
                         i += 1;
                     } else {
@@ -53,6 +53,11 @@ pub fn groups(from: &Shape, to: &Shape) -> Option<Vec<Group>> {
         groups.push(Group { from: i0..i, to: j0..j });
     }
     Some(groups)
+}
+
+/// Whether `p` is the smaller, or a factor where that depends on a free extent.
+fn is_part(p: &Dim, q: &Dim) -> Option<bool> {
+    p.le(q).or_else(|| q.exact_div(p).map(|_| true)).or_else(|| p.exact_div(q).map(|_| false))
 }
 
 /// Whether a reshape does nothing but add and drop axes of extent 1.
@@ -106,6 +111,19 @@ mod tests {
         let found = groups(&from, &to).unwrap();
         assert_eq!(found.len(), 2);
         assert_eq!((found[0].from.clone(), found[0].to.clone()), (0..2, 0..1));
+    }
+
+    #[test]
+    fn squares_of_symbols_divide() {
+        // n² is not known to be larger: n may be 0.
+        let n = Dim::bounded("n", 0, 64);
+        let apart = Shape::new(vec![n.clone(), n.clone(), n.clone(), 2.into()]);
+        let flat = Shape::new(vec![n.clone(), n.mul(&n).unwrap(), 2.into()]);
+        let sides = |found: Vec<Group>| found.into_iter().map(|g| (g.from, g.to)).collect::<Vec<_>>();
+        assert_eq!(sides(groups(&apart, &flat).unwrap()), [(0..1, 0..1), (1..3, 1..2), (3..4, 2..3)]);
+        assert_eq!(sides(groups(&flat, &apart).unwrap()), [(0..1, 0..1), (1..2, 1..3), (2..3, 3..4)]);
+        let m = Dim::bounded("m", 0, 64);
+        assert_eq!(groups(&Shape::new(vec![n.clone(), m]), &Shape::new(vec![n.mul(&n).unwrap()])), None);
     }
 
     #[test]
