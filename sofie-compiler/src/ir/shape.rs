@@ -54,8 +54,10 @@ impl Shape {
         let rank = self.rank().max(other.rank());
         let dim = |s: &Shape, i: usize| (i + s.rank()).checked_sub(rank).map(|i| s.0[i].clone());
         let dims = (0..rank).map(|i| match (dim(self, i), dim(other, i)) {
-            (Some(a), Some(b)) if b.is(1) || a.same(&b) == Some(true) => Ok(a),
+            (Some(a), Some(b)) if b.is(1) => Ok(a),
+            // Before they are compared: an extent between 1 and 1 is 1 as well, and keeps its name.
             (Some(a), Some(b)) if a.is(1) => Ok(b),
+            (Some(a), Some(b)) if a.same(&b) == Some(true) => Ok(a),
             (Some(a), Some(b)) if a.same(&b).is_none() => Err(Invalid::new(format!(
                 "it is not known whether {a} and {b} are equal (shapes {self} and {other})"
             ))),
@@ -113,6 +115,9 @@ mod tests {
         assert!(a.broadcast(&Shape::of(&[2])).is_err());
         let n = Shape::new(vec![Dim::symbol("n"), Dim::ONE]);
         assert_eq!(n.broadcast(&Shape::of(&[5])).unwrap().to_string(), "[n, 5]");
+        let only = Shape::new(vec![Dim::bounded("n", 1, 1)]);
+        assert_eq!(Shape::of(&[1]).broadcast(&only).unwrap(), only);
+        assert_eq!(only.broadcast(&Shape::of(&[1])).unwrap(), only);
         assert!(n.broadcast(&Shape::of(&[5, 5])).unwrap_err().to_string().contains("not known"));
         assert_eq!(Shape::of(&[0, 1]).broadcast(&Shape::of(&[1, 7])).unwrap(), Shape::of(&[0, 7]));
     }

@@ -79,6 +79,18 @@ impl Term {
         }
     }
 
+    /// The element type, where it is not a number of any.
+    pub fn dtype(self, g: &Graph) -> Option<DType> {
+        match self {
+            Term::Number(_) => None,
+            Term::Value(v) => Some(g.dtype(v)),
+            Term::Register(v, r) => match &g.producer(v)?.op {
+                Op::Map(e) => e.reg_type(r),
+                _ => None,
+            },
+        }
+    }
+
     /// The value that holds it, if one does.
     pub fn value(self, g: &Graph) -> Option<ValueId> {
         match self {

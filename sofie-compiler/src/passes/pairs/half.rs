@@ -2,8 +2,8 @@
 //! symmetric one made whole again.
 //!
 //! With as many pairs for each i, they are rows of a matrix, whatever n is, and what stands at their second end is a window
-//! that moves over the rows, begun again at the first. Any value can be cut, and each operation that
-//! treats pairs alike is the same operation over what is left of its operands.
+//! that moves over the rows, begun again at the first. Any value can be cut, and each operation that treats pairs alike is
+//! the same operation over what is left of its operands.
 
 use super::index::Index;
 use super::mirror::source_axis;

@@ -5,7 +5,7 @@ use crate::ir::{Builder, Dim, Inst, Invalid, MapExpr, Op, ReduceKind, Reg, Shape
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::{Binary, Scalar};
 
-/// The indices (i64) that pairs are taken and put back by.
+/// The indices (i32: pairs that do not fit would be gigabytes) that pairs are taken and put back by.
 pub struct Index {
     /// How many pairs of each row are left.
     pub left: Dim,
@@ -21,8 +21,10 @@ impl Index {
         let left = n.floor_div(&Dim::Fixed(2))?.add(&Dim::ONE)?;
         let len = len(b, n)?;
         let cut = Shape::new(vec![n.clone(), left.clone()]);
+        let all = Shape::new(vec![n.clone(), n.clone()]);
         let taken = index(b, &cut, len, Formula::taken)?;
-        let back = index(b, &Shape::new(vec![n.clone(), n.clone()]), len, Formula::back)?;
+        let back = index(b, &all, len, Formula::back)?;
+        let (taken, back) = (b.cast(taken, DType::I32)?, b.cast(back, DType::I32)?);
         Ok(Index { left, taken, back })
     }
 }

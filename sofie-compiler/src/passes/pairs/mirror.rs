@@ -7,6 +7,7 @@ use super::super::groups::groups;
 use super::super::term::{Seen, Term};
 use super::angle::{smaller, wrapped};
 use crate::ir::{Graph, Node, Op, ReduceKind, Reg, Shape, ValueId};
+use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::{Binary, Unary};
 use std::collections::HashMap;
 
@@ -26,7 +27,7 @@ pub enum Parity {
 
 use Parity::{Even, Odd, OddInside};
 
-/// Two places, the second read with axis `2` and the one behind it exchanged.
+/// Two places and an axis: the first is read with that axis and the one behind it exchanged.
 type Places<T> = (T, T, usize);
 
 /// Proofs over one graph.
@@ -224,7 +225,10 @@ impl<'g> Mirror<'g> {
             }
         }
         let (p, q) = (self.term(a, d, axis)?, self.term(b, c, axis)?);
+        // Integers have no negative, or one number that is its own.
+        let floats = [a, b].iter().all(|t| t.dtype(self.graph).is_none_or(DType::is_float));
         match f {
+            Binary::Sub if !floats => None,
             Binary::Sub if p == q && p != OddInside => Some(if p == Even { Odd } else { Even }),
             Binary::Sub => None,
             _ => both(f, p, q).filter(|_| commutes(f)),

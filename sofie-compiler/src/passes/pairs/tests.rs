@@ -108,6 +108,17 @@ fn a_difference_is_symmetric_where_its_sign_is_lost() {
 }
 
 #[test]
+fn a_difference_of_integers_has_no_sign_to_lose() {
+    for t in [DType::U8, DType::I32] {
+        assert!(!is_symmetric(|e, (a, b)| {
+            let (a, b) = (e.b.cast(a, t).unwrap(), e.b.cast(b, t).unwrap());
+            let d = e.binary(Binary::Sub, a, b);
+            e.b.unary(Unary::Abs, d).unwrap()
+        }));
+    }
+}
+
+#[test]
 fn a_wrapped_angle_is_symmetric_squared_and_only_if_the_period_is_twice_the_offset() {
     let squared = |period: f32| {
         is_symmetric(|e, (a, b)| {
