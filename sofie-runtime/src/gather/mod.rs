@@ -9,6 +9,7 @@ mod tests;
 
 pub use indexed::{Index, Indexed, TUPLE};
 pub(crate) use indexed::{RawIndex, Row, Visit, Walk, along};
+pub(crate) use short::by_words;
 
 use crate::Element;
 use crate::copy::{Strided, copy_row};

@@ -1,8 +1,25 @@
-//! Gathering single elements and rows of a few words, as edges gather the coordinates of their two ends: the row's length is a constant of
-//! its loop, which copies it in two or three moves. Of variable length such a row took three times as long.
+//! Gathering single elements and rows of a few words, as edges gather the coordinates of their two ends: the row's length is
+//! a constant of its loop, which copies it in two or three moves. Of variable length such a row took three times as long.
 
 use super::indexed::{RawIndex, along};
 use super::{Index, Indexed};
+
+/// An expression with the constant `N` set to the length of a row in words; `None` for rows that are not short.
+macro_rules! by_words {
+    ($words:expr, $N:ident => $body:expr) => {
+        by_words!(@ $words, $N => $body, 1 2 3 4 5 6 7 8)
+    };
+    (@ $words:expr, $N:ident => $body:expr, $($n:literal)*) => {
+        match $words {
+            $($n => {
+                const $N: usize = $n;
+                Some($body)
+            })*
+            _ => None,
+        }
+    };
+}
+pub(crate) use by_words;
 
 /// Gathers where the walk is over such rows, or one row of elements; `false` leaves it to whoever gathers others.
 ///
@@ -38,20 +55,7 @@ unsafe fn run_by<I: Index>(
     index: *const I,
 ) -> bool {
     // SAFETY: the caller's promise.
-    unsafe {
-        match words {
-            1 => rows::<I, 1>(at, size, y, x, index),
-            2 => rows::<I, 2>(at, size, y, x, index),
-            3 => rows::<I, 3>(at, size, y, x, index),
-            4 => rows::<I, 4>(at, size, y, x, index),
-            5 => rows::<I, 5>(at, size, y, x, index),
-            6 => rows::<I, 6>(at, size, y, x, index),
-            7 => rows::<I, 7>(at, size, y, x, index),
-            8 => rows::<I, 8>(at, size, y, x, index),
-            _ => return false,
-        }
-    }
-    true
+    by_words!(words, WORDS => unsafe { rows::<I, WORDS>(at, size, y, x, index) }).is_some()
 }
 
 /// # Safety

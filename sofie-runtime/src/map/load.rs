@@ -6,6 +6,7 @@ use super::short_rows;
 use super::spec::{Access, MapSpec, Operand, Plan, Run, Source};
 use crate::DType;
 use crate::copy::{RANK, copy_row};
+use crate::gather::along;
 use crate::simd::{LANES, Op, Simd, dispatch};
 
 /// The piece of the iteration space that a block is: all of the axes behind `chop`, `rows` of that axis.
@@ -89,30 +90,19 @@ pub(super) trait Visit {
     fn run(&mut self, at: [isize; 2]);
 }
 
-#[cold]
-#[inline(never)]
-fn out_of_range(index: i64, extent: usize) -> ! {
-    panic!("map: index {index} is outside an axis of {extent}")
-}
-
 /// The index at position `at`, from the front.
 /// # Safety
 /// `index` must be valid for reading an index at `at`.
 #[inline(always)]
 pub(super) unsafe fn lookup(index: *const u8, dtype: DType, at: isize, extent: usize) -> isize {
     // SAFETY: the caller's promise.
-    let i = unsafe {
+    unsafe {
         if dtype == DType::I32 {
-            *index.cast::<i32>().offset(at) as i64
+            along("map", *index.cast::<i32>().offset(at), extent, 1)
         } else {
-            *index.cast::<i64>().offset(at)
+            along("map", *index.cast::<i64>().offset(at), extent, 1)
         }
-    };
-    let wrapped = if i < 0 { i.wrapping_add(extent as i64) } else { i };
-    if wrapped as u64 >= extent as u64 {
-        out_of_range(i, extent);
     }
-    wrapped as isize
 }
 
 /// Copies a run of elements of type `E` into a block.

@@ -4,7 +4,7 @@
 use super::load::{Feed, Tile, Visit};
 use super::spec::{Run, Source};
 use crate::DType;
-use crate::gather::{Index, along};
+use crate::gather::{Index, along, by_words};
 
 /// Collects a block at `y`, elements of `size` bytes, where an operand is of such rows; `false` leaves it to whoever collects
 /// others.
@@ -44,18 +44,7 @@ unsafe fn collect_by<I: Index>(
     y: *mut u8,
 ) -> bool {
     // SAFETY: the caller's promise.
-    unsafe {
-        match words {
-            1 => rows::<I, 1>(tile, feed, at, size, y),
-            2 => rows::<I, 2>(tile, feed, at, size, y),
-            3 => rows::<I, 3>(tile, feed, at, size, y),
-            4 => rows::<I, 4>(tile, feed, at, size, y),
-            6 => rows::<I, 6>(tile, feed, at, size, y),
-            8 => rows::<I, 8>(tile, feed, at, size, y),
-            _ => return false,
-        }
-    }
-    true
+    by_words!(words, WORDS => unsafe { rows::<I, WORDS>(tile, feed, at, size, y) }).is_some()
 }
 
 /// # Safety

@@ -55,9 +55,12 @@ pub fn smaller(g: &Graph, t: Term) -> Option<(Term, Term)> {
     let ((f, a, b, x), (h, c, d, y)) = (chosen(g, left)?, chosen(g, right)?);
     // Both comparisons ask the same two numbers, and exactly one holds.
     let (h, c, d) = if (c, d) == (b, a) { (turned(h), d, c) } else { (h, c, d) };
-    let (a, b) = if f == Binary::Le || f == Binary::Lt { (a, b) } else { return None };
-    let complement = h == if f == Binary::Le { Binary::Gt } else { Binary::Ge };
-    (complement && (c, d) == (a, b) && (x, y) == (a, b)).then_some((a, b))
+    let complement = match f {
+        Binary::Le => Binary::Gt,
+        Binary::Lt => Binary::Ge,
+        _ => return None,
+    };
+    (h == complement && (c, d) == (a, b) && (x, y) == (a, b)).then_some((a, b))
 }
 
 /// `(a ~ b) * x` as `~`, `a`, `b` and `x`.

@@ -6,7 +6,7 @@
 //! the same operation over what is left of its operands.
 
 use super::index::Index;
-use super::mirror::source_axis;
+use super::mirror::{is_one_matrix, source_axis};
 use crate::ir::{Dim, Inst, Invalid, Node, Op, Rewriter, Shape, ValueId};
 use std::collections::HashMap;
 
@@ -88,11 +88,8 @@ impl Half {
             Op::Concat(along) if apart(along) => (node.op.clone(), axis),
             Op::Reduce(_, along) if along.iter().all(apart) => (node.op.clone(), axis),
             Op::MatMul(_) | Op::Rows(_) if rows => {
-                // A matrix for each pair would have to be cut as well.
                 let matrix = node.inputs.get(1).filter(|_| matches!(node.op, Op::MatMul(_)));
-                let per_pair =
-                    |w: &ValueId| (axis..=axis + 1).any(|a| a + 2 < shape.rank() && !old.shape(*w)[a].is(1));
-                if matrix.is_some_and(per_pair) {
+                if matrix.is_some_and(|w| !is_one_matrix(old.shape(*w), axis)) {
                     return Ok(None);
                 }
                 let mut operands = vec![self.cut(r, x, axis)?];

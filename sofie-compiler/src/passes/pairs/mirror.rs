@@ -138,17 +138,10 @@ impl<'g> Mirror<'g> {
         let is_product = matches!(a.op, Op::MatMul(_));
         let same = a.inputs.len() == b.inputs.len();
         let all = same
-            && a.inputs.iter().zip(&b.inputs).enumerate().all(|(i, (&x, &y))| {
-                // A matrix for each index of the axes would be exchanged with them.
-                let matrices = g.shape(x).rank().saturating_sub(2);
-                let varies = |v: ValueId| {
-                    is_product && (axis..=axis + 1).any(|i| i < matrices && !g.shape(v)[i].is(1))
-                };
-                match i {
-                    0 => self.value(x, y, axis) == Some(Even),
-                    1 if is_product => x == y && !varies(x),
-                    _ => x == y && g.shape(x).rank() == 1 || self.value(x, y, axis) == Some(Even),
-                }
+            && a.inputs.iter().zip(&b.inputs).enumerate().all(|(i, (&x, &y))| match i {
+                0 => self.value(x, y, axis) == Some(Even),
+                1 if is_product => x == y && is_one_matrix(g.shape(x), axis),
+                _ => x == y && g.shape(x).rank() == 1 || self.value(x, y, axis) == Some(Even),
             });
         all.then_some(Even)
     }
@@ -272,6 +265,13 @@ fn is_mirrored(u: &Shape, v: &Shape, axis: usize) -> bool {
         && (u[axis] == v[axis + 1] && u[axis + 1] == v[axis])
         && u[..axis] == v[..axis]
         && u[axis + 2..] == v[axis + 2..]
+}
+
+/// Whether the right operand of a product is the same matrix for all pairs along `axis` and the one behind it. (Others would
+/// be exchanged with the pairs.)
+pub fn is_one_matrix(w: &Shape, axis: usize) -> bool {
+    let matrices = &w.dims()[..w.rank().saturating_sub(2)];
+    matrices.iter().skip(axis).take(2).all(|d| d.is(1))
 }
 
 /// The value whose elements a value has in the same order.

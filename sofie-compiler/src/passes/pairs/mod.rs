@@ -78,11 +78,9 @@ fn made_whole(g: &Graph) -> HashMap<ValueId, usize> {
         behind.extend(axis.map(|axis| (v, axis)));
     }
     let users = g.users();
-    let is_output = |v: ValueId| g.outputs().iter().any(|o| o.value == v);
-    let last = |v: ValueId| is_output(v) || leaves(g, &users, &behind, v);
     behind
         .iter()
-        .filter(|&(&v, &axis)| !is_view(g, v) && last(v) && pays(g, &behind, v, axis))
+        .filter(|&(&v, &axis)| !is_view(g, v) && leaves(g, &users, &behind, v) && pays(g, &behind, v, axis))
         .map(|(v, axis)| (*v, *axis))
         .collect()
 }
@@ -110,18 +108,13 @@ fn is_view(g: &Graph, v: ValueId) -> bool {
     g.producer(v).is_some_and(|n| n.op.is_view() || matches!(n.op, Op::Concat(_)))
 }
 
-/// Whether something reads all pairs of a value, perhaps through views.
+/// Whether a value is an output, or something reads all its pairs, perhaps through views.
 fn leaves(g: &Graph, users: &[Vec<NodeId>], behind: &HashMap<ValueId, usize>, v: ValueId) -> bool {
-    users[v.index()].iter().any(|n| {
-        let node = &g.nodes()[n.index()];
-        match node.outputs.first() {
-            Some(y) if !behind.contains_key(y) => true,
-            Some(&y) if is_view(g, y) => {
-                g.outputs().iter().any(|o| o.value == y) || leaves(g, users, behind, y)
-            }
-            _ => false,
-        }
-    })
+    let reads_all = |n: &NodeId| {
+        let reader = g.nodes()[n.index()].outputs.first();
+        reader.is_some_and(|&y| !behind.contains_key(&y) || is_view(g, y) && leaves(g, users, behind, y))
+    };
+    g.outputs().iter().any(|o| o.value == v) || users[v.index()].iter().any(reads_all)
 }
 
 /// Whether half of the work for each pair takes longer than putting the pairs back.
