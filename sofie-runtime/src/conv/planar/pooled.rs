@@ -289,38 +289,44 @@ impl Columns {
         dilation: usize,
         mut acc: Option<S::F32>,
     ) -> Option<S::F32> {
-        let end = self.end;
-        let add = |acc, x| {
-            Some(match acc {
-                None if MAX => x,
-                None => s.add(s.zero(), x),
-                Some(acc) if MAX => s.max(acc, x),
-                Some(acc) => s.add(acc, x),
-            })
-        };
-        let load = |at: usize| {
-            let x = x.wrapping_add(at);
-            // SAFETY: of whole windows the caller's promise, since the first one's element is there; of others, what is
-            // not there is masked.
-            unsafe {
-                if WHOLE {
-                    s.load_ptr(x)
-                } else {
-                    s.load_masked_ptr(x, s.mask_from_bits(between(at, end)), s.splat(identity::<MAX>()))
+        // Macros: a closure that is not inlined is compiled without the instruction set.
+        macro_rules! add {
+            ($x:expr) => {{
+                let x = $x;
+                acc = Some(match acc {
+                    None if MAX => x,
+                    None => s.add(s.zero(), x),
+                    Some(acc) if MAX => s.max(acc, x),
+                    Some(acc) => s.add(acc, x),
+                });
+            }};
+        }
+        macro_rules! load {
+            ($at:expr) => {{
+                let (at, end) = ($at, self.end);
+                let x = x.wrapping_add(at);
+                // SAFETY: of whole windows the caller's promise, since the first one's element is there; of others, what
+                // is not there is masked.
+                unsafe {
+                    if WHOLE {
+                        s.load_ptr(x)
+                    } else {
+                        s.load_masked_ptr(x, s.mask_from_bits(between(at, end)), s.splat(identity::<MAX>()))
+                    }
                 }
-            }
-        };
+            }};
+        }
         let mut tap = 0;
         while tap < kernel {
             let at = self.column.wrapping_add(tap * dilation);
             tap += 1;
             match STEP {
-                1 => acc = add(acc, load(at)),
+                1 => add!(load!(at)),
                 2 => {
-                    let (even, odd) = s.unzip(load(at), load(at.wrapping_add(LANES)));
-                    acc = add(acc, even);
+                    let (even, odd) = s.unzip(load!(at), load!(at.wrapping_add(LANES)));
+                    add!(even);
                     if dilation == 1 && tap < kernel {
-                        acc = add(acc, odd);
+                        add!(odd);
                         tap += 1;
                     }
                 }
@@ -328,12 +334,12 @@ impl Columns {
                     let mut lanes = [identity::<MAX>(); LANES];
                     for (i, lane) in lanes.iter_mut().enumerate() {
                         let at = at.wrapping_add(i * self.step);
-                        if at < end {
+                        if at < self.end {
                             // SAFETY: the line has that element.
                             *lane = unsafe { *x.add(at) };
                         }
                     }
-                    acc = add(acc, s.load(&lanes));
+                    add!(s.load(&lanes));
                 }
             }
         }
