@@ -126,7 +126,6 @@ impl Op for Divide<'_> {
         let mut e = 0;
         while e < self.width {
             let columns = LANES.min(self.width - e);
-            let mask = s.mask_first(columns);
             let mut block = [s.zero(); LANES];
             // SAFETY: the sums have whole blocks of rows, of which those behind the width are never stored; y has
             // `n` rows of `width` floats.
@@ -140,7 +139,7 @@ impl Op for Divide<'_> {
                 s.transpose(&mut block);
                 for (i, &x) in block.iter().enumerate().take(self.n) {
                     let y = self.y.add(i * self.row + e);
-                    if columns == LANES { s.store_ptr(x, y) } else { s.store_masked_ptr(x, y, mask) }
+                    s.store_first_ptr(x, y, columns);
                 }
             }
             e += LANES;

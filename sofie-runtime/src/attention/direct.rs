@@ -122,7 +122,7 @@ unsafe fn weighted<S: Simd>(
                     let v = s.load_masked_ptr(v.add(j * stride + first), lanes, s.zero());
                     acc = s.mul_add(s.splat(*p.add(j)), v, acc);
                 }
-                s.store_masked_ptr(s.div(acc, sum), y.add(first), lanes);
+                s.store_first_ptr(s.div(acc, sum), y.add(first), width - first);
                 first += LANES;
             }
         }

@@ -109,7 +109,7 @@ unsafe fn block16<S: Simd>(s: S, p: Plane, y: *mut f32, x: *const f32) {
         }
         return;
     }
-    let (rows, cols) = (s.mask_first(p.rows), s.mask_first(p.cols));
+    let rows = s.mask_first(p.rows);
     for (c, v) in v.iter_mut().enumerate().take(p.cols) {
         // SAFETY: the rows that column `c` has.
         *v = unsafe { s.load_masked_ptr(x.wrapping_offset(c as isize * p.src_col), rows, s.zero()) };
@@ -117,6 +117,6 @@ unsafe fn block16<S: Simd>(s: S, p: Plane, y: *mut f32, x: *const f32) {
     s.transpose(&mut v);
     for (r, v) in v.into_iter().enumerate().take(p.rows) {
         // SAFETY: the columns that row `r` has.
-        unsafe { s.store_masked_ptr(v, y.wrapping_offset(r as isize * p.dst_row), cols) }
+        unsafe { s.store_first_ptr(v, y.wrapping_offset(r as isize * p.dst_row), p.cols) }
     }
 }

@@ -363,7 +363,11 @@ unsafe fn tile<S: Simd, const R: usize, const P: usize>(
         for (r, acc) in acc.iter().enumerate() {
             for (q, acc) in acc.iter().enumerate() {
                 let to = c.add(r * g.c_row + q * NR);
-                if whole || q + 1 < P { s.store_ptr(*acc, to) } else { s.store_masked_ptr(*acc, to, edge) }
+                if whole || q + 1 < P {
+                    s.store_ptr(*acc, to)
+                } else {
+                    s.store_first_ptr(*acc, to, left - q * NR)
+                }
             }
         }
     }

@@ -37,7 +37,7 @@ macro_rules! each {
                 }
                 if whole < $f.columns {
                     let $x = $s.load_masked_ptr(c.add(whole), edge, $s.zero());
-                    $s.store_masked_ptr($y, c.add(whole), edge);
+                    $s.store_first_ptr($y, c.add(whole), $f.columns - whole);
                 }
             }
         }

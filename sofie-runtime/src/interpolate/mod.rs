@@ -180,7 +180,7 @@ fn row<S: Simd, const V: usize>(s: S, y: &mut [f32], x: &[f32], index: &[u32], w
             if v + 1 < V {
                 s.store_ptr(acc, y.add(v * LANES));
             } else {
-                s.store_masked_ptr(acc, y.add(v * LANES), mask);
+                s.store_first_ptr(acc, y.add(v * LANES), len - v * LANES);
             }
         }
     }

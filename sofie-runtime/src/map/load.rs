@@ -121,7 +121,7 @@ unsafe fn read_run<S: Simd, E: Copy>(s: S, run: Run, n: usize, x: *const E, y: *
                     s.store_ptr(v, y.add(i).cast());
                     i += LANES;
                 }
-                s.store_masked_ptr(v, y.add(i).cast(), s.mask_first(n - i));
+                s.store_first_ptr(v, y.add(i).cast(), n - i);
             }
             Run::Splat => core::slice::from_raw_parts_mut(y, n).fill(*x),
             Run::Strided(stride) => {

@@ -270,7 +270,7 @@ unsafe fn add<S: Simd, const K: usize, const RELU: bool>(s: S, n: usize, rows: [
             for row in &rows[1..] {
                 sum = s.add(sum, s.load_masked_ptr(row.add(i), mask, s.zero()));
             }
-            s.store_masked_ptr(if RELU { s.max_raw(s.zero(), sum) } else { sum }, y.add(i), mask);
+            s.store_first_ptr(if RELU { s.max_raw(s.zero(), sum) } else { sum }, y.add(i), n - i);
         }
     }
 }

@@ -54,9 +54,7 @@ impl<S: Simd> Group<S> {
     fn put(self, v: S::F32) {
         let (s, p) = (self.s, self.dst.wrapping_add(self.i * LANES * 4).cast());
         // SAFETY: the promise of `Group`.
-        unsafe {
-            if self.n >= LANES { s.store_ptr(v, p) } else { s.store_masked_ptr(v, p, s.mask_first(self.n)) }
-        }
+        unsafe { s.store_first_ptr(v, p, self.n) }
     }
 
     #[inline(always)]

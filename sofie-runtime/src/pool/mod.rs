@@ -379,7 +379,7 @@ fn window<S: Simd, const V: usize, const MAX: bool, const PART: bool>(
             if !PART || v + 1 < V {
                 s.store_ptr(acc, y.add(v * LANES));
             } else {
-                s.store_masked_ptr(acc, y.add(v * LANES), mask);
+                s.store_first_ptr(acc, y.add(v * LANES), channels - v * LANES);
             }
         }
     }

@@ -20,7 +20,7 @@ unsafe fn load<S: Simd>(s: S, p: *const f32, left: usize) -> S::F32 {
 #[inline(always)]
 unsafe fn store<S: Simd>(s: S, v: S::F32, p: *mut f32, left: usize) {
     // SAFETY: the caller's promise.
-    unsafe { if left >= LANES { s.store_ptr(v, p) } else { s.store_masked_ptr(v, p, s.mask_first(left)) } }
+    unsafe { s.store_first_ptr(v, p, left) }
 }
 
 /// `1 + e^-x`; arguments past ±87 count as that.

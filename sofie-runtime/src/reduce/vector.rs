@@ -182,7 +182,7 @@ unsafe fn columns<S: Simd, F: Fold, const V: usize>(
             if v + 1 < V || full {
                 s.store_ptr(out, y.add(v * LANES));
             } else {
-                s.store_masked_ptr(out, y.add(v * LANES), last);
+                s.store_first_ptr(out, y.add(v * LANES), width - v * LANES);
             }
         }
     }

@@ -185,19 +185,26 @@ impl Op for Part<'_> {
     }
 }
 
-/// Runs `$body` for each vector of a row of `$n` with its position and mask; whole vectors have none.
+/// The end of a row: fewer than 16 floats.
+#[derive(Clone, Copy)]
+struct Tail<S: Simd> {
+    mask: S::Mask,
+    n: usize,
+}
+
+/// Runs `$body` for each vector of a row of `$n` with its position and tail; whole vectors have none.
 /// A macro and not a function that takes a closure: a closure inside a kernel is compiled without the kernel's
 /// instruction set where it is not inlined (measured: softmax 30 times slower).
 macro_rules! vectors {
-    ($s:expr, $n:expr, |$i:ident, $mask:ident| $body:expr) => {{
+    ($s:expr, $n:expr, |$i:ident, $tail:ident| $body:expr) => {{
         let mut $i = 0;
         while $i + LANES <= $n {
-            let $mask = None::<S::Mask>;
+            let $tail = None::<Tail<S>>;
             $body;
             $i += LANES;
         }
         if $i < $n {
-            let $mask = Some($s.mask_first($n - $i));
+            let $tail = Some(Tail { mask: $s.mask_first($n - $i), n: $n - $i });
             $body;
         }
     }};
@@ -205,27 +212,27 @@ macro_rules! vectors {
 use vectors;
 
 /// # Safety
-/// `p` holds 16 floats, or those of the mask.
+/// `p` holds 16 floats, or those of the tail.
 #[inline(always)]
-unsafe fn load<S: Simd>(s: S, p: *const f32, mask: Option<S::Mask>, fill: S::F32) -> S::F32 {
+unsafe fn load<S: Simd>(s: S, p: *const f32, tail: Option<Tail<S>>, fill: S::F32) -> S::F32 {
     // SAFETY: the caller's promise.
     unsafe {
-        match mask {
+        match tail {
             None => s.load_ptr(p),
-            Some(m) => s.load_masked_ptr(p, m, fill),
+            Some(tail) => s.load_masked_ptr(p, tail.mask, fill),
         }
     }
 }
 
 /// # Safety
-/// `p` has room for 16 floats, or those of the mask.
+/// `p` has room for 16 floats, or those of the tail.
 #[inline(always)]
-unsafe fn store<S: Simd>(s: S, v: S::F32, p: *mut f32, mask: Option<S::Mask>) {
+unsafe fn store<S: Simd>(s: S, v: S::F32, p: *mut f32, tail: Option<Tail<S>>) {
     // SAFETY: the caller's promise.
     unsafe {
-        match mask {
+        match tail {
             None => s.store_ptr(v, p),
-            Some(m) => s.store_masked_ptr(v, p, m),
+            Some(tail) => s.store_first_ptr(v, p, tail.n),
         }
     }
 }

@@ -1,27 +1,27 @@
 //! Layer and root-mean-square normalisation: the mean first, then the squares of what is left, as the
 //! one-pass formula loses digits where the mean is large.
 
-use super::{load, store, vectors};
+use super::{Tail, load, store, vectors};
 use crate::simd::{LANES, Simd};
 
 /// Sums of a row that run side by side, so that one addition need not wait for the other: vector `i` goes to sum
 /// `i % SUMS`, what is left over at the end to the first.
 const SUMS: usize = 4;
 
-/// Runs `$body` for each vector of a row of `$n` with its position, its mask and the sum that it goes to.
+/// Runs `$body` for each vector of a row of `$n` with its position, its tail and the sum that it goes to.
 macro_rules! summed {
-    ($s:expr, $n:expr, |$i:ident, $mask:ident, $sum:ident of $sums:ident| $body:expr) => {{
+    ($s:expr, $n:expr, |$i:ident, $tail:ident, $sum:ident of $sums:ident| $body:expr) => {{
         let mut at = 0;
         while at + SUMS * LANES <= $n {
             for (j, $sum) in $sums.iter_mut().enumerate() {
-                let ($i, $mask) = (at + j * LANES, None::<S::Mask>);
+                let ($i, $tail) = (at + j * LANES, None::<Tail<S>>);
                 $body;
             }
             at += SUMS * LANES;
         }
         let $sum = &mut $sums[0];
         let left = $n - at;
-        vectors!($s, left, |j, $mask| {
+        vectors!($s, left, |j, $tail| {
             let $i = at + j;
             $body
         });
@@ -65,7 +65,7 @@ impl Norm {
                 for (r, part) in parts.iter_mut().enumerate().take(self.rows) {
                     let x = self.x.add(r * self.ldx);
                     let mut sums = [zero; SUMS];
-                    summed!(s, n, |i, mask, sum of sums| *sum = s.add(*sum, load(s, x.add(i), mask, zero)));
+                    summed!(s, n, |i, tail, sum of sums| *sum = s.add(*sum, load(s, x.add(i), tail, zero)));
                     *part = folded(s, &sums);
                 }
                 means = s.to_array(s.div(totals(s, &mut parts, self.rows), count));
@@ -73,9 +73,9 @@ impl Norm {
             for (r, part) in parts.iter_mut().enumerate().take(self.rows) {
                 let (x, mean) = (self.x.add(r * self.ldx), s.splat(means[r]));
                 let mut sums = [zero; SUMS];
-                summed!(s, n, |i, mask, sum of sums| {
+                summed!(s, n, |i, tail, sum of sums| {
                     // Lanes behind the row read the mean, and add nothing (NaN where it is NaN anyway).
-                    let d = s.sub(load(s, x.add(i), mask, mean), mean);
+                    let d = s.sub(load(s, x.add(i), tail, mean), mean);
                     *sum = s.mul_add(d, d, *sum);
                 });
                 *part = folded(s, &sums);
@@ -85,9 +85,9 @@ impl Norm {
             for r in 0..self.rows {
                 let (y, x) = (self.y.add(r * self.ldy), self.x.add(r * self.ldx));
                 let (mean, factor) = (s.splat(means[r]), s.splat(factors[r]));
-                vectors!(s, n, |i, mask| {
-                    let d = s.mul(s.sub(load(s, x.add(i), mask, zero), mean), factor);
-                    store(s, affine(s, d, i, mask, self.scale, self.bias), y.add(i), mask);
+                vectors!(s, n, |i, tail| {
+                    let d = s.mul(s.sub(load(s, x.add(i), tail, zero), mean), factor);
+                    store(s, affine(s, d, i, tail, self.scale, self.bias), y.add(i), tail);
                 });
             }
         }
@@ -130,7 +130,7 @@ unsafe fn affine<S: Simd>(
     s: S,
     v: S::F32,
     i: usize,
-    mask: Option<S::Mask>,
+    tail: Option<Tail<S>>,
     scale: *const f32,
     bias: *const f32,
 ) -> S::F32 {
@@ -138,10 +138,10 @@ unsafe fn affine<S: Simd>(
     unsafe {
         match (scale.is_null(), bias.is_null()) {
             (true, true) => v,
-            (false, true) => s.mul(v, load(s, scale.add(i), mask, s.zero())),
-            (true, false) => s.add(v, load(s, bias.add(i), mask, s.zero())),
+            (false, true) => s.mul(v, load(s, scale.add(i), tail, s.zero())),
+            (true, false) => s.add(v, load(s, bias.add(i), tail, s.zero())),
             (false, false) => {
-                s.mul_add(v, load(s, scale.add(i), mask, s.zero()), load(s, bias.add(i), mask, s.zero()))
+                s.mul_add(v, load(s, scale.add(i), tail, s.zero()), load(s, bias.add(i), tail, s.zero()))
             }
         }
     }

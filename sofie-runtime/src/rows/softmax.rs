@@ -1,7 +1,7 @@
 //! Softmax and its logarithm over one row. NaN needs no care: `x - max` carries it into every element through
 //! the sum, and a row of minus infinities gives `-inf - -inf`.
 
-use super::{load, store, vectors};
+use super::{Tail, load, store, vectors};
 use crate::math;
 use crate::simd::{LANES, Simd};
 
@@ -18,22 +18,22 @@ pub(super) unsafe fn softmax<S: Simd>(s: S, n: usize, y: *mut f32, x: *const f32
             let e = math::exp_of_negative(s, s.sub(v, s.splat(s.reduce_max_raw(v))));
             let e = s.select(mask, e, s.zero());
             let scale = s.splat(1.0 / s.reduce_add(e));
-            s.store_masked_ptr(s.mul(e, scale), y, mask);
+            s.store_first_ptr(s.mul(e, scale), y, n);
             return;
         }
         let max = s.splat(row_max(s, n, x));
         let mut sum = s.zero();
-        vectors!(s, n, |i, mask| {
-            let e = math::exp_of_negative(s, s.sub(load(s, x.add(i), mask, lowest), max));
-            sum = match mask {
+        vectors!(s, n, |i, tail| {
+            let e = math::exp_of_negative(s, s.sub(load(s, x.add(i), tail, lowest), max));
+            sum = match tail {
                 None => s.add(sum, e),
-                Some(m) => s.select(m, s.add(sum, e), sum),
+                Some(tail) => s.select(tail.mask, s.add(sum, e), sum),
             };
-            store(s, e, y.add(i), mask);
+            store(s, e, y.add(i), tail);
         });
         let scale = s.splat(1.0 / s.reduce_add(sum));
-        vectors!(s, n, |i, mask| {
-            store(s, s.mul(load(s, y.add(i), mask, s.zero()), scale), y.add(i), mask);
+        vectors!(s, n, |i, tail| {
+            store(s, s.mul(load(s, y.add(i), tail, s.zero()), scale), y.add(i), tail);
         });
     }
 }
@@ -81,7 +81,7 @@ pub(super) unsafe fn softmax_short<S: Simd>(
         }
         s.transpose(&mut v);
         for (r, v) in v.iter().enumerate() {
-            s.store_masked_ptr(*v, y.add(r * ldy), mask);
+            s.store_first_ptr(*v, y.add(r * ldy), n);
         }
     }
 }
@@ -94,17 +94,17 @@ pub(super) unsafe fn log_softmax<S: Simd>(s: S, n: usize, y: *mut f32, x: *const
     unsafe {
         let max = s.splat(row_max(s, n, x));
         let mut sum = s.zero();
-        vectors!(s, n, |i, mask| {
-            let e = math::exp_of_negative(s, s.sub(load(s, x.add(i), mask, s.zero()), max));
-            sum = match mask {
+        vectors!(s, n, |i, tail| {
+            let e = math::exp_of_negative(s, s.sub(load(s, x.add(i), tail, s.zero()), max));
+            sum = match tail {
                 None => s.add(sum, e),
-                Some(m) => s.select(m, s.add(sum, e), sum),
+                Some(tail) => s.select(tail.mask, s.add(sum, e), sum),
             };
         });
         let shift = math::log(s, s.splat(s.reduce_add(sum)));
-        vectors!(s, n, |i, mask| {
-            let v = s.sub(s.sub(load(s, x.add(i), mask, s.zero()), max), shift);
-            store(s, v, y.add(i), mask);
+        vectors!(s, n, |i, tail| {
+            let v = s.sub(s.sub(load(s, x.add(i), tail, s.zero()), max), shift);
+            store(s, v, y.add(i), tail);
         });
     }
 }
@@ -118,6 +118,6 @@ unsafe fn row_max<S: Simd>(s: S, n: usize, x: *const f32) -> f32 {
     let lowest = s.splat(f32::NEG_INFINITY);
     let mut max = lowest;
     // SAFETY: positions are below `n`, tails are masked.
-    vectors!(s, n, |i, mask| max = s.max_raw(max, unsafe { load(s, x.add(i), mask, lowest) }));
+    vectors!(s, n, |i, tail| max = s.max_raw(max, unsafe { load(s, x.add(i), tail, lowest) }));
     s.reduce_max_raw(max)
 }

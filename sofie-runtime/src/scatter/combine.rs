@@ -209,7 +209,7 @@ impl<S: Simd, V: Vector> Visit for Meet<S, V> {
             if whole < row.len {
                 let (y, u, m) = (y.add(whole), u.add(whole), s.mask_first(row.len - whole));
                 let v = V::vector(s, s.load_masked_ptr(y, m, s.zero()), s.load_masked_ptr(u, m, s.zero()));
-                s.store_masked_ptr(v, y, m);
+                s.store_first_ptr(v, y, row.len - whole);
             }
         }
     }

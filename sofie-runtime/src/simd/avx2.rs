@@ -108,10 +108,6 @@ impl Simd for Avx2 {
             _mm256_storeu_si256(p.add(8).cast(), v[1]);
         };
         load_masked_ptr(p: *const f32, m: I, fill: F) -> F = load_masked!(p, m, fill);
-        store_masked_ptr(v: F, p: *mut f32, m: I) = {
-            _mm256_maskstore_ps(p, m[0], v[0]);
-            _mm256_maskstore_ps(p.wrapping_add(8), m[1], v[1]);
-        };
         gather_ptr(base: *const f32, index: I) -> F
             = [_mm256_i32gather_ps::<4>(base, index[0]), _mm256_i32gather_ps::<4>(base, index[1])];
         gather_masked_ptr(base: *const f32, index: I, m: I, fill: F) -> F = [

@@ -120,10 +120,11 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
     /// # Safety
     /// `p + lane` must be valid for reading for every lane set in `m`.
     unsafe fn load_masked_ptr(self, p: *const f32, m: Self::Mask, fill: Self::F32) -> Self::F32;
-    /// Writes the lanes that `m` names; memory of the others is not touched.
+    /// Writes the first `n` lanes (all of them when `n` is 16 or more); memory of the others is not touched.
+    /// Where masked stores are slow, this is some plain stores instead.
     /// # Safety
-    /// `p + lane` must be valid for writing for every lane set in `m`.
-    unsafe fn store_masked_ptr(self, v: Self::F32, p: *mut f32, m: Self::Mask);
+    /// `p` must be valid for writing the first `n` lanes.
+    unsafe fn store_first_ptr(self, v: Self::F32, p: *mut f32, n: usize);
     /// Reads the lanes that `m` names, the others come from `fill`; memory of the others is not touched.
     /// # Safety
     /// `p + lane` must be valid for reading for every lane set in `m`.
@@ -131,14 +132,6 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
     unsafe fn load_masked_i32_ptr(self, p: *const i32, m: Self::Mask, fill: Self::I32) -> Self::I32 {
         // SAFETY: the caller's promise; `f32` and `i32` have one size and every bit pattern is a value.
         self.to_bits(unsafe { self.load_masked_ptr(p.cast(), m, self.from_bits(fill)) })
-    }
-    /// Writes the lanes that `m` names; memory of the others is not touched.
-    /// # Safety
-    /// `p + lane` must be valid for writing for every lane set in `m`.
-    #[inline(always)]
-    unsafe fn store_masked_i32_ptr(self, v: Self::I32, p: *mut i32, m: Self::Mask) {
-        // SAFETY: the caller's promise; `f32` and `i32` have one size and every bit pattern is a value.
-        unsafe { self.store_masked_ptr(self.from_bits(v), p.cast(), m) }
     }
     /// `base[index]` in each lane; indices count `f32`s from `base` and may be negative.
     /// # Safety
@@ -154,15 +147,6 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
         m: Self::Mask,
         fill: Self::F32,
     ) -> Self::F32;
-    /// Writes the first `n` lanes (all of them when `n` is 16 or more); memory of the others is not touched.
-    /// Where masked stores are slow, this is some plain stores instead.
-    /// # Safety
-    /// `p` must be valid for writing the first `n` lanes.
-    #[inline(always)]
-    unsafe fn store_first_ptr(self, v: Self::F32, p: *mut f32, n: usize) {
-        // SAFETY: the caller's promise.
-        unsafe { self.store_masked_ptr(v, p, self.mask_first(n)) }
-    }
     /// Asks for the cache line of `p`; no effect on the result, `p` may point anywhere.
     fn prefetch(self, p: *const f32);
 

@@ -123,16 +123,6 @@ impl Simd for Neon {
         self.load(&x)
     }
     #[inline(always)]
-    unsafe fn store_masked_ptr(self, v: F, p: *mut f32, m: M) {
-        let bits = self.mask_bits(m);
-        for (i, x) in self.to_array(v).into_iter().enumerate() {
-            if bits >> i & 1 == 1 {
-                // SAFETY: the caller's promise for the lanes that are set.
-                unsafe { p.add(i).write_unaligned(x) }
-            }
-        }
-    }
-    #[inline(always)]
     unsafe fn store_first_ptr(self, v: F, p: *mut f32, n: usize) {
         let (n, x) = (n.min(LANES), self.to_array(v));
         // SAFETY: the target has NEON; the memory is the caller's promise, the array has 16 elements.

@@ -110,12 +110,10 @@ impl Simd for Scalar {
     }
     #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
     #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
-    unsafe fn store_masked_ptr(self, v: F, p: *mut f32, m: M) {
-        for i in 0..LANES {
-            if m[i] {
-                // SAFETY: the caller's promise for the lanes that are set.
-                unsafe { p.add(i).write_unaligned(v[i]) }
-            }
+    unsafe fn store_first_ptr(self, v: F, p: *mut f32, n: usize) {
+        for (i, x) in v.into_iter().enumerate().take(n) {
+            // SAFETY: the caller's promise for the first lanes.
+            unsafe { p.add(i).write_unaligned(x) }
         }
     }
     #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]

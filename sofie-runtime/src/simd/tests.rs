@@ -179,18 +179,12 @@ fn memory<S: Simd>(s: S, case: &Case) -> Vec<Answer> {
         let exact: Vec<f32> = case.b[..width].to_vec();
         out.push(("load_part exact", bits(s.to_array(s.load_part(&exact, 3.0)))));
     }
-    let mut buffer = [9.0; 16];
     // SAFETY: the buffers have 16 elements, the indices are below 16.
     unsafe {
-        s.store_masked_ptr(a, buffer.as_mut_ptr(), m);
-        out.push(("store_masked", bits(buffer)));
         let loaded = s.load_masked_ptr(case.c.as_ptr(), m, a);
         out.push(("load_masked", bits(s.to_array(loaded))));
         let loaded = s.load_masked_i32_ptr(case.j.as_ptr(), m, s.load_i32(&case.i));
         out.push(("load_masked_i32", s.to_array_i32(loaded).map(|x| x as u32)));
-        let mut buffer = [5; 16];
-        s.store_masked_i32_ptr(s.load_i32(&case.i), buffer.as_mut_ptr(), m);
-        out.push(("store_masked_i32", buffer.map(|x| x as u32)));
         let index = s.and(s.load_i32(&case.i), s.splat_i32(15));
         out.push(("gather", bits(s.to_array(s.gather_ptr(case.b.as_ptr(), index)))));
         let back = s.sub_i32(index, s.splat_i32(15));

@@ -308,7 +308,10 @@ unsafe fn gather<S: Simd, R: Form, C: Form, const FULL: bool>(
         for (&y, &at) in row.iter().zip(at).take(C::OUTPUTS) {
             if at != OUTSIDE {
                 // SAFETY: the caller's promise.
-                unsafe { store::<S, FULL>(s, y, o.y.add(at * conv.ldy + first), mask) };
+                unsafe {
+                    let to = o.y.add(at * conv.ldy + first);
+                    if FULL { s.store_ptr(y, to) } else { s.store_first_ptr(y, to, conv.m - first) }
+                };
             }
         }
     }
@@ -330,13 +333,6 @@ fn row_of<S: Simd, C: Form>(s: S, row: &[MaybeUninit<S::F32>; MOST]) -> [S::F32;
 unsafe fn load<S: Simd, const FULL: bool>(s: S, from: *const f32, mask: S::Mask) -> S::F32 {
     // SAFETY: the caller's promise.
     unsafe { if FULL { s.load_ptr(from) } else { s.load_masked_ptr(from, mask, s.zero()) } }
-}
-
-/// Masked stores are slow on some CPUs (Zen 4: a dozen cycles), so whole vectors do without.
-#[inline(always)]
-unsafe fn store<S: Simd, const FULL: bool>(s: S, x: S::F32, to: *mut f32, mask: S::Mask) {
-    // SAFETY: the caller's promise.
-    unsafe { if FULL { s.store_ptr(x, to) } else { s.store_masked_ptr(x, to, mask) } }
 }
 
 /// One vector of filters of a tile from the definition.
