@@ -66,6 +66,36 @@ impl Problem {
         (self.residual.wrapping_add(event * lde + row * self.ldr), rows - row)
     }
 
+    /// Where the tile begins whose rows of A are `a`: at `row`, which is `at` as line and row of the line, and `column`; nothing
+    /// is fetched ahead, and all columns exist.
+    #[inline(always)]
+    fn place(
+        &self,
+        a: A,
+        row: usize,
+        [line, row_of_line]: [usize; 2],
+        column: usize,
+        steps: &Range<usize>,
+    ) -> Place {
+        let (residual, left) = match self.lines.count {
+            _ if steps.end != self.k => (core::ptr::null(), usize::MAX),
+            1 => self.residual_of(row),
+            _ => (offset(self.residual, line * self.lines.ldr + row_of_line * self.ldr), usize::MAX),
+        };
+        let w = self.w.wrapping_add(column * self.k + steps.start * NR);
+        let c = line * self.lines.ldc + row_of_line * self.ldc + column / NR * self.c_panel;
+        Place {
+            a,
+            w,
+            ahead: w,
+            bias: offset(self.bias, column),
+            residual: offset(residual, column),
+            left,
+            c: self.c.wrapping_add(c),
+            columns: usize::MAX,
+        }
+    }
+
     /// What is done to finished sums after they have been stored.
     #[inline(always)]
     pub(super) fn later(&self) -> Option<(f32, Act)> {
@@ -112,6 +142,8 @@ impl Events {
 pub(super) trait Source {
     /// How tiles read them.
     type Mode: Mode;
+    /// Whether rows may be located again for [tall tails](tile::tall_tail).
+    const TALL_TAILS: bool = true;
 
     /// The block of k that starts at `start`, at most [`KC`] long or so.
     fn block(&self, start: usize, k: usize) -> Range<usize>;
@@ -180,6 +212,7 @@ impl Copied {
 
 impl Source for Copied {
     type Mode = StridedRows;
+    const TALL_TAILS: bool = false;
 
     #[inline(always)]
     fn block(&self, start: usize, k: usize) -> Range<usize> {
@@ -214,7 +247,10 @@ pub(super) unsafe fn drive<S: Simd, Src: Source>(s: S, problem: &Problem, n: usi
     }
     // An even share for each tile: 13 rows are 7 + 6 and not 12 + 1, which would leave the FMA units waiting.
     let rows = p.m / p.lines.count;
-    let line_tiles = rows.div_ceil(tile::max_rows(S::LEVEL, n.div_ceil(NR)));
+    // Columns that twice the rows of the others meet at once.
+    let rest = if Src::TALL_TAILS { tile::tall_tail(S::LEVEL, n) } else { 0 };
+    let most = if rest == n { tile::TALL } else { tile::max_rows(S::LEVEL, n.div_ceil(NR)) };
+    let line_tiles = rows.div_ceil(most);
     let (share, taller) = if line_tiles == 1 { (rows, 0) } else { (rows / line_tiles, rows % line_tiles) };
     let tiles = p.lines.count * line_tiles;
 
@@ -262,46 +298,56 @@ pub(super) unsafe fn drive<S: Simd, Src: Source>(s: S, problem: &Problem, n: usi
             // short rows make better vectors together.
             let together = later.filter(|_| columns == n && p.lines.count == 1 && n < TOGETHER);
             let alone = if together.is_some() { None } else { later };
-            let mut finished = 0;
+            // The rest is part of the last block.
+            let rest = if column + columns == n { rest } else { 0 };
+            let columns = columns - rest;
+            let (mut finished, mut waiting) = (0, 0);
             let (mut row, mut line, mut row_of_line) = (0, 0, 0);
             for tile in 0..tiles {
                 let rows = share + usize::from(tile - line * line_tiles < taller);
-                let a = source.locate(row, rows, &steps);
-                let (residual, left) = match p.lines.count {
-                    _ if !last => (core::ptr::null(), usize::MAX),
-                    1 => p.residual_of(row),
-                    _ => (offset(p.residual, line * p.lines.ldr + row_of_line * p.ldr), usize::MAX),
-                };
-                let mut place = Place {
-                    a,
-                    w: p.w.wrapping_add(column * p.k + steps.start * NR),
-                    ahead: next.wrapping_add(tile * wide * block.k / tiles * NR),
-                    bias: offset(p.bias, column),
-                    residual: offset(residual, column),
-                    left,
-                    c: p.c.wrapping_add(line * p.lines.ldc + row_of_line * p.ldc + column / NR * p.c_panel),
-                    columns: n - column,
-                };
-                // Few columns leave no time for rows to come from L2 on demand (3025 × 128 × 16: 113 GFLOP/s, 135 so).
-                if streams && let Some((next, stride)) = source.dense(row + rows, p.k) {
-                    place.ahead = next;
-                    block.ahead_step = rows * stride / p.k;
+                if columns != 0 {
+                    let a = source.locate(row, rows, &steps);
+                    let mut place = p.place(a, row, [line, row_of_line], column, &steps);
+                    place.columns = n - column;
+                    place.ahead = next.wrapping_add(tile * wide * block.k / tiles * NR);
+                    // Few columns leave no time for rows to come from L2 on demand (3025 × 128 × 16: 113 GFLOP/s, 135 so).
+                    if streams && let Some((next, stride)) = source.dense(row + rows, p.k) {
+                        place.ahead = next;
+                        block.ahead_step = rows * stride / p.k;
+                    }
+                    // SAFETY: the caller's promise.
+                    unsafe { tile_row::<S, Src>(s, rows, columns, &block, place, alone) };
                 }
-                // SAFETY: the caller's promise.
-                unsafe { tile_row::<S, Src>(s, rows, columns, &block, place, alone) };
                 (row, row_of_line) = (row + rows, row_of_line + rows);
+                let line_ends = row_of_line * p.lines.count == p.m;
+                if rest != 0 {
+                    waiting += rows;
+                    if line_ends || waiting + share + usize::from(taller != 0) > tile::TALL {
+                        let a = source.locate(row - waiting, waiting, &steps);
+                        let at = [line, row_of_line - waiting];
+                        let mut place = p.place(a, row - waiting, at, column + columns, &steps);
+                        place.columns = rest;
+                        // SAFETY: the caller's promise.
+                        unsafe { tile::run_tall::<S, Src::Mode>(s, waiting, &block, place) };
+                        if let Some(later) = alone {
+                            finish(s, waiting, 1, &block, &place, later);
+                        }
+                        waiting = 0;
+                    }
+                }
                 if let Some((alpha, act)) = together
+                    && waiting == 0
                     && (row == p.m || (row - finished) * n >= TOGETHER)
                 {
                     let (c, rows) = (p.c.wrapping_add(finished * p.ldc), row - finished);
                     s.outline(Finish { c, ldc: p.ldc, rows, columns: n, alpha, act });
                     finished = row;
                 }
-                if row_of_line * p.lines.count == p.m {
+                if line_ends {
                     (line, row_of_line) = (line + 1, 0);
                 }
             }
-            column += columns;
+            column += columns + rest;
         }
         if last {
             return;

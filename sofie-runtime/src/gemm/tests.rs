@@ -130,9 +130,20 @@ fn blocks_of_k_and_n_keep_the_chain() {
     if cfg!(miri) {
         return; // far too large; the small shapes take the same paths but for the loops over blocks
     }
-    for (m, k, n) in
-        [(3, 1100, 20), (30, 600, 300), (13, 513, 33), (1, 2000, 130), (1, 701, 5), (1, 34, 17), (1, 32, 32)]
-    {
+    let shapes = [
+        (3, 1100, 20),
+        (30, 600, 300),
+        (13, 513, 33),
+        (1, 2000, 130),
+        (1, 701, 5),
+        (1, 34, 17),
+        (1, 32, 32),
+        // Few last columns: alone, in a block of their own, and with others.
+        (14, 520, 8),
+        (25, 600, 136),
+        (29, 513, 134),
+    ];
+    for (m, k, n) in shapes {
         let g = Gemm {
             m,
             k,

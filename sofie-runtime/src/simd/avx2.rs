@@ -129,6 +129,9 @@ impl Simd for Avx2 {
             let mut rest = v[0];
             if n & 8 != 0 {
                 _mm256_storeu_ps(p, rest);
+                if n == 8 {
+                    return;
+                }
                 (rest, p) = (v[1], p.add(8));
             }
             let mut quarter = _mm256_castps256_ps128(rest);
