@@ -9,7 +9,7 @@ use super::drive::{Problem, Strided};
 use super::finish::Finish;
 use super::pack::NR;
 use super::tile;
-use crate::simd::{Op, Simd};
+use crate::simd::{Level, Op, Simd};
 
 /// Columns that are better off here than in a panel: a block costs 80 + 16 n instructions, in a panel 256.
 pub(super) const MOST: usize = 4;
@@ -53,9 +53,23 @@ impl<const N: usize> Op for Narrow<'_, N> {
                     *at = at.add(r.min(rows - 1) * a.row);
                 }
                 let (mut k, mut block) = (0, [s.zero(); NR]);
+                // Two registers a vector: 16 × 16 floats are twice what there is room for.
+                if const { S::LEVEL as u8 == Level::Avx2 as u8 } {
+                    while k + NR / 2 <= p.k {
+                        for x in s.load_columns(&rows_at) {
+                            step(s, &mut acc[0], x, w);
+                            w = w.add(NR);
+                        }
+                        for at in &mut rows_at {
+                            *at = at.add(NR / 2);
+                        }
+                        k += NR / 2;
+                    }
+                }
                 while k + NR <= p.k {
-                    for (x, at) in block.iter_mut().zip(&rows_at) {
-                        *x = s.load_ptr(at.add(k));
+                    for (x, at) in block.iter_mut().zip(&mut rows_at) {
+                        *x = s.load_ptr(*at);
+                        *at = at.add(NR);
                     }
                     s.transpose(&mut block);
                     for x in &block {
@@ -67,7 +81,7 @@ impl<const N: usize> Op for Narrow<'_, N> {
                 if k < p.k {
                     let mask = s.mask_first(p.k - k);
                     for (x, at) in block.iter_mut().zip(&rows_at) {
-                        *x = s.load_masked_ptr(at.add(k), mask, s.zero());
+                        *x = s.load_masked_ptr(*at, mask, s.zero());
                     }
                     s.transpose(&mut block);
                     for x in block.iter().take(p.k - k) {

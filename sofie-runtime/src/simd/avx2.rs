@@ -149,6 +149,25 @@ impl Simd for Avx2 {
         }
     }
 
+    #[inline(always)]
+    unsafe fn load_columns(self, rows: &[*const f32; LANES]) -> [F; LANES / 2] {
+        // SAFETY: the token exists, so the CPU has the instruction set; the memory is the caller's promise.
+        unsafe {
+            let zero = _mm256_setzero_ps();
+            let mut columns = [[zero; 2]; 8];
+            for half in 0..2 {
+                let mut block = [zero; 8];
+                for (x, row) in block.iter_mut().zip(&rows[8 * half..]) {
+                    *x = _mm256_loadu_ps(*row);
+                }
+                for (column, x) in columns.iter_mut().zip(transpose_8x8(block)) {
+                    column[half] = x;
+                }
+            }
+            columns
+        }
+    }
+
     halves! {
         add(a: F, b: F) -> F = _mm256_add_ps(a, b);
         sub(a: F, b: F) -> F = _mm256_sub_ps(a, b);
@@ -327,12 +346,26 @@ unsafe fn unzip(a: __m256, b: __m256) -> (__m256, __m256) {
 /// Rows `8 i ..` of half `j` go to rows `8 j ..` of half `i`, transposed.
 #[inline(always)]
 unsafe fn transpose_block(from: &[F; LANES], i: usize, j: usize, to: &mut [F; LANES]) {
+    let mut rows = [from[0][0]; 8];
+    for (row, from) in rows.iter_mut().zip(&from[8 * i..]) {
+        *row = from[j];
+    }
+    // SAFETY: called with the token at hand.
+    let columns = unsafe { transpose_8x8(rows) };
+    for (to, column) in to[8 * j..].iter_mut().zip(columns) {
+        to[i] = column;
+    }
+}
+
+/// The 8×8 transpose.
+#[inline(always)]
+unsafe fn transpose_8x8(rows: [__m256; 8]) -> [__m256; 8] {
     // SAFETY: called with the token at hand.
     unsafe {
         let zero = _mm256_setzero_ps();
         let mut t = [zero; 8];
         for r in 0..4 {
-            let (a, b) = (from[8 * i + 2 * r][j], from[8 * i + 2 * r + 1][j]);
+            let (a, b) = (rows[2 * r], rows[2 * r + 1]);
             t[2 * r] = _mm256_unpacklo_ps(a, b);
             t[2 * r + 1] = _mm256_unpackhi_ps(a, b);
         }
@@ -346,9 +379,11 @@ unsafe fn transpose_block(from: &[F; LANES], i: usize, j: usize, to: &mut [F; LA
                 u[4 * r + 2 * half + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
             }
         }
+        let mut columns = [zero; 8];
         for c in 0..4 {
-            to[8 * j + c][i] = _mm256_permute2f128_ps::<0x20>(u[c], u[4 + c]);
-            to[8 * j + 4 + c][i] = _mm256_permute2f128_ps::<0x31>(u[c], u[4 + c]);
+            columns[c] = _mm256_permute2f128_ps::<0x20>(u[c], u[4 + c]);
+            columns[4 + c] = _mm256_permute2f128_ps::<0x31>(u[c], u[4 + c]);
         }
+        columns
     }
 }

@@ -147,6 +147,23 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
         m: Self::Mask,
         fill: Self::F32,
     ) -> Self::F32;
+    /// The columns of 16 rows of 8 floats: lane `r` of vector `c` is element `c` of row `r`.
+    /// # Safety
+    /// Each row must be valid for reading 8 floats.
+    #[inline(always)]
+    unsafe fn load_columns(self, rows: &[*const f32; LANES]) -> [Self::F32; LANES / 2] {
+        let mut block = [self.zero(); LANES];
+        for (x, row) in block.iter_mut().zip(rows) {
+            // SAFETY: the caller's promise.
+            *x = unsafe { self.load_masked_ptr(*row, self.mask_first(LANES / 2), self.zero()) };
+        }
+        self.transpose(&mut block);
+        let mut columns = [self.zero(); LANES / 2];
+        for (column, x) in columns.iter_mut().zip(block) {
+            *column = x;
+        }
+        columns
+    }
     /// Asks for the cache line of `p`; no effect on the result, `p` may point anywhere.
     fn prefetch(self, p: *const f32);
 

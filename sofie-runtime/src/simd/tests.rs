@@ -185,6 +185,11 @@ fn memory<S: Simd>(s: S, case: &Case) -> Vec<Answer> {
         out.push(("load_masked", bits(s.to_array(loaded))));
         let loaded = s.load_masked_i32_ptr(case.j.as_ptr(), m, s.load_i32(&case.i));
         out.push(("load_masked_i32", s.to_array_i32(loaded).map(|x| x as u32)));
+        let rows = core::array::from_fn(|r| case.b.as_ptr().add(r % 9));
+        for (c, column) in s.load_columns(&rows).into_iter().enumerate() {
+            let want: [f32; 16] = core::array::from_fn(|r| case.b[r % 9 + c]);
+            assert_eq!(bits(s.to_array(column)), bits(want), "column {c}");
+        }
         let index = s.and(s.load_i32(&case.i), s.splat_i32(15));
         out.push(("gather", bits(s.to_array(s.gather_ptr(case.b.as_ptr(), index)))));
         let back = s.sub_i32(index, s.splat_i32(15));
