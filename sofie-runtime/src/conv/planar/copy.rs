@@ -136,11 +136,13 @@ fn halve<S: Simd>(s: S, x: &[f32], to: &mut [f32], even: (usize, usize), odd: (u
     assert!(x.len() >= 2 * even.1 - 1 && x.len() >= 2 * odd.1, "pixels that are not there");
     let (from, to) = (x.as_ptr(), to.as_mut_ptr());
     for first in (0..even.1.max(odd.1)).step_by(LANES) {
-        let part = |skip: usize| s.mask_first(x.len().saturating_sub(2 * first + skip));
+        let (low, high) = (2 * first, 2 * first + LANES);
+        let [inside_low, inside_high] =
+            [s.mask_first(x.len().saturating_sub(low)), s.mask_first(x.len().saturating_sub(high))];
         // SAFETY: lanes past the line are masked; where they go is asserted above.
         unsafe {
-            let low = s.load_masked_ptr(from.wrapping_add(2 * first), part(0), s.zero());
-            let high = s.load_masked_ptr(from.wrapping_add(2 * first + LANES), part(LANES), s.zero());
+            let low = s.load_masked_ptr(from.wrapping_add(low), inside_low, s.zero());
+            let high = s.load_masked_ptr(from.wrapping_add(high), inside_high, s.zero());
             let (low, high) = s.unzip(low, high);
             s.store_first_ptr(low, to.wrapping_add(even.0 + first), even.1.saturating_sub(first));
             s.store_first_ptr(high, to.wrapping_add(odd.0 + first), odd.1.saturating_sub(first));
