@@ -6,6 +6,7 @@ its graph optimisations, so the outputs stored here are those of the optimised g
 is to be done.
 
     python3 tools/zoo/references.py DIR     (laid out as make_zoo.py writes it; needs numpy, onnx and onnxruntime)
+    python3 tools/zoo/references.py --needed        exits with 0 on such a CPU, with 1 on others
 """
 
 import pathlib
@@ -23,6 +24,8 @@ def saturates():
 
 
 def main():
+    if sys.argv[1] == "--needed":
+        sys.exit(not saturates())
     root = pathlib.Path(sys.argv[1])
     if not saturates():
         return print("this CPU's products of bytes do not saturate")

@@ -66,17 +66,18 @@ impl Problem {
         (self.residual.wrapping_add(event * lde + row * self.ldr), rows - row)
     }
 
-    /// Where the tile begins whose rows of A are `a`: at `row`, which is `at` as line and row of the line, and `column`; nothing
-    /// is fetched ahead, and all columns exist.
+    /// Where the tile begins whose rows of A are `a`: at `row`, which is `at` as line and row of the line, and at the first of the
+    /// columns that are left. Nothing is fetched ahead.
     #[inline(always)]
     fn place(
         &self,
         a: A,
         row: usize,
         [line, row_of_line]: [usize; 2],
-        column: usize,
+        columns: Range<usize>,
         steps: &Range<usize>,
     ) -> Place {
+        let column = columns.start;
         let (residual, left) = match self.lines.count {
             _ if steps.end != self.k => (core::ptr::null(), usize::MAX),
             1 => self.residual_of(row),
@@ -92,7 +93,7 @@ impl Problem {
             residual: offset(residual, column),
             left,
             c: self.c.wrapping_add(c),
-            columns: usize::MAX,
+            columns: columns.len(),
         }
     }
 
@@ -307,8 +308,7 @@ pub(super) unsafe fn drive<S: Simd, Src: Source>(s: S, problem: &Problem, n: usi
                 let rows = share + usize::from(tile - line * line_tiles < taller);
                 if columns != 0 {
                     let a = source.locate(row, rows, &steps);
-                    let mut place = p.place(a, row, [line, row_of_line], column, &steps);
-                    place.columns = n - column;
+                    let mut place = p.place(a, row, [line, row_of_line], column..n, &steps);
                     place.ahead = next.wrapping_add(tile * wide * block.k / tiles * NR);
                     // Few columns leave no time for rows to come from L2 on demand (3025 × 128 × 16: 113 GFLOP/s, 135 so).
                     if streams && let Some((next, stride)) = source.dense(row + rows, p.k) {
@@ -325,8 +325,7 @@ pub(super) unsafe fn drive<S: Simd, Src: Source>(s: S, problem: &Problem, n: usi
                     if line_ends || waiting + share + usize::from(taller != 0) > tile::TALL {
                         let a = source.locate(row - waiting, waiting, &steps);
                         let at = [line, row_of_line - waiting];
-                        let mut place = p.place(a, row - waiting, at, column + columns, &steps);
-                        place.columns = rest;
+                        let place = p.place(a, row - waiting, at, column + columns..n, &steps);
                         // SAFETY: the caller's promise.
                         unsafe { tile::run_tall::<S, Src::Mode>(s, waiting, &block, place) };
                         if let Some(later) = alone {
