@@ -95,7 +95,7 @@ pub(super) unsafe fn accumulate<S: Simd, C: Chains<S>, const R: usize, M: Mode>(
                 left -= block.piece;
             }
         } else if M::TABLE {
-            let (mut table, mut w) = (place.a.table, place.w);
+            let (mut table, mut w, mut ahead) = (place.a.table, place.w, place.ahead);
             let mut left = block.k;
             while left != 0 {
                 let mut rows = [core::ptr::null(); R];
@@ -103,6 +103,10 @@ pub(super) unsafe fn accumulate<S: Simd, C: Chains<S>, const R: usize, M: Mode>(
                     *row = *table.add(r);
                 }
                 for p in 0..block.piece {
+                    if R > 4 && !C::HALF {
+                        s.prefetch_far(ahead);
+                        ahead = ahead.wrapping_add(block.ahead_step);
+                    }
                     let b = C::load(s, w, block.panel);
                     for (acc, row) in acc.iter_mut().zip(rows) {
                         acc.step(s, [row.add(p); 2], b);
@@ -120,7 +124,11 @@ pub(super) unsafe fn accumulate<S: Simd, C: Chains<S>, const R: usize, M: Mode>(
             let mut other = if C::HALF { a.forgotten() } else { a };
             for _ in 0..block.k {
                 if R > 4 && !C::HALF {
-                    s.prefetch(ahead);
+                    if block.near {
+                        s.prefetch(ahead)
+                    } else {
+                        s.prefetch_far(ahead)
+                    }
                     ahead = ahead.wrapping_add(block.ahead_step);
                 }
                 let b = C::load(s, w, block.panel);

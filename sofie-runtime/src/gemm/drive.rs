@@ -264,6 +264,7 @@ pub(super) unsafe fn drive<S: Simd, Src: Source>(s: S, problem: &Problem, n: usi
             a_step: 0,
             piece: 0,
             ahead_step: 0,
+            near: false,
             panel: p.k * NR,
             ldc: p.ldc,
             c_panel: p.c_panel,
@@ -313,6 +314,7 @@ pub(super) unsafe fn drive<S: Simd, Src: Source>(s: S, problem: &Problem, n: usi
                     // Few columns leave no time for rows to come from L2 on demand (3025 × 128 × 16: 113 GFLOP/s, 135 so).
                     if streams && let Some((next, stride)) = source.dense(row + rows, p.k) {
                         place.ahead = next;
+                        block.near = true;
                         block.ahead_step = rows * stride / p.k;
                     }
                     // SAFETY: the caller's promise.
@@ -395,6 +397,7 @@ pub(super) unsafe fn drive_row<S: Simd, const TURNS: bool>(s: S, p: &Problem, a:
         a_step: a.step,
         piece: 0,
         ahead_step: 0,
+        near: false,
         panel: p.k * NR,
         ldc: 0,
         c_panel: p.c_panel,

@@ -36,6 +36,8 @@ pub(super) struct Block {
     pub jump: usize,
     /// Floats that [`Place::ahead`] moves with each step of k.
     pub ahead_step: usize,
+    /// Whether it is in the second cache already.
+    pub near: bool,
     /// Whether the chains start from what C holds, instead of the bias.
     pub from_c: bool,
     /// Whether [half vectors](crate::simd::halves_are_faster) take the last columns.

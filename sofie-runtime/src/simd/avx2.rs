@@ -238,6 +238,7 @@ impl Simd for Avx2 {
         splat(x: f32) -> F = [_mm256_set1_ps(x); 2];
         splat_i32(x: i32) -> I = [_mm256_set1_epi32(x); 2];
         prefetch(p: *const f32) -> () = _mm_prefetch::<_MM_HINT_T0>(p.cast());
+        prefetch_far(p: *const f32) -> () = _mm_prefetch::<_MM_HINT_T1>(p.cast());
         mask_first(n: usize) -> I = {
             let n = _mm256_set1_epi32(n.min(LANES) as i32);
             [

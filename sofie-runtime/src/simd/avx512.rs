@@ -99,6 +99,7 @@ impl Simd for Avx512 {
         splat(x: f32) -> __m512 = _mm512_set1_ps(x);
         splat_i32(x: i32) -> __m512i = _mm512_set1_epi32(x);
         prefetch(p: *const f32) -> () = _mm_prefetch::<_MM_HINT_T0>(p.cast());
+        prefetch_far(p: *const f32) -> () = _mm_prefetch::<_MM_HINT_T1>(p.cast());
 
         splat_half(x: f32) -> __m256 = _mm256_set1_ps(x);
         mul_add_half(a: __m256, b: __m256, c: __m256) -> __m256 = _mm256_fmadd_ps(a, b, c);

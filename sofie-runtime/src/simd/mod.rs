@@ -166,6 +166,8 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
     }
     /// Asks for the cache line of `p`; no effect on the result, `p` may point anywhere.
     fn prefetch(self, p: *const f32);
+    /// Asks for it in the second cache alone: what is waited for from memory must not hold up what L1 asks for.
+    fn prefetch_far(self, p: *const f32);
 
     /// Reads 16 floats.
     #[inline(always)]

@@ -158,6 +158,8 @@ impl Simd for Neon {
     /// AArch64 has no stable prefetch intrinsic; its cores' own prefetchers follow panels well.
     #[inline(always)]
     fn prefetch(self, _p: *const f32) {}
+    #[inline(always)]
+    fn prefetch_far(self, _p: *const f32) {}
 
     quarters! {
         add(a: F, b: F) -> F = vaddq_f32(a, b);

@@ -136,6 +136,8 @@ impl Simd for Scalar {
     #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
     #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
     fn prefetch(self, _p: *const f32) {}
+    #[inline(always)]
+    fn prefetch_far(self, _p: *const f32) {}
 
     #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), inline(never))]
     #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), inline(always))]
