@@ -440,6 +440,7 @@ fn parts(kernel: &Kernel) -> (TokenStream, &dyn Literal) {
         Recurrent => recurrent::Recurrent,
         Conv => conv::Conv,
         ConvPool => conv::ConvPool,
+        Separable => conv::Separable,
         ConvPack => conv::Conv,
         ConvTransposePack => conv::ConvTranspose,
         ConvPlain => conv::Conv,

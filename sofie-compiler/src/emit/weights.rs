@@ -90,6 +90,16 @@ fn role(kernel: &Kernel, i: usize) -> String {
         Kernel::Gemm(_) => &["a", "weight", "bias", "residual"],
         Kernel::Conv(_) => &["x", "weight", "prepared", "bias", "residual"],
         Kernel::ConvPool(_) => &["x", "weight", "bias"],
+        Kernel::Separable(_) => &[
+            "x",
+            "weight_before",
+            "bias_before",
+            "weight",
+            "bias",
+            "weight_behind",
+            "bias_behind",
+            "residual",
+        ],
         Kernel::ConvPlain(_) | Kernel::ConvTranspose(_) | Kernel::ConvTransposePlain(_) => {
             &["x", "weight", "bias", "residual"]
         }

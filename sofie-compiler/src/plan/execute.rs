@@ -365,6 +365,13 @@ impl Memory<'_> {
                 let mut scratch = vec![f32::NAN; k.scratch()];
                 self.write::<f32>(y, |y| k.run(y, &x, &w, &bias, &mut scratch));
             }
+            Kernel::Separable(k) => {
+                let x = self.read::<f32>(s, 0);
+                let [w0, b0, w1, b1, w2, b2, residual] =
+                    [1, 2, 3, 4, 5, 6, 7].map(|i| self.read::<f32>(s, i));
+                let mut scratch = vec![f32::NAN; k.scratch()];
+                self.write::<f32>(y, |y| k.run(y, &x, &w0, &b0, &w1, &b1, &w2, &b2, &residual, &mut scratch));
+            }
             Kernel::ConvPack(k) => {
                 let w = self.read::<f32>(s, 0);
                 self.write::<f32>(y, |y| k.pack_into(y, &w));

@@ -16,6 +16,7 @@ macro_rules! descriptors {
             }
             conv::Conv { batch, window, c, m, group, ldx, ldy, ldr, act, algo }
             conv::ConvPool { conv, pool }
+            conv::Separable { before, depthwise, behind }
             conv::ConvTranspose { batch, window, c, m, group, ldx, ldy, ldr, act, algo }
             conv::Window { x, y, kernel, strides, dilations, pads_begin }
             interpolate::Interpolate { outer, x, y, inner, taps }

@@ -4,7 +4,7 @@ use super::family::{Kind, Numbers};
 use super::region::{If, Loop};
 use crate::ir::Attribute;
 use sofie_infer_runtime::attention::Attention;
-use sofie_infer_runtime::conv::{Conv, ConvPool, ConvTranspose};
+use sofie_infer_runtime::conv::{Conv, ConvPool, ConvTranspose, Separable};
 use sofie_infer_runtime::copy::{Copy, Pad};
 use sofie_infer_runtime::gather::Gather;
 use sofie_infer_runtime::gemm::{BatchedGemm, Gemm};
@@ -89,6 +89,7 @@ macro_rules! kernels {
                     Kernel::BatchedGemm(_)
                         | Kernel::Conv(_)
                         | Kernel::ConvPool(_)
+                        | Kernel::Separable(_)
                         | Kernel::ConvTranspose(_)
                         | Kernel::Recurrent(_)
                         | Kernel::Attention(_)
@@ -133,6 +134,9 @@ kernels! {
     Conv: Conv.run;
     /// `y, scratch ← x, w, bias?`: a convolution and the pooling behind it.
     ConvPool: ConvPool.run;
+    /// `y, scratch ← x, w_before?, bias_before?, w, bias?, w_behind?, bias_behind?, residual?`: a depthwise convolution and
+    /// the products around it.
+    Separable: Separable.run;
     /// `packed ← w`: weights that are not known before the session runs.
     ConvPack: Conv.pack_into;
     /// `packed ← w`: weights that are not known before the session runs.

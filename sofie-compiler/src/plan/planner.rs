@@ -5,7 +5,7 @@ use super::kernel::Kernel;
 use super::layout::Layout;
 use super::memory::{ALIGN, Live, lower_bound, place};
 use super::region::Inner;
-use super::select::strided;
+use super::select::{Block, strided};
 use super::{Buffer, Operand, Plan, Port, Preparation, Root, Step, WeightImage};
 use crate::ir::{CHECK, Graph, Invalid, Node, Op, Tensor, ValueId, extent_of};
 use sofie_infer_runtime::DType;
@@ -61,6 +61,8 @@ pub struct Planner<'g> {
     fused: HashMap<ValueId, usize>,
     /// Results of convolutions that are not made but pooled by the same step, with the pooling's position.
     pooled: HashMap<ValueId, usize>,
+    /// Convolutions that are one step with the products around them, by the position of each node.
+    blocks: HashMap<usize, Block>,
     /// Numbers of elements that a step has found, with the extents that they are.
     found: HashSet<(ValueId, usize)>,
 }
@@ -98,6 +100,7 @@ impl<'g> Planner<'g> {
             dense_copies: HashMap::new(),
             fused: HashMap::new(),
             pooled: HashMap::new(),
+            blocks: HashMap::new(),
             found: HashSet::new(),
         })
     }
@@ -150,6 +153,16 @@ impl<'g> Planner<'g> {
     /// The pooling of a convolution's result `v`, if both are one step.
     pub fn pooled(&self, v: ValueId) -> Option<&'g Node> {
         self.pooled.get(&v).and_then(|&at| self.graph.nodes().get(at))
+    }
+
+    /// Says which convolutions are one step with the products around them.
+    pub fn join(&mut self, blocks: Vec<Block>) {
+        self.blocks = blocks.into_iter().flat_map(|b| b.nodes().map(move |at| (at, b))).collect();
+    }
+
+    /// The block that the node that is planned belongs to.
+    pub fn joined(&self) -> Option<Block> {
+        self.blocks.get(&self.node).copied()
     }
 
     /// The extents of a value.

@@ -42,23 +42,27 @@ pub(super) fn pack_into(conv: &Conv, packed: &mut [f32], w: &[f32]) {
     }
 }
 
-/// Runs a convolution whose operands have been checked.
-pub(super) fn run(conv: &Conv, o: Operands) {
+/// Runs a convolution whose operands have been checked. Of x no more than the last `ring` lines are kept, line `i` where
+/// line `i - ring` was; of an image that is there as a whole `usize::MAX`.
+pub(super) fn run(conv: &Conv, o: Operands, ring: usize) {
     // An operation costs about as much as four of a product, whose operands stay in registers.
-    by_lines(conv, o, conv.operations().saturating_mul(4), |lines| dispatch(Run(lines)));
+    by_lines(conv, o, conv.operations().saturating_mul(4), |lines| dispatch(Run { lines, ring }));
 }
 
 /// What pixels outside the image are read from.
 static ZEROS: [f32; LANES] = [0.0; LANES];
 
-struct Run<'a, 'o>(Lines<'a, 'o>);
+struct Run<'a, 'o> {
+    lines: Lines<'a, 'o>,
+    ring: usize,
+}
 
 impl Op for Run<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Run(Lines { conv, lines, o }) = self;
+        let Run { lines: Lines { conv, lines, o }, ring } = self;
         let first_line = lines.start;
         let w = &conv.window;
         let pixels = tile_pixels(S::LEVEL, w.y[2]);
@@ -69,7 +73,7 @@ impl Op for Run<'_, '_> {
             let start = |i: usize, at: usize| (at * w.strides[i]).wrapping_sub(w.pads_begin[i]);
             let starts = [start(0, a), start(1, b)];
             for (i, row) in rows.iter_mut().enumerate().take(w.kernel[0] * w.kernel[1]) {
-                *row = Row::new(conv, starts, [i / w.kernel[1], i % w.kernel[1]]);
+                *row = Row::new(conv, starts, [i / w.kernel[1], i % w.kernel[1]], ring);
             }
             // The first output that waits for the rest of its activation.
             let (mut at, mut waiting) = (0, 0);
@@ -79,6 +83,7 @@ impl Op for Run<'_, '_> {
                 let pixel = line * w.y[2] + first;
                 let place = Place {
                     conv,
+                    ring,
                     x: o.x.as_ptr().wrapping_add(image * w.x_pixels() * conv.ldx),
                     rows: &rows,
                     thirds: core::array::from_fn(|i| (3 * i).wrapping_mul(conv.ldx)),
@@ -92,7 +97,7 @@ impl Op for Run<'_, '_> {
                     },
                     y: o.y.as_mut_ptr().wrapping_add((pixel - first_line * w.y[2]) * conv.ldy),
                 };
-                // SAFETY: `Conv::run` checked that all pixels and channels of the operands exist.
+                // SAFETY: `Conv::run` or `Separable::run` checked that all pixels and channels of the operands exist.
                 unsafe { run_tile(s, pixels, place) };
                 at += pixels;
                 // Outputs that are computed twice start again from their sums.
@@ -138,16 +143,16 @@ struct Row {
 }
 
 impl Row {
-    /// Of row `[a, b]` of the taps, for outputs whose windows start at `start`.
+    /// Of row `[a, b]` of the taps, for outputs whose windows start at `start`; of lines of a plane there are `ring`.
     #[inline(always)]
-    fn new(conv: &Conv, start: [usize; 2], [a, b]: [usize; 2]) -> Row {
+    fn new(conv: &Conv, start: [usize; 2], [a, b]: [usize; 2], ring: usize) -> Row {
         let w = &conv.window;
         // What wraps around is outside.
         let row0 = start[0].wrapping_add(a * w.dilations[0]);
         let row1 = start[1].wrapping_add(b * w.dilations[1]);
         let inside = row0 < w.x[0] && row1 < w.x[1];
         Row {
-            offset: if inside { (row0 * w.x[1] + row1) * w.x[2] * conv.ldx } else { OUTSIDE },
+            offset: if inside { (row0 * w.x[1] + row1 % ring) * w.x[2] * conv.ldx } else { OUTSIDE },
             fresh: b + w.strides[1] >= w.kernel[1],
         }
     }
@@ -157,6 +162,8 @@ impl Row {
 #[derive(Clone, Copy)]
 struct Place<'a> {
     conv: &'a Conv,
+    /// Lines of x that are kept.
+    ring: usize,
     /// The image.
     x: *const f32,
     /// Where the rows of taps read.
@@ -307,7 +314,7 @@ impl<const P: usize, const PART: bool> Op for AnyTile<'_, P, PART> {
                 for a in 0..w.kernel[0] {
                     for b in 0..w.kernel[1] {
                         let [start0, start1, start2] = place.start;
-                        let row = Row::new(conv, [start0, start1], [a, b]).offset;
+                        let row = Row::new(conv, [start0, start1], [a, b], place.ring).offset;
                         for k in 0..w.kernel[2] {
                             let tap = s.load_ptr(weights);
                             weights = weights.add(LANES);

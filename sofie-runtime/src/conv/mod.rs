@@ -14,6 +14,7 @@ mod pack;
 mod plain;
 mod planar;
 mod pooled;
+mod separable;
 #[cfg(test)]
 mod tests;
 mod transpose;
@@ -22,6 +23,7 @@ mod winograd;
 
 pub use self::plain::PlainConv;
 pub use self::pooled::ConvPool;
+pub use self::separable::Separable;
 pub use self::transpose::ConvTranspose;
 pub use self::window::Window;
 pub use self::winograd::Tile;
@@ -158,6 +160,15 @@ impl Conv {
         2usize.saturating_mul(self.batch * self.window.y_pixels()).saturating_mul(k).saturating_mul(self.m)
     }
 
+    /// The convolution of some lines of outputs of an image of one plane, dense in y, and the line of the image that it
+    /// begins with.
+    fn lines(&self, lines: &Range<usize>) -> (Conv, usize) {
+        let w = &self.window;
+        let first = w.line_at(lines.start * w.strides[1]);
+        let window = w.part(lines, &(first..w.x[1]));
+        (Conv { batch: 1, window, ldy: self.m, ..self.clone() }, first)
+    }
+
     /// Floats of scratch that [`Conv::run`] needs.
     pub const fn scratch(&self) -> usize {
         match self.algo {
@@ -219,7 +230,7 @@ impl Conv {
         match self.algo {
             Algo::Pointwise => implicit::run_pointwise(self, operands),
             Algo::Implicit => implicit::run(self, operands, scratch),
-            Algo::Depthwise => depthwise::run(self, operands),
+            Algo::Depthwise => depthwise::run(self, operands, usize::MAX),
             Algo::Planar => planar::run(self, operands, scratch),
             Algo::Narrow => narrow::run(self, operands),
             Algo::Winograd(tile) => winograd::run(self, tile, operands, prepared, scratch),

@@ -2,6 +2,7 @@
 //! Fewer axes are written as three whose first ones have extent 1, so that every kernel has one form.
 
 use crate::simd::LANES;
+use core::ops::Range;
 
 /// A window that moves over the spatial axes of `[batch, x…, channels]` and makes `[batch, y…, channels]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,27 @@ impl Window {
         } else {
             (self.y[i] - 1) * self.strides[i] + (self.kernel[i] - 1) * self.dilations[i] + 1
         }
+    }
+
+    /// The line of the image at so many lines behind the first of the pads, or the nearest.
+    pub(crate) fn line_at(&self, at: usize) -> usize {
+        at.saturating_sub(self.pads_begin[1]).min(self.x[1])
+    }
+
+    /// The lines `y` of windows, over an image of the lines `x` alone.
+    pub(crate) fn part(&self, y: &Range<usize>, x: &Range<usize>) -> Window {
+        let start = y.start * self.strides[1];
+        Window {
+            x: [1, x.len(), self.x[2]],
+            y: [1, y.len(), self.y[2]],
+            pads_begin: [0, (x.start + self.pads_begin[1]).saturating_sub(start), self.pads_begin[2]],
+            ..*self
+        }
+    }
+
+    /// Whether there is one plane of lines.
+    pub(crate) fn is_flat(&self) -> bool {
+        (self.x[0], self.y[0], self.kernel[0]) == (1, 1, 1)
     }
 
     /// Whether every element of every window lies inside.

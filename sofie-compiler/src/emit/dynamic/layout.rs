@@ -17,8 +17,10 @@ impl Emitter<'_> {
         };
         let ty = types::stored(o.dtype);
         // That it can be said was found out while planning.
-        let may_be_unknown =
-            matches!(kernel, Kernel::Conv(_) | Kernel::ConvPool(_) | Kernel::ConvTranspose(_));
+        let may_be_unknown = matches!(
+            kernel,
+            Kernel::Conv(_) | Kernel::ConvPool(_) | Kernel::Separable(_) | Kernel::ConvTranspose(_)
+        );
         let known = may_be_unknown.then(|| quote!(.unwrap_or_default()));
         quote!(rt::layout::bytes::<#ty>(steps.#field.scratch_within(&least.#field) #known))
     }

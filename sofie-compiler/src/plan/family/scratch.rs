@@ -18,6 +18,7 @@ fn scratch(kernel: &Kernel) -> usize {
         Kernel::BatchedGemm(k) => k.scratch(),
         Kernel::Conv(k) => k.scratch(),
         Kernel::ConvPool(k) => k.scratch(),
+        Kernel::Separable(k) => k.scratch(),
         Kernel::ConvTranspose(k) => k.scratch(),
         Kernel::Recurrent(k) => k.scratch(),
         Kernel::Attention(k) => k.scratch(),
@@ -53,6 +54,7 @@ fn within(most: &Kernel, least: &Kernel) -> Option<usize> {
         (Kernel::Recurrent(k), Kernel::Recurrent(l)) => Some(k.scratch_within(l)),
         (Kernel::Conv(k), Kernel::Conv(l)) => k.scratch_within(l),
         (Kernel::ConvPool(k), Kernel::ConvPool(l)) => k.scratch_within(l),
+        (Kernel::Separable(k), Kernel::Separable(l)) => k.scratch_within(l),
         (Kernel::ConvTranspose(k), Kernel::ConvTranspose(l)) => k.scratch_within(l),
         _ => None,
     }
@@ -93,6 +95,7 @@ fn walk(family: &Family, step: usize) -> Result<usize, Invalid> {
     let windows = |kernel: &Kernel| match kernel {
         Kernel::Conv(k) => Some((k.window, k.ldx, k.ldy)),
         Kernel::ConvPool(k) => Some((k.conv.window, k.conv.ldx, k.pool.ldy)),
+        Kernel::Separable(k) => k.before.as_ref().map(|c| (c.window, c.ldx, k.depthwise.window.y[2])),
         Kernel::ConvTranspose(k) => Some((k.window, k.ldx, k.ldy)),
         _ => None,
     };

@@ -37,7 +37,7 @@ fn operands(node: &Node) -> Result<[ValueId; 3], Invalid> {
 }
 
 /// A convolution over dense tensors.
-fn convolution(p: &Planner<'_>, node: &Node, c: &ir::Conv, e: &Epilogue) -> Result<Conv, Invalid> {
+pub(super) fn convolution(p: &Planner<'_>, node: &Node, c: &ir::Conv, e: &Epilogue) -> Result<Conv, Invalid> {
     let [x, w, y] = operands(node)?;
     let window = window(p, x, y, &c.window)?;
     let (batch, channels) = ends(p.dims(x))?;
@@ -139,7 +139,7 @@ fn conv_pool(
 }
 
 /// Weights in packed form: now where they are known, by a step of their own where they are not.
-fn packed(
+pub(super) fn packed(
     p: &mut Planner<'_>,
     w: ValueId,
     len: usize,

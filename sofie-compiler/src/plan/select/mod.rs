@@ -11,8 +11,10 @@ mod plain;
 mod recurrent;
 mod reduce;
 mod region;
+mod separable;
 mod views;
 
+pub use self::separable::Block;
 use super::layout::Layout;
 use super::planner::Planner;
 use crate::ir::{Invalid, Node, Op};
@@ -27,6 +29,8 @@ pub fn request_places(p: &mut Planner<'_>) {
     p.fuse(gathers);
     let poolings = conv::pooled(p);
     p.pool(poolings);
+    let blocks = separable::blocks(p);
+    p.join(blocks);
 }
 
 /// Plans one node.
@@ -34,6 +38,10 @@ pub fn request_places(p: &mut Planner<'_>) {
 /// # Errors
 /// Where no kernel serves the operation on its operands.
 pub fn node(p: &mut Planner<'_>, node: &Node) -> Result<(), Invalid> {
+    if let Some(block) = p.joined() {
+        // The others are computed by the same step.
+        return if block.first() == p.position() { separable::separable(p, &block) } else { Ok(()) };
+    }
     match &node.op {
         Op::Const(_) => Ok(()),
         Op::Reshape(_) | Op::Transpose(_) | Op::Slice { .. } | Op::Broadcast(_) | Op::Windows { .. } => {

@@ -2,7 +2,7 @@
 //! next is kept, not computed again. (A layer of 111 x 111 x 64 is 3 MB, which would leave the second cache on its way.)
 
 use super::ConvPool;
-use crate::conv::{Algo, Conv, Operands, Window, from};
+use crate::conv::{Algo, Conv, Operands, from};
 use crate::pool::Pool;
 use core::ops::Range;
 
@@ -12,9 +12,8 @@ const STRIP: usize = 64 * 1024;
 /// Whether the convolution is one that runs line by line with the same bits, whatever the extents, and windows take lines
 /// together.
 pub(super) fn fits(conv: &Conv, pool: &Pool) -> bool {
-    let flat = |w: &Window| w.x[0] == 1 && w.y[0] == 1 && w.kernel[0] == 1;
     let by_lines = matches!(conv.algo, Algo::Implicit | Algo::Pointwise);
-    by_lines && flat(&conv.window) && flat(&pool.window) && pool.window.strides[1] > 1
+    by_lines && conv.window.is_flat() && pool.window.is_flat() && pool.window.strides[1] > 1
 }
 
 /// Some lines of windows, and the outputs that they see.
@@ -34,36 +33,12 @@ fn strips(both: &ConvPool) -> impl Iterator<Item = Strip> {
         _ => (STRIP / line.max(1)).saturating_sub(reach) / step + 1,
     };
     let lines = move |pooled: &Range<usize>| {
-        line_at(&w, pooled.start * step)..line_at(&w, (pooled.end - 1) * step + reach)
+        w.line_at(pooled.start * step)..w.line_at((pooled.end - 1) * step + reach)
     };
     (0..w.y[1]).step_by(at_once.max(1)).map(move |start| {
         let pooled = start..w.y[1].min(start + at_once.max(1));
         Strip { lines: lines(&pooled), pooled }
     })
-}
-
-/// The line of the image at so many lines behind the first of the pads, or the nearest.
-fn line_at(w: &Window, at: usize) -> usize {
-    at.saturating_sub(w.pads_begin[1]).min(w.x[1])
-}
-
-/// The lines `y` of windows, over an image of the lines `x` alone.
-fn part(w: &Window, y: &Range<usize>, x: &Range<usize>) -> Window {
-    let start = y.start * w.strides[1];
-    Window {
-        x: [1, x.len(), w.x[2]],
-        y: [1, y.len(), w.y[2]],
-        pads_begin: [0, (x.start + w.pads_begin[1]).saturating_sub(start), w.pads_begin[2]],
-        ..*w
-    }
-}
-
-/// A convolution of some lines of outputs, and the line of the image that it begins with.
-fn some_lines(conv: &Conv, lines: &Range<usize>) -> (Conv, usize) {
-    let w = &conv.window;
-    let first = line_at(w, lines.start * w.strides[1]);
-    let window = part(w, lines, &(first..w.x[1]));
-    (Conv { batch: 1, window, ldy: conv.m, ..conv.clone() }, first)
 }
 
 /// What of a strip's outputs the strip before has left off at.
@@ -75,7 +50,7 @@ fn new_lines(strip: &Strip, done: usize) -> Range<usize> {
 fn floats(both: &ConvPool) -> [usize; 2] {
     let mut done = 0;
     strips(both).fold([0; 2], |[outputs, scratch], strip| {
-        let some = some_lines(&both.conv, &new_lines(&strip, done)).0;
+        let some = both.conv.lines(&new_lines(&strip, done)).0;
         done = strip.lines.end;
         let line = both.conv.window.y[2] * both.conv.m;
         [outputs.max(strip.lines.len() * line), scratch.max(some.scratch())]
@@ -104,13 +79,13 @@ pub(super) fn run(both: &ConvPool, o: Operands, scratch: &mut [f32]) {
                 kept.copy_within(at..at + shared * line, 0);
             }
             if !new.is_empty() {
-                let (some, first) = some_lines(conv, &new);
+                let (some, first) = conv.lines(&new);
                 let outputs = &mut kept[shared * line..];
                 // Behind the last line there is nothing to read.
                 let x = x.get(first * cw.x[2] * conv.ldx..).unwrap_or_default();
                 some.run(outputs, x, o.w, &[], o.bias, &[], scratch);
             }
-            let window = part(pw, &strip.pooled, &strip.lines);
+            let window = pw.part(&strip.pooled, &strip.lines);
             let y = (image * pw.y[1] + strip.pooled.start) * pw.y[2] * pool.ldy;
             Pool { batch: 1, window, ldx: conv.m, ..pool.clone() }.run(&mut o.y[y..], kept);
             before = strip.lines;
