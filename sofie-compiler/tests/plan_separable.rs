@@ -220,6 +220,29 @@ fn results_go_to_their_slice_of_a_concat() {
     compare(&got[0], &want[0], 1e-5).unwrap();
 }
 
+/// What a block reads is another slice of the concat that its result belongs to.
+#[test]
+fn a_block_does_not_write_between_what_it_reads() {
+    let dims = [2, 12, 13, 8];
+    for shortcut in [false, true] {
+        let graph = graph(&dims, |l, x| {
+            let x = l.product(x, 8, Act::Relu, None)?;
+            let other = l.product(x, 8, Act::Relu, None)?;
+            let from = if shortcut { other } else { x };
+            let y = l.product(from, 24, Act::Relu, None)?;
+            let y = l.depthwise(y, SAME)?;
+            let y = l.product(y, 8, Act::None, shortcut.then_some(x))?;
+            Ok(vec![l.b.one(Op::Concat(3), &[x, y])?, other])
+        });
+        let plan = proved(&graph);
+        assert_eq!(kernels(&plan).iter().filter(|&&k| k == "Separable").count(), 1);
+        let inputs = [Noise(3).tensor(DType::F32, &dims, 0)];
+        let (got, want) = (execute::execute(&plan, &inputs).unwrap(), eval::run(&graph, &inputs).unwrap());
+        compare(&got[0], &want[0], 1e-5).unwrap();
+        assert!(plan.steps.iter().all(|step| !step.is_interleaved()), "{:?}", plan.steps);
+    }
+}
+
 #[test]
 fn free_extents_have_one_step_too() {
     let (n, h, w) = (Dim::bounded("n", 0, 3), Dim::bounded("h", 2, 24), Dim::bounded("w", 2, 40));

@@ -86,6 +86,23 @@ impl Step {
     pub fn reads_i32(&self, i: usize) -> bool {
         matches!(self.reads.get(i), Some(Some(o)) if o.dtype == DType::I32)
     }
+
+    /// Whether it writes between what else it reads or writes. A kernel borrows each operand as one run, so that this could
+    /// not run.
+    pub fn is_interleaved(&self) -> bool {
+        let bytes = |o: &Operand| {
+            let size = o.dtype.size();
+            (o.root, o.start * size, (o.start + o.len) * size)
+        };
+        let overlap = |a: &Operand, b: &Operand| {
+            let ((of, start, end), (root, first, last)) = (bytes(a), bytes(b));
+            matches!(of, Root::Buffer(_)) && of == root && start.max(first) < end.min(last)
+        };
+        let mut written = self.writes.iter().enumerate();
+        written.any(|(i, w)| {
+            self.reads.iter().flatten().chain(&self.writes[i + 1..]).any(|other| overlap(w, other))
+        })
+    }
 }
 
 /// Bytes of the arena that are reused over time.

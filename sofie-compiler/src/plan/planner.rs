@@ -291,6 +291,18 @@ impl<'g> Planner<'g> {
         self.wanted[v.index()].as_ref()
     }
 
+    /// Whether `v`, or what it is a view of, is asked to be written into the buffer that `y` is, where their elements may
+    /// interleave: what writes one must not read the other.
+    pub fn is_beside(&self, v: ValueId, y: ValueId) -> bool {
+        let home = |v: ValueId| self.wanted(v).map(|home| home.root);
+        if let Some(Node { op, inputs, .. }) = self.graph.producer(v)
+            && op.is_view()
+        {
+            return self.is_beside(inputs[0], y);
+        }
+        home(v).is_some() && home(v) == home(y)
+    }
+
     /// How many nodes (and outputs) read `v`.
     pub fn uses(&self, v: ValueId) -> usize {
         self.uses[v.index()]
@@ -398,6 +410,11 @@ impl<'g> Planner<'g> {
             }
             let port = Port { name: output.name.clone(), dtype: home.dtype, dims: self.dims(v).to_vec() };
             outputs.push((port, home.operand()?.0));
+        }
+        let is_region = |step: &Step| matches!(step.kernel, Kernel::If(_) | Kernel::Loop(_));
+        if let Some(step) = self.steps.iter().find(|step| !is_region(step) && step.is_interleaved()) {
+            let nodes = step.origin.join(" + ");
+            return Err(Invalid::new(format!("the step of {nodes} would write between what it reads")));
         }
         let end = self.steps.len();
         let is_check = |(port, _): &(Port, Operand)| port.name == CHECK;

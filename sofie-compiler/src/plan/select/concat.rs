@@ -100,7 +100,7 @@ pub fn concat(p: &mut Planner<'_>, node: &Node, axis: usize) -> Result<(), Inval
 
 #[cfg(test)]
 mod tests {
-    use crate::ir::{Builder, Invalid, Op, Shape};
+    use crate::ir::{Builder, Invalid, Op, Shape, Tensor};
     use crate::plan::{Kernel, check, plan};
     use sofie_infer_runtime::DType;
     use sofie_infer_runtime::map::Unary;
@@ -121,6 +121,24 @@ mod tests {
         let planned = plan(&graph)?;
         check::check(&graph, &planned).unwrap();
         assert!(planned.steps.iter().all(|s| matches!(s.kernel, Kernel::Map(_))), "{:?}", planned.steps);
+        Ok(())
+    }
+
+    /// A gather that a map would read through its index, of a value whose slice lies beside the map's result.
+    #[test]
+    fn a_map_does_not_write_between_what_it_gathers() -> Result<(), Invalid> {
+        let mut b = Builder::new();
+        let x = b.input("x", DType::F32, Shape::of(&[6, 8]));
+        let x = b.unary(Unary::Exp, x)?;
+        let index = b.tensor(Tensor::of(&[6], &[3i64, 1, 0, 2, 5, 4]));
+        let gathered = b.one(Op::Gather { axis: 0, batch: 0 }, &[x, index])?;
+        let z = b.unary(Unary::Tanh, gathered)?;
+        let y = b.one(Op::Concat(1), &[x, z])?;
+        b.output("y", y);
+        let graph = b.finish();
+        let planned = plan(&graph)?;
+        check::check(&graph, &planned).unwrap();
+        assert!(planned.steps.iter().all(|s| !s.is_interleaved()), "{:?}", planned.steps);
         Ok(())
     }
 }

@@ -335,7 +335,8 @@ pub fn fused_gathers(p: &Planner<'_>) -> HashMap<ValueId, usize> {
         let [user] = users[y.index()][..] else { return None };
         let map = &p.graph.nodes()[user.index()];
         let whole = matches!(map.op, Op::Map(_)) && p.dims(map.outputs[0]) == p.dims(y);
-        (whole && p.uses(y) == 1).then_some((y, user.index()))
+        let apart = !node.inputs.iter().any(|&v| p.is_beside(v, map.outputs[0]));
+        (whole && apart && p.uses(y) == 1).then_some((y, user.index()))
     };
     p.graph.nodes().iter().filter_map(fused).collect()
 }

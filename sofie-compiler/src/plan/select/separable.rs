@@ -3,6 +3,7 @@
 
 use super::super::kernel::Kernel;
 use super::super::planner::Planner;
+use super::super::{Operand, Root};
 use super::conv::{convolution, packed};
 use super::matmul::extras;
 use super::{is_own_rows, is_rows, rows_of};
@@ -125,7 +126,7 @@ pub fn separable(p: &mut Planner<'_>, block: &Block) -> Result<(), Invalid> {
     let (first, last) = (before.unwrap_or(depthwise), behind.unwrap_or(depthwise));
     let (read, xl) = p.fitting(first.inputs[0], is_own_rows)?;
     let mut layers = [before, Some(depthwise), behind].map(|node| node.and_then(|node| layer(p, node)));
-    let mut parameters: Vec<Option<super::super::Operand>> = Vec::new();
+    let mut parameters: Vec<Option<Operand>> = Vec::new();
     for (node, layer) in [before, Some(depthwise), behind].into_iter().zip(&layers) {
         let (Some(node), Some(layer)) = (node, layer) else {
             parameters.extend([None, None]);
@@ -138,7 +139,10 @@ pub fn separable(p: &mut Planner<'_>, block: &Block) -> Result<(), Invalid> {
     }
     let residual: Option<ValueId> = epilogue(last).and_then(|e| extras(last, e).1);
     let residual = residual.map(|v| p.fitting(v, is_rows)).transpose()?;
-    let home = p.target(last.outputs[0], is_own_rows);
+    // A slice of a concat interleaves with the others, and these were asked for when the block was several steps.
+    let reads = |root: Root| read.root == root || residual.as_ref().is_some_and(|(r, _)| r.root == root);
+    let shared = p.wanted(last.outputs[0]).is_some_and(|home| reads(home.root));
+    let home = p.target(last.outputs[0], |l| !shared && is_own_rows(l));
     let (write, yl) = home.operand()?;
     let mut there = layers.iter_mut().flatten();
     if let Some(first) = there.next() {
