@@ -10,6 +10,7 @@ use sofie_infer_compiler::ir::{
 };
 use sofie_infer_compiler::plan::family::Family;
 use sofie_infer_compiler::plan::{Plan, check, execute, plan};
+use sofie_infer_runtime::map::Unary;
 use sofie_infer_runtime::{Act, DType};
 
 const KINDS: [PoolKind; 3] = [PoolKind::Max, PoolKind::Average, PoolKind::AverageWithPads];
@@ -163,6 +164,23 @@ fn windows_go_to_their_slice_of_a_concat_and_weights_may_come_late() {
     let inputs = [noise.tensor(DType::F32, &dims, 0), noise.tensor(DType::F32, &[5, 5, 1, 6], 0)];
     let (got, want) = (execute::execute(&plan, &inputs).unwrap(), eval::run(&graph, &inputs).unwrap());
     compare(&got[0], &want[0], 1e-5).unwrap();
+}
+
+/// A convolution between pads enlarges the image by as much as the pooling leaves out, so that both stand side by side.
+#[test]
+fn windows_are_not_written_between_what_is_read() {
+    let graph = graph(&[1, 28, 28, 1], |b, x| {
+        let x = b.unary(Unary::Tanh, x)?;
+        let w = b.tensor(Noise(7).tensor(DType::F32, &[5, 5, 1, 6], 0));
+        let y = b.one(Op::Conv(Conv::new(window([5, 1, 1, 16, 16]), 1), Epilogue::NONE), &[x, w])?;
+        let y = b.one(pool(PoolKind::Max, [2, 2, 1, 0, 0], 0), &[y])?;
+        let y = b.one(Op::Concat(3), &[x, y])?;
+        b.output("y", y);
+        Ok(())
+    });
+    let plan = proved(&graph);
+    assert_eq!(kernels(&plan), ["Map", "Conv", "Pool"]);
+    assert!(plan.steps.iter().all(|step| !step.is_interleaved()), "{:?}", plan.steps);
 }
 
 #[test]

@@ -66,10 +66,12 @@ pub fn pooled(p: &Planner<'_>) -> HashMap<ValueId, usize> {
         let [x, _, y] = operands(node).ok()?;
         let [user] = users[y.index()][..] else { return None };
         let Node { op: Op::Pool(pool), outputs, .. } = &p.graph.nodes()[user.index()] else { return None };
-        let alone = p.uses(y) == 1 && p.graph.dtype(x) == DType::F32 && !e.residual;
+        let z = *outputs.first()?;
+        let alone = p.uses(y) == 1 && !e.residual && !p.is_beside(x, z);
+        let fast = p.graph.dtype(x) == DType::F32;
         let kernel = ConvPool::new(
-            convolution(p, node, c, e).ok().filter(|_| alone)?,
-            pooling(p, y, *outputs.first()?, pool).ok()?,
+            convolution(p, node, c, e).ok().filter(|_| alone && fast)?,
+            pooling(p, y, z, pool).ok()?,
         );
         kernel.map(|_| (y, user.index()))
     };
