@@ -4,27 +4,17 @@
 mod common;
 
 use common::noise::Noise;
+use common::plans::{kernels, proved, window};
 use sofie_infer_compiler::ir::{
-    Builder, Conv, Dim, Epilogue, Extents, Graph, Invalid, Op, Pool, PoolKind, Shape, ValueId, Window, eval,
+    Builder, Conv, Dim, Epilogue, Extents, Graph, Invalid, Op, Pool, PoolKind, Shape, ValueId, eval,
     random::compare,
 };
 use sofie_infer_compiler::plan::family::Family;
-use sofie_infer_compiler::plan::{Plan, check, execute, plan};
+use sofie_infer_compiler::plan::{check, execute, plan};
 use sofie_infer_runtime::map::Unary;
 use sofie_infer_runtime::{Act, DType};
 
 const KINDS: [PoolKind; 3] = [PoolKind::Max, PoolKind::Average, PoolKind::AverageWithPads];
-
-/// A window over two axes alike: kernel, stride, dilation, pads before and behind.
-fn window([kernel, stride, dilation, begin, end]: [usize; 5]) -> Window {
-    Window {
-        kernel: vec![kernel; 2],
-        strides: vec![stride; 2],
-        dilations: vec![dilation; 2],
-        pads_begin: vec![begin; 2],
-        pads_end: vec![end; 2],
-    }
-}
 
 fn pool(kind: PoolKind, axis: [usize; 5], overhang: usize) -> Op {
     Op::Pool(Pool { kind, window: window(axis), overhang: vec![overhang; 2] })
@@ -45,17 +35,6 @@ fn graph(dims: &[usize], f: impl FnOnce(&mut Builder, ValueId) -> Result<(), Inv
     let x = b.input("x", DType::F32, Shape::of(dims));
     f(&mut b, x).unwrap();
     b.finish()
-}
-
-/// The plan, proved by the checker.
-fn proved(graph: &Graph) -> Plan {
-    let plan = plan(graph).unwrap();
-    check::check(graph, &plan).unwrap();
-    plan
-}
-
-fn kernels(plan: &Plan) -> Vec<&'static str> {
-    plan.steps.iter().map(|step| step.kernel.name()).collect()
 }
 
 #[test]

@@ -4,23 +4,13 @@
 mod common;
 
 use common::noise::Noise;
+use common::plans::{kernels, proved, window};
 use sofie_infer_compiler::ir::{
     Builder, Conv, Dim, Epilogue, Extents, Graph, Invalid, Op, Shape, ValueId, Window, eval, random::compare,
 };
 use sofie_infer_compiler::plan::family::Family;
-use sofie_infer_compiler::plan::{Plan, check, execute, plan};
+use sofie_infer_compiler::plan::{check, execute, plan};
 use sofie_infer_runtime::{Act, DType};
-
-/// A window over two axes alike: kernel, stride, dilation, pads before and behind.
-fn window([kernel, stride, dilation, begin, end]: [usize; 5]) -> Window {
-    Window {
-        kernel: vec![kernel; 2],
-        strides: vec![stride; 2],
-        dilations: vec![dilation; 2],
-        pads_begin: vec![begin; 2],
-        pads_end: vec![end; 2],
-    }
-}
 
 const SAME: [usize; 5] = [3, 1, 1, 1, 1];
 const HALVES: [usize; 5] = [3, 2, 1, 1, 1];
@@ -83,17 +73,6 @@ fn graph(dims: &[usize], f: impl FnOnce(&mut Layers, ValueId) -> Result<Vec<Valu
         b.output(&format!("y{i}"), y);
     }
     b.finish()
-}
-
-/// The plan, proved by the checker.
-fn proved(graph: &Graph) -> Plan {
-    let plan = plan(graph).unwrap();
-    check::check(graph, &plan).unwrap();
-    plan
-}
-
-fn kernels(plan: &Plan) -> Vec<&'static str> {
-    plan.steps.iter().map(|step| step.kernel.name()).collect()
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn product(kernel: &Kernel) -> u64 {
         Kernel::Conv(c) | Kernel::ConvPlain(c) => multiply_adds(c),
         Kernel::ConvPool(k) => multiply_adds(&k.conv),
         Kernel::Separable(k) => {
-            [&k.before, &Some(k.depthwise.clone()), &k.behind].into_iter().flatten().map(multiply_adds).sum()
+            k.before.iter().chain([&k.depthwise]).chain(&k.behind).map(multiply_adds).sum()
         }
         Kernel::ConvTranspose(c) | Kernel::ConvTransposePlain(c) => {
             volume(&[c.batch, c.window.x_pixels(), c.window.taps(), c.c, c.m / c.group.max(1)])

@@ -291,16 +291,19 @@ impl<'g> Planner<'g> {
         self.wanted[v.index()].as_ref()
     }
 
+    /// The value whose elements `v` shows, through views.
+    pub fn shown(&self, v: ValueId) -> ValueId {
+        match self.graph.producer(v) {
+            Some(n) if n.op.is_view() => self.shown(n.inputs[0]),
+            _ => v,
+        }
+    }
+
     /// Whether `v`, or what it is a view of, is asked to be written into the buffer that `y` is, where their elements may
     /// interleave: what writes one must not read the other.
     pub fn is_beside(&self, v: ValueId, y: ValueId) -> bool {
         let home = |v: ValueId| self.wanted(v).map(|home| home.root);
-        if let Some(Node { op, inputs, .. }) = self.graph.producer(v)
-            && op.is_view()
-        {
-            return self.is_beside(inputs[0], y);
-        }
-        home(v).is_some() && home(v) == home(y)
+        home(y).is_some_and(|y| home(self.shown(v)) == Some(y))
     }
 
     /// How many nodes (and outputs) read `v`.

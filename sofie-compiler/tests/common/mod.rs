@@ -5,6 +5,7 @@ pub mod build;
 pub mod mutate;
 pub mod noise;
 pub mod npz;
+pub mod plans;
 
 use std::path::PathBuf;
 

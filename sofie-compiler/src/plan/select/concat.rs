@@ -43,14 +43,6 @@ pub fn request(p: &mut Planner<'_>) {
     }
 }
 
-/// The value whose elements `v` shows, through views.
-fn root(p: &Planner<'_>, v: ValueId) -> ValueId {
-    match p.graph.producer(v) {
-        Some(n) if n.op.is_view() => root(p, n.inputs[0]),
-        _ => v,
-    }
-}
-
 /// Asks that `v` be written at `home`, or what `v` is a view of at the place that the view shows.
 ///
 /// A kernel borrows what it writes as one run, and slices of a concat interleave: a kernel that writes one
@@ -63,7 +55,7 @@ fn ask(p: &mut Planner<'_>, v: ValueId, home: Home, placed: &mut Vec<ValueId>) {
     let Some(producer) = graph.producer(v) else { return };
     let layout = match &producer.op {
         op if computes(op) || matches!(op, Op::Concat(_)) => {
-            let reads = |n: &Node, w: ValueId| n.inputs.iter().any(|i| root(p, *i) == w);
+            let reads = |n: &Node, w: ValueId| n.inputs.iter().any(|i| p.shown(*i) == w);
             let read_by = |w: &ValueId| graph.producer(*w).is_some_and(|n| reads(n, v));
             if !placed.iter().any(|w| reads(producer, *w) || read_by(w)) {
                 placed.push(v);

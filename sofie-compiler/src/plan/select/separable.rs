@@ -144,8 +144,7 @@ pub fn separable(p: &mut Planner<'_>, block: &Block) -> Result<(), Invalid> {
     let shared = p.wanted(last.outputs[0]).is_some_and(|home| reads(home.root));
     let home = p.target(last.outputs[0], |l| !shared && is_own_rows(l));
     let (write, yl) = home.operand()?;
-    let mut there = layers.iter_mut().flatten();
-    if let Some(first) = there.next() {
+    if let Some(first) = layers.iter_mut().flatten().next() {
         (_, first.ldx) = rows_of(&xl)?;
     }
     if let Some(last) = layers.iter_mut().flatten().last() {

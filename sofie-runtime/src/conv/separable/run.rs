@@ -90,8 +90,8 @@ pub(super) fn most_scratch(all: &Separable) -> usize {
 /// Runs all layers on operands that have been checked.
 pub(super) fn run(all: &Separable, p: [Parameters; 3], o: Operands, scratch: &mut [f32]) {
     let (w, last) = (&all.depthwise.window, all.ends()[1]);
-    let operations = [all.before.as_ref(), Some(&all.depthwise), all.behind.as_ref()];
-    let operations = operations.iter().flatten().map(|c| c.operations()).fold(0, usize::saturating_add);
+    let layers = all.before.iter().chain([&all.depthwise]).chain(&all.behind);
+    let operations = layers.map(Conv::operations).fold(0, usize::saturating_add);
     let cut = if is_one_strip(w) { 1 } else { w.y[1] };
     let (units, lines) = (last.batch * cut, w.y[1] / cut);
     let parts = parallel::parts(operations, units);
