@@ -30,8 +30,14 @@ pub(crate) struct Range<S: Simd> {
 #[inline(always)]
 pub(crate) fn range<S: Simd>(s: S, to: DType, zero: Option<f32>) -> Range<S> {
     let [lo, hi] = ends(to);
-    let whole = zero.is_some_and(|z| z.to_bits() != (-0.0f32).to_bits() && float::trunc(z) == z);
+    let whole = zero.is_some_and(is_whole);
     Range { lo: s.splat(lo), hi: s.splat(hi), from_zero: lo == 0.0, whole }
+}
+
+/// Whether a zero point is a whole number other than -0.
+#[inline(always)]
+fn is_whole(zero: f32) -> bool {
+    zero.to_bits() != (-0.0f32).to_bits() && float::trunc(zero) == zero
 }
 
 /// `round(x) + zero` as by a cast to an integer type and back: truncated, within the range, NaN 0, no negative zero.
@@ -67,17 +73,91 @@ pub(crate) struct Quantizer<S: Simd> {
 #[inline(always)]
 pub(crate) fn quantizer<S: Simd>(s: S, to: DType, scale: Option<f32>, zero: Option<f32>) -> Quantizer<S> {
     let range = range(s, to, zero);
-    // Within these nothing that decides a step over- or underflows.
-    let scale = scale.filter(|d| (1e-18..=1e18).contains(d));
-    let zero = zero.filter(|z| range.whole && z.abs() <= 65_536.0);
-    let known = scale.is_some() && zero.is_some();
-    let (scale, zero) = (scale.unwrap_or(1.0), zero.unwrap_or(0.0));
-    let high = 1.0 / scale;
-    let low = (1.0 / f64::from(scale) - f64::from(high)) as f32;
-    let of = |step: f32| s.splat((step - zero) * scale);
-    let [lo, hi] = ends(to);
-    let (least, most, nan) = (of(lo), of(hi), of(0.0));
-    Quantizer { range, high: s.splat(high), low: s.splat(low), least, most, nan, known }
+    let known = scale.zip(zero).and_then(|(scale, zero)| Known::new(to, scale, zero));
+    let Known { high, low, least, most, nan, .. } = known.unwrap_or_default();
+    let [high, low, least, most, nan] = [high, low, least, most, nan].map(|x| s.splat(x));
+    Quantizer { range, high, low, least, most, nan, known: known.is_some() }
+}
+
+/// A scale and a zero point that need no division.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Known {
+    pub scale: f32,
+    pub zero: f32,
+    /// `1 / scale` and what is left of it.
+    high: f32,
+    low: f32,
+    /// What the ends of the range stand for.
+    least: f32,
+    most: f32,
+    /// What the integer 0 stands for.
+    nan: f32,
+}
+
+impl Known {
+    /// The steps of a type, if they are such.
+    #[inline(always)]
+    pub fn new(to: DType, scale: f32, zero: f32) -> Option<Self> {
+        // Within these nothing that decides a step over- or underflows.
+        let scale = Some(scale).filter(|d| (1e-18..=1e18).contains(d))?;
+        let zero = Some(zero).filter(|z| is_whole(*z) && z.abs() <= 65_536.0)?;
+        let high = 1.0 / scale;
+        let low = (1.0 / f64::from(scale) - f64::from(high)) as f32;
+        let of = |step: f32| (step - zero) * scale;
+        let [lo, hi] = ends(to);
+        Some(Self { scale, zero, high, low, least: of(lo), most: of(hi), nan: of(0.0) })
+    }
+
+    /// The same for numbers that are held to an interval before.
+    pub fn held(self, lo: f32, hi: f32) -> Self {
+        let of = |end: f32| end.max(self.least).min(self.most);
+        Self { least: of(lo), most: of(hi), ..self }
+    }
+}
+
+/// How numbers that are none but numbers get on steps of a [`Known`] scale.
+#[derive(Clone, Copy)]
+pub(crate) struct Rounding<S: Simd> {
+    least: S::F32,
+    most: S::F32,
+    high: S::F32,
+    low: S::F32,
+    pub scale: S::F32,
+    zero: S::I32,
+}
+
+impl<S: Simd> Rounding<S> {
+    #[inline(always)]
+    pub fn new(s: S, by: Known) -> Self {
+        let [least, most, high, low, scale] =
+            [by.least, by.most, by.high, by.low, by.scale].map(|x| s.splat(x));
+        Self { least, most, high, low, scale, zero: s.splat_i32(by.zero as i32) }
+    }
+
+    #[inline(always)]
+    fn quotient(self, s: S, x: S::F32) -> S::F32 {
+        let x = s.min_raw(s.max_raw(x, self.least), self.most);
+        quotient(s, x, self.scale, self.high, self.low)
+    }
+
+    /// The nearest number that a step stands for.
+    #[inline(always)]
+    pub fn nearest(self, s: S, x: S::F32) -> S::F32 {
+        s.mul(s.round_ties_even(self.quotient(s, x)), self.scale)
+    }
+
+    /// The step.
+    #[inline(always)]
+    pub fn step(self, s: S, x: S::F32) -> S::I32 {
+        s.add_i32(s.round_i32(self.quotient(s, x)), self.zero)
+    }
+}
+
+/// `x / scale` as a division rounds it, by `1 / scale` in two parts.
+#[inline(always)]
+fn quotient<S: Simd>(s: S, x: S::F32, scale: S::F32, high: S::F32, low: S::F32) -> S::F32 {
+    let near = s.mul_add(x, high, s.mul(x, low));
+    s.mul_add(s.neg_mul_add(near, scale, x), high, near)
 }
 
 impl<S: Simd> Quantizer<S> {
@@ -87,8 +167,7 @@ impl<S: Simd> Quantizer<S> {
         // The larger of NaN and the least is the least.
         let x = if self.range.from_zero { x } else { s.select(s.is_nan(x), self.nan, x) };
         let x = s.min_raw(s.max_raw(x, self.least), self.most);
-        let near = s.mul_add(x, self.high, s.mul(x, self.low));
-        s.mul_add(s.neg_mul_add(near, scale, x), self.high, near)
+        quotient(s, x, scale, self.high, self.low)
     }
 
     /// `round(x / scale) + zero` as by a cast to the integer type and back.

@@ -65,6 +65,14 @@ impl Rows for Windows {
         })
     }
     #[inline(always)]
+    fn line(&self) -> Option<usize> {
+        (self.steps[0] != self.columns * self.steps[1]).then_some(self.columns)
+    }
+    #[inline(always)]
+    fn step(&self) -> usize {
+        self.steps[1]
+    }
+    #[inline(always)]
     fn runs(&self) -> usize {
         self.runs
     }
@@ -212,6 +220,14 @@ mod tests {
         check(ByteConv { pads: [0; 4], result: [3, 4], filters: 70, ..base.clone() });
         check(ByteConv { pads: [2, 2, 0, 2], dilation: 2, result: [5, 6], channels: 5, ..base.clone() });
         check(ByteConv { kernel: [1, 1], pads: [0; 4], channels: 9, ..base.clone() });
-        check(ByteConv { image: [1, 9], kernel: [1, 4], pads: [0, 0, 3, 0], result: [1, 9], ..base });
+        check(ByteConv { image: [1, 9], kernel: [1, 4], pads: [0, 0, 3, 0], result: [1, 9], ..base.clone() });
+        // By tiles: lines of one and of several, some beginning before the rows that are left; windows of no pads, whose last
+        // rows end inside a group; rows that are all at one distance.
+        let wide = ByteConv { image: [9, 35], channels: 16, result: [9, 35], ..base.clone() };
+        check(wide.clone());
+        check(ByteConv { channels: 7, filters: 40, kernel: [3, 3], pads: [0; 4], result: [7, 33], ..wide.clone() });
+        check(ByteConv { kernel: [1, 1], pads: [0; 4], channels: 18, filters: 33, ..wide.clone() });
+        check(ByteConv { strides: [2, 2], result: [5, 18], channels: 23, ..wide.clone() });
+        check(ByteConv { image: [20, 5], result: [20, 5], channels: 23, ..wide });
     }
 }

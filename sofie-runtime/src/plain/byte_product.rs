@@ -44,6 +44,14 @@ impl Rows for Dense {
         core::array::from_fn(|r| (row + r) * self.0)
     }
     #[inline(always)]
+    fn line(&self) -> Option<usize> {
+        None
+    }
+    #[inline(always)]
+    fn step(&self) -> usize {
+        self.0
+    }
+    #[inline(always)]
     fn runs(&self) -> usize {
         1
     }
@@ -87,7 +95,7 @@ pub fn byte_tables(w: &[i8], k: usize, n: usize) -> (Vec<u32>, Vec<i32>) {
 mod tests {
     use super::super::bytes::{ByteStep, Part, Steps};
     use super::*;
-    use crate::simd::bytes::tests::dispatch_generic;
+    use crate::simd::bytes::tests::{dispatch_generic, dispatch_rows};
     use crate::simd::{float, for_each_level};
     use crate::{Act, DType, pad};
 
@@ -138,6 +146,10 @@ mod tests {
             let mut bytes: Dst<'_> = c[..].as_mut().into();
             dispatch_generic(level, Part { of: &of, c: bytes.bytes(), start: 0, rows, residual: 0 });
             assert_eq!(c, expected, "{rows} x {k} x {n}, {} without more", level.name());
+            c.fill(7);
+            let mut bytes: Dst<'_> = c[..].as_mut().into();
+            dispatch_rows(Part { of: &of, c: bytes.bytes(), start: 0, rows, residual: 0 });
+            assert_eq!(c, expected, "{rows} x {k} x {n}, row by row");
         });
     }
 
@@ -146,6 +158,11 @@ mod tests {
         for (rows, k, n) in [(1, 1, 1), (1, 9, 20), (2, 16, 64), (3, 7, 130), (4, 8, 65), (9, 13, 17), (6, 5, 200), (1, 40, 150), (150, 6, 70), (13, 9, 40)] {
             check(rows, k, n, 0);
             check(rows, k, n, -100);
+        }
+        // More rows, by tiles, with groups that are left over, and with rows and panels that are.
+        for (rows, k, n) in [(40, 64, 40), (33, 68, 16), (50, 130, 33), (300, 16, 20), (71, 300, 50), (16, 67, 70)] {
+            check(rows, k, n, 0);
+            check(rows, k, n, 77);
         }
         check(0, 4, 4, 0);
         check(3, 0, 4, 1);
@@ -157,18 +174,21 @@ mod tests {
         (n - steps.zero) * steps.scale
     }
 
-    fn check_finish(rows: usize, k: usize, n: usize, finish: ByteFinish) {
+    fn check_finish(rows: usize, k: usize, n: usize, finish: ByteFinish, odd: bool) {
         let Case { a, zero, packed, sums, expected } = case(rows, k, n, 0);
         let mut random = numbers(n + 5);
         let columns = n.next_multiple_of(LANES);
         let addend: Vec<i32> = (0..columns).map(|_| i32::from(random()) * 40).collect();
         let scale: Vec<f32> = (0..columns).map(|_| f32::from(random()) * 1e-6 + 1e-5).collect();
         let mut bias: Vec<f32> = (0..columns).map(|_| f32::from(random()) * 0.01 - 1.0).collect();
-        if finish.to.is_some() {
+        if finish.to.is_some() && odd {
             bias[n / 2] = f32::NAN;
         }
         let bytes: Vec<u8> = (0..rows * n).map(|_| random()).collect();
-        let floats: Vec<f32> = bytes.iter().map(|b| f32::from(*b) * 0.01).collect();
+        let mut floats: Vec<f32> = bytes.iter().map(|b| f32::from(*b) * 0.01).collect();
+        if finish.to.is_some() && odd {
+            floats[n / 2..].iter_mut().step_by(7).for_each(|x| *x = f32::NAN);
+        }
         let signed: Vec<i8> = bytes.iter().map(|b| *b as i8).collect();
         let number = |i: usize| {
             let column = i % n;
@@ -224,6 +244,8 @@ mod tests {
         let [relu, silu] = [Act::Relu, Act::Silu].map(ByteStep::Act);
         let quantised = ByteStep::Act(Act::FakeQuantize { scale: 0.01, zero: 120.0, to: DType::U8 });
         let [add, signed, floats] = [a, b, float].map(ByteStep::Add);
+        let clip = ByteStep::Act(Act::Clip { lo: -0.7, hi: 0.9 });
+        let affine = ByteStep::Act(Act::Affine { alpha: 1.5, beta: -0.25 });
         let steps = |some: &[ByteStep]| core::array::from_fn(|i| some.get(i).copied().unwrap_or(ByteStep::None));
         let finishes = [
             scaled,
@@ -233,10 +255,22 @@ mod tests {
             ByteFinish { bias: true, steps: steps(&[relu, quantised, add, relu]), to: Some(b), ..scaled },
             ByteFinish { bias: true, steps: steps(&[quantised, signed, ByteStep::AddRow]), to: Some(a), ..scaled },
             ByteFinish { steps: steps(&[ByteStep::AddRow, floats, silu, add]), ..scaled },
+            // What is done in registers, a step more each time.
+            ByteFinish { bias: true, ..scaled },
+            ByteFinish { bias: true, steps: steps(&[quantised]), ..scaled },
+            ByteFinish { bias: true, steps: steps(&[relu, clip]), to: Some(b), ..scaled },
+            ByteFinish { bias: true, steps: steps(&[clip, quantised, affine, signed]), ..scaled },
+            ByteFinish { steps: steps(&[quantised, affine, floats, clip]), to: Some(a), ..scaled },
+            ByteFinish { steps: steps(&[floats, relu]), to: Some(b), above_least: true, ..scaled },
+            ByteFinish { addend: true, steps: steps(&[add, clip, relu]), to: Some(a), ..scaled },
+            ByteFinish { steps: steps(&[signed]), ..scaled },
+            ByteFinish { steps: steps(&[floats]), ..scaled },
+            ByteFinish { steps: steps(&[quantised, floats]), ..scaled },
         ];
         for finish in finishes {
-            for (rows, k, n) in [(1, 8, 3), (5, 9, 16), (9, 4, 33), (4, 12, 64), (3, 5, 130), (17, 5, 20)] {
-                check_finish(rows, k, n, finish);
+            for (rows, k, n) in [(1, 8, 3), (5, 9, 16), (9, 4, 33), (4, 12, 64), (3, 5, 130), (17, 5, 20), (50, 20, 40)] {
+                check_finish(rows, k, n, finish, false);
+                check_finish(rows, k, n, finish, true);
             }
         }
     }

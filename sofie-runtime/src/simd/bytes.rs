@@ -5,7 +5,7 @@
 use core::arch::x86_64::*;
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
-use super::{Avx512, Level, level};
+use super::{Avx512, Level, level, tiles::Tiles};
 use super::{LANES, Simd, dispatch};
 
 /// What adds products of bytes.
@@ -26,6 +26,13 @@ pub trait Bytes: Copy {
 
     /// The sums as whole numbers.
     fn sums(self, sums: Self::Sums) -> <Self::Simd as Simd>::I32;
+
+    /// Registers that take the products of many rows at once.
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[inline(always)]
+    fn tiles(self) -> Option<Tiles> {
+        None
+    }
 }
 
 /// Any instruction set.
@@ -59,10 +66,10 @@ impl<S: Simd> Bytes for Generic<S> {
     }
 }
 
-/// AVX-512 with VNNI.
+/// AVX-512 with VNNI, and perhaps with tiles.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 #[derive(Clone, Copy, Debug)]
-pub struct Vnni(Avx512);
+pub struct Vnni(Avx512, Option<Tiles>);
 
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 impl Bytes for Vnni {
@@ -90,6 +97,11 @@ impl Bytes for Vnni {
     #[inline(always)]
     fn sums(self, sums: __m512i) -> __m512i {
         sums
+    }
+
+    #[inline(always)]
+    fn tiles(self) -> Option<Tiles> {
+        self.1
     }
 }
 
@@ -123,7 +135,7 @@ pub fn dispatch_bytes<O: BytesOp>(op: O) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     if Level::current() == Level::Avx512 && level::has_vnni() {
         // SAFETY: the level in use is one that the CPU has.
-        let s = Vnni(unsafe { Avx512::new_unchecked() });
+        let s = Vnni(unsafe { Avx512::new_unchecked() }, Tiles::get());
         // SAFETY: the CPU has the level and VNNI.
         return unsafe { run_vnni(op, s) };
     }
@@ -138,6 +150,24 @@ pub(crate) mod tests {
     /// Runs `op` on what a level has beside instructions made for it.
     pub(crate) fn dispatch_generic<O: BytesOp>(level: Level, op: O) {
         dispatch_at(level, Any(op));
+    }
+
+    /// Runs `op` row by row, where `dispatch_bytes` could take tiles of them.
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    pub(crate) fn dispatch_rows<O: BytesOp>(op: O) {
+        if level::has_vnni() && Level::available().any(|level| level == Level::Avx512) {
+            // SAFETY: the CPU has the level.
+            let s = Vnni(unsafe { Avx512::new_unchecked() }, None);
+            // SAFETY: the CPU has the level and VNNI.
+            unsafe { run_vnni(op, s) }
+        } else {
+            dispatch(Any(op))
+        }
+    }
+
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    pub(crate) fn dispatch_rows<O: BytesOp>(op: O) {
+        dispatch(Any(op))
     }
 
     struct Lane<'a>(&'a mut [i32; LANES], u32, [u32; LANES]);

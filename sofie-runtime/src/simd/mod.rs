@@ -33,6 +33,8 @@ mod neon;
 mod scalar;
 #[cfg(test)]
 mod tests;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+pub mod tiles;
 
 pub(crate) use self::level::halves_are_faster;
 #[cfg(test)]

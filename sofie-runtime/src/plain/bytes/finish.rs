@@ -1,6 +1,7 @@
 //! What becomes of the sums of a block of a product of bytes before they are stored: scaled, an activation, what a quantised
 //! network adds there, and quantised again. The sums never leave the first-level cache as the integers that they are.
 
+use super::block::{Chain, floats, put, widened};
 use crate::gemm::Finish;
 use crate::map::Src;
 use crate::quantise;
@@ -71,33 +72,49 @@ impl ByteFinish {
         let scale = next(&mut rest).slice().as_chunks().0;
         let bias = if self.bias { next(&mut rest).slice().as_chunks().0 } else { &[] };
         let rest = core::array::from_fn(|_| rest.next().map_or(&[][..], Src::bytes));
-        Tables { finish: self, addend, scale, bias, rest }
+        // What is no number would be held to an end of an interval.
+        let is_finite = is_finite(scale) && is_finite(bias);
+        let chain = if is_finite { Chain::of(self) } else { None };
+        Tables { finish: self, chain, addend, scale, bias, rest }
     }
+}
+
+/// Whether all of some rows are.
+fn is_finite(rows: &[[f32; LANES]]) -> bool {
+    rows.as_flattened().iter().fold(true, |all, x| all & x.is_finite())
 }
 
 /// A finish with its operands; those by column in panels of 16, filled up.
 pub(crate) struct Tables<'a> {
     pub finish: &'a ByteFinish,
+    /// The same as what a block does in registers.
+    pub chain: Option<Chain>,
     addend: &'a [[i32; LANES]],
     scale: &'a [[f32; LANES]],
     bias: &'a [[f32; LANES]],
     /// The bytes of what the steps read.
-    rest: [&'a [u8]; ByteFinish::STEPS],
+    pub rest: [&'a [u8]; ByteFinish::STEPS],
 }
 
 impl Tables<'_> {
+    /// What is added to a panel's sums.
+    #[inline(always)]
+    pub fn addend<S: Simd>(&self, s: S, panel: usize) -> S::I32 {
+        self.addend.get(panel).map_or(s.zero_i32(), |addend| s.load_i32(addend))
+    }
+
+    /// A panel's scales and biases.
+    #[inline(always)]
+    pub fn row<S: Simd>(&self, s: S, panel: usize) -> (S::F32, S::F32) {
+        let bias = self.bias.get(panel).map_or(s.splat(-0.0), |bias| s.load(bias));
+        (s.load(&self.scale[panel]), bias)
+    }
+
     /// A panel's sums as floats.
     #[inline(always)]
     pub fn scaled<S: Simd>(&self, s: S, panel: usize, sums: S::I32) -> S::F32 {
-        let sums = match self.addend.get(panel) {
-            Some(addend) => s.add_i32(sums, s.load_i32(addend)),
-            None => sums,
-        };
-        let (x, scale) = (s.to_f32(sums), s.load(&self.scale[panel]));
-        match self.bias.get(panel) {
-            Some(bias) => s.mul_add(x, scale, s.load(bias)),
-            None => s.mul(x, scale),
-        }
+        let (scale, bias) = self.row(s, panel);
+        s.mul_add(s.to_f32(s.add_i32(sums, self.addend(s, panel))), scale, bias)
     }
 }
 
@@ -172,20 +189,6 @@ impl Op for Tile<'_> {
     }
 }
 
-/// At most 16 floats, as their bytes.
-#[inline(always)]
-fn floats(bytes: &[u8]) -> [f32; LANES] {
-    let mut all = [[0u8; 4]; LANES];
-    let flat = all.as_flattened_mut();
-    // Of one length where it can be: a copy of any length is a call.
-    if bytes.len() == flat.len() {
-        flat.copy_from_slice(bytes)
-    } else {
-        flat[..bytes.len()].copy_from_slice(bytes)
-    }
-    all.map(f32::from_ne_bytes)
-}
-
 impl Tile<'_> {
     /// Adds one number a column, of which whole panels are there.
     #[inline(always)]
@@ -212,13 +215,7 @@ impl Tile<'_> {
         let signed = steps.of == DType::I8;
         let (scale, zero, first) = (s.splat(steps.scale), s.splat(steps.zero), self.first);
         each!(self, first, |x, at, columns| {
-            let from = &residual[at..][..columns];
-            let mut bytes = [0u8; LANES];
-            match from.first_chunk::<LANES>() {
-                Some(all) => bytes = *all,
-                None => bytes[..columns].copy_from_slice(from),
-            }
-            let wide = if signed { bytes.map(|b| i32::from(b as i8)) } else { bytes.map(i32::from) };
+            let wide = widened(&residual[at..][..columns], signed);
             let y = s.mul(s.sub(s.to_f32(s.load_i32(&wide)), zero), scale);
             s.store(s.add(s.load(x), y), x);
         });
@@ -227,9 +224,7 @@ impl Tile<'_> {
     #[inline(always)]
     fn store_floats(&mut self) {
         each!(self, 0, |x, at, columns| {
-            let (c, all) = (&mut self.c[at * 4..][..columns * 4], x.map(f32::to_ne_bytes));
-            let all = all.as_flattened();
-            if c.len() == all.len() { c.copy_from_slice(all) } else { c.copy_from_slice(&all[..columns * 4]) }
+            put(&mut self.c[at * 4..][..columns * 4], &x.map(f32::to_ne_bytes));
         });
     }
 

@@ -2,7 +2,10 @@
 //! whose sums stay in registers, then a correction for the zero point of the left operand, and what
 //! [`ByteFinish`] says.
 
+mod block;
 mod finish;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+mod tiled;
 
 use core::array::from_fn;
 
@@ -10,8 +13,9 @@ use crate::parallel;
 use crate::simd::bytes::{Bytes, BytesOp, dispatch_bytes};
 use crate::simd::{LANES, Simd};
 
+use block::Block;
+use finish::Tables;
 pub use finish::{ByteFinish, ByteStep, Steps};
-use finish::{Tables, Tile};
 
 /// Bytes of a group: one instruction takes as many terms of a sum.
 pub(super) const GROUP: usize = 4;
@@ -28,6 +32,10 @@ pub(super) trait Rows: Copy + Sync {
     fn start(&self, row: usize) -> usize;
     /// Those of some rows.
     fn starts<const R: usize>(&self, row: usize) -> [usize; R];
+    /// How many rows from one whose number divides by it are at one distance; none where all are.
+    fn line(&self) -> Option<usize>;
+    /// That distance.
+    fn step(&self) -> usize;
     /// Runs of a row.
     fn runs(&self) -> usize;
     /// From run to run.
@@ -95,7 +103,7 @@ impl<L: Rows> BytesOp for Part<'_, L> {
     #[inline(always)]
     fn run<B: Bytes>(mut self, b: B) {
         if self.of.shift == 0 {
-            return self.panels(b, 0, self.rows, &[0; CHUNK]);
+            return self.panels(b, 0, self.rows, &[]);
         }
         let mut row = 0;
         while row < self.rows {
@@ -104,7 +112,7 @@ impl<L: Rows> BytesOp for Part<'_, L> {
             for (i, shifted) in shifted[..rows].iter_mut().enumerate() {
                 *shifted = self.shifted(row + i);
             }
-            self.panels(b, row, rows, &shifted);
+            self.panels(b, row, rows, &shifted[..rows]);
             row += rows;
         }
     }
@@ -128,9 +136,17 @@ impl<L: Rows> Part<'_, L> {
 
     /// Some rows by all panels.
     #[inline(always)]
-    fn panels<B: Bytes>(&mut self, b: B, first: usize, rows: usize, shifted: &[i32; CHUNK]) {
+    fn panels<B: Bytes>(&mut self, b: B, first: usize, rows: usize, shifted: &[i32]) {
         let panels = self.of.n.div_ceil(LANES);
         let whole = self.read_whole();
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        let (first, rows, shifted) = match b.tiles() {
+            Some(tiles) => {
+                let behind = self.by_tiles(b, tiles, (first, rows), whole, shifted);
+                (behind, first + rows - behind, shifted.get(behind - first..).unwrap_or_default())
+            }
+            None => (first, rows, shifted),
+        };
         let mut panel = 0;
         // The weights of some panels stay in the cache while all rows meet them. Few rows have more of them at once, so
         // that there are enough sums for the latency of the additions.
@@ -145,7 +161,7 @@ impl<L: Rows> Part<'_, L> {
             while row < rows {
                 let at = first + row;
                 let left = if at < whole { whole.min(first + rows) - at } else { 1 };
-                let shifted = &shifted[row % CHUNK..];
+                let shifted = shifted.get(row..).unwrap_or_default();
                 row += match (some, left) {
                     (8, _) => self.block::<B, 1, 8>(b, at, panel, (whole, shifted)),
                     (4, 4..) => self.block::<B, 4, 4>(b, at, panel, (whole, shifted)),
@@ -217,55 +233,28 @@ impl<L: Rows> Part<'_, L> {
                 }
             }
         }
-        self.store(b, acc, row, panel, shifted);
+        let mut sums = [[[0i32; LANES]; P]; R];
+        for (sums, acc) in sums.as_flattened_mut().iter_mut().zip(acc.as_flattened()) {
+            b.simd().store_i32(b.sums(*acc), sums);
+        }
+        self.store(b.simd(), sums.as_flattened_mut(), P, row, panel, shifted);
         R
     }
 
-    /// Stores a block's sums, or what becomes of them.
+    /// Stores what becomes of a block's sums.
     #[inline(always)]
-    fn store<B: Bytes, const R: usize, const P: usize>(
+    fn store<S: Simd>(
         &mut self,
-        b: B,
-        acc: [[B::Sums; P]; R],
+        s: S,
+        sums: &mut [[i32; LANES]],
+        panels: usize,
         row: usize,
         panel: usize,
         shifted: &[i32],
     ) {
-        let (s, n) = (b.simd(), self.of.n);
-        let zero = s.splat_i32(self.of.zero);
-        let mut sums = [[s.zero_i32(); P]; R];
-        for r in 0..R {
-            for i in 0..P {
-                let less = s.mul_i32(zero, s.load_i32(&self.of.sums[panel + i]));
-                sums[r][i] = s.add_i32(s.sub_i32(b.sums(acc[r][i]), less), s.splat_i32(shifted[r]));
-            }
-        }
-        let Some(finish) = &self.of.finish else {
-            for (r, sums) in sums.iter().enumerate() {
-                for (i, sums) in sums.iter().enumerate() {
-                    let from = (panel + i) * LANES;
-                    let at = ((row + r) * n + from) * size_of::<i32>();
-                    let all = s.to_array_i32(*sums).map(i32::to_ne_bytes);
-                    let bytes = &all.as_flattened()[..size_of::<i32>() * LANES.min(n - from)];
-                    self.c[at..][..bytes.len()].copy_from_slice(bytes);
-                }
-            }
-            return;
-        };
-        let mut tile = [[[0f32; LANES]; P]; R];
-        for (tile, sums) in tile.iter_mut().zip(sums) {
-            for (i, (tile, sums)) in tile.iter_mut().zip(sums).enumerate() {
-                s.store(finish.scaled(s, panel + i, sums), tile);
-            }
-        }
-        s.outline(Tile {
-            of: finish,
-            tile: tile.as_flattened_mut(),
-            rows: R,
-            first: self.residual + row,
-            column: panel * LANES,
-            n,
-            c: &mut self.c[row * n * finish.finish.stored().size()..],
-        });
+        let Operands { zero, sums: columns, n, .. } = *self.of;
+        let c = &mut self.c[row * n * self.of.size()..];
+        let (finish, first) = (self.of.finish.as_ref(), self.residual + row);
+        s.outline(Block { sums, panels, panel, first, zero, columns, shifted, n, finish, c });
     }
 }
