@@ -187,6 +187,11 @@ impl Algebra<'_> {
                 Unary::Floor | Unary::Ceil | Unary::Round | Unary::Trunc,
                 Inst::Unary(Unary::Floor | Unary::Ceil | Unary::Round | Unary::Trunc, _),
             ) => Some(a),
+            (Unary::Floor | Unary::Ceil | Unary::Round | Unary::Trunc, _)
+                if self.dtype(a) == DType::F32 && self.whole(a).is_some_and(Whole::is_exact) =>
+            {
+                Some(a)
+            }
             (Unary::Round, Inst::Binary(Binary::Div, x, s)) => match self.inst(x) {
                 // What was a whole number is one again.
                 Inst::Binary(Binary::Mul, y, t)
@@ -196,8 +201,21 @@ impl Algebra<'_> {
                 }
                 _ => None,
             },
+            (Unary::Round, Inst::Binary(Binary::Mul, x, c)) => self.steps_of(x, c)?,
             _ => None,
         })
+    }
+
+    /// `round(x / (1 / c))` for a power of two: how quantising by any other scale is written.
+    fn steps_of(&mut self, x: Reg, c: Reg) -> Result<Option<Reg>, Invalid> {
+        let Some(c) = self.constant(c).filter(|c| c.dtype == DType::F32) else { return Ok(None) };
+        let scale = Scalar::f32((1.0 / c.to_f64()) as f32);
+        if !is_power_of_two(c.to_f64()) || !is_power_of_two(scale.to_f64()) || c.to_f64() <= 0.0 {
+            return Ok(None);
+        }
+        let scale = self.e.push(Inst::Const(scale))?;
+        let quotient = self.e.push(Inst::Binary(Binary::Div, x, scale))?;
+        self.e.push(Inst::Unary(Unary::Round, quotient)).map(Some)
     }
 
     fn binary(&mut self, op: Binary, a: Reg, b: Reg) -> Result<Option<Reg>, Invalid> {
@@ -425,12 +443,16 @@ impl Algebra<'_> {
         (holds && zero == -back && zero.fract() == 0.0).then_some(x)
     }
 
-    /// `x + z - z` of whole numbers, all of them exact.
+    /// `x + z - z` and `x - z + z` of whole numbers, all of them exact.
     fn shifted_back(&self, op: Binary, a: Reg, z: Reg) -> Option<Reg> {
-        let Inst::Binary(Binary::Add, x, added) = self.inst(a) else { return None };
+        let (x, added) = match (op, self.inst(a)) {
+            (Binary::Sub, Inst::Binary(Binary::Add, x, added))
+            | (Binary::Add, Inst::Binary(Binary::Sub, x, added)) => (x, added),
+            _ => return None,
+        };
         let same = added == z || self.number_of(z).is_some() && self.number_of(z) == self.number_of(added);
         let exact = |r: Reg| self.whole(r).is_some_and(Whole::is_exact);
-        (op == Binary::Sub && same && self.dtype(a) == DType::F32 && exact(x) && exact(a)).then_some(x)
+        (same && self.dtype(a) == DType::F32 && exact(x) && exact(a)).then_some(x)
     }
 
     /// The number that a register is everywhere.

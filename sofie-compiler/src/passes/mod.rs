@@ -16,6 +16,7 @@ mod linear;
 mod linear_form;
 mod map_algebra;
 mod monotone;
+mod narrow;
 mod normalise;
 mod pairs;
 mod pattern;
@@ -63,6 +64,7 @@ pub const PASSES: &[Pass] = &[
     pass("attention", attention::attention),
     pass("monotone", monotone::monotone),
     pass("simplify after monotone", simplify::simplify),
+    pass("narrow", narrow::narrow),
     pass("epilogue", epilogue::epilogue),
     pass("unsigned", bytes::unsigned),
     pass("fuse_map", fuse_map::fuse_map),

@@ -53,7 +53,7 @@ fn is_there(g: &Graph, v: ValueId, axis: usize) -> bool {
 }
 
 /// Whether every window sees an element, and not pads alone.
-fn windows_have_elements(g: &Graph, v: ValueId, pool: &Pool) -> bool {
+pub fn windows_have_elements(g: &Graph, v: ValueId, pool: &Pool) -> bool {
     let w = &pool.window;
     (0..w.kernel.len()).all(|i| {
         let behind = w.pads_end[i] + pool.overhang[i];

@@ -30,6 +30,8 @@ pub struct ByteConv {
     pub pads: [usize; 4],
     /// Rows and columns of the result.
     pub result: [usize; 2],
+    /// From pixel to pixel of the result: its channels, or more where they are some of a wider image's.
+    pub ldc: usize,
     /// What is stored instead of the sums.
     pub finish: Option<ByteFinish>,
 }
@@ -114,7 +116,7 @@ impl ByteConv {
 
 impl Algorithm for ByteConv {
     fn run(&self, ys: &mut [Dst<'_>], xs: &[Src<'_>]) {
-        let ByteConv { batch, channels, filters, kernel, strides, dilation, result, ref finish, .. } = *self;
+        let ByteConv { batch, channels, filters, kernel, strides, dilation, result, ldc, ref finish, .. } = *self;
         let (c, scratch) = match ys {
             [c] => (c, &mut [][..]),
             [c, scratch] => (c, scratch.slice::<f64>()),
@@ -134,7 +136,7 @@ impl Algorithm for ByteConv {
             len: kernel[1] * channels,
         };
         let (of_image, of_result) = (self.image[0] * self.image[1] * channels, result[0] * result[1]);
-        let (c, of_row) = (c.bytes(), filters * finish.as_ref().map_or(DType::I32, ByteFinish::stored).size());
+        let (c, of_row) = (c.bytes(), ldc * finish.as_ref().map_or(DType::I32, ByteFinish::stored).size());
         for i in 0..batch {
             // Behind an image is what the last group of its last run may read.
             let mut a = &x[i * of_image..];
@@ -143,7 +145,7 @@ impl Algorithm for ByteConv {
                 a = &scratch[..lines * line + GROUP];
             }
             let finish = finish.as_ref().map(|f| f.tables(&xs[4..]));
-            let of = Operands { a, rows, zero: i32::from(zero), w, sums, n: filters, shift: 0, finish };
+            let of = Operands { a, rows, zero: i32::from(zero), w, sums, n: filters, ldc, shift: 0, finish };
             of.run(&mut c[i * of_result * of_row..], of_result, i * of_result);
         }
     }
@@ -192,13 +194,19 @@ mod tests {
             to[..from.len()].copy_from_slice(from);
         }
         let (packed, sums) = byte_tables(&filled, kh * whole, filters);
-        for_each_level(|level| {
-            let (mut c, mut scratch) = (vec![7i32; expected.len()], vec![0f64; k.scratch()]);
+        for ldc in [filters, filters + 5] {
+            for_each_level(|level| {
+            let k = ByteConv { ldc, ..k.clone() };
+            let (mut c, mut scratch) = (vec![7i32; batch * oh * ow * ldc - (ldc - filters)], vec![0f64; k.scratch()]);
             let of_zero = [zero];
             let operands = [(&x[..]).into(), (&of_zero[..]).into(), (&packed[..]).into(), (&sums[..]).into()];
             k.run(&mut [c[..].as_mut().into(), scratch[..].as_mut().into()], &operands);
-            assert_eq!(c, expected, "{k:?}, {}", level.name());
+            for (y, expected) in c.chunks(ldc).zip(expected.chunks(filters)) {
+                assert_eq!(&y[..filters], expected, "{k:?}, {}", level.name());
+                assert!(y[filters..].iter().all(|y| *y == 7), "{k:?}, {}", level.name());
+            }
         });
+        }
     }
 
     #[test]
@@ -213,6 +221,7 @@ mod tests {
             dilation: 1,
             pads: [1, 1, 1, 1],
             result: [5, 6],
+            ldc: 18,
             finish: None,
         };
         check(base.clone());

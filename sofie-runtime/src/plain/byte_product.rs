@@ -72,7 +72,7 @@ impl Algorithm for ByteProduct {
         let (sums, _) = xs[3].slice::<i32>().as_chunks();
         let (a, zero) = (xs[0].slice(), i32::from(xs[1].slice::<u8>()[0]));
         let finish = finish.as_ref().map(|f| f.tables(&xs[4..]));
-        Operands { a, rows: Dense(k), zero, w, sums, n, shift: shift as i32, finish }.run(ys[0].bytes(), rows, 0);
+        Operands { a, rows: Dense(k), zero, w, sums, n, ldc: n, shift: shift as i32, finish }.run(ys[0].bytes(), rows, 0);
     }
 }
 
@@ -142,7 +142,7 @@ mod tests {
             c.fill(7);
             let (w, sums) = (packed.as_chunks().0, sums.as_chunks().0);
             let (zero, shift) = (i32::from(zero[0]), shift as i32);
-            let of = Operands { a: &a, rows: Dense(k), zero, w, sums, n, shift, finish: None };
+            let of = Operands { a: &a, rows: Dense(k), zero, w, sums, n, ldc: n, shift, finish: None };
             let mut bytes: Dst<'_> = c[..].as_mut().into();
             dispatch_generic(level, Part { of: &of, c: bytes.bytes(), start: 0, rows, residual: 0 });
             assert_eq!(c, expected, "{rows} x {k} x {n}, {} without more", level.name());

@@ -157,6 +157,7 @@ fn window_of(graph: &Graph, node: &Node, conv: &Conv) -> Option<ByteConv> {
         dilation: dilations[0],
         pads: [begin[0], end[0], begin[1], end[1]],
         result: pair(y.get(1..y.len().checked_sub(1)?)?, 1)?,
+        ldc: *y.last()?,
         finish: None,
     };
     (conv.group == 1 && (dilations[1] == 1 || made.kernel[1] == 1)).then_some(made)

@@ -3,13 +3,33 @@
 use super::super::kernel::Kernel;
 use super::super::layout::Layout;
 use super::super::planner::Planner;
+use super::{is_own_rows, rows_of};
 use crate::ir::{self, Invalid, Node};
 use sofie_infer_runtime::DType;
-use sofie_infer_runtime::plain::{Plain, Scan};
+use sofie_infer_runtime::plain::{ByteConv, Plain, Scan};
 
 /// Plans a plain kernel.
 pub fn plain(p: &mut Planner<'_>, node: &Node, op: &ir::Plain) -> Result<(), Invalid> {
-    run(p, node, op.kernel.clone())
+    match &op.kernel {
+        Plain::ByteConv(kernel) => byte_conv(p, node, kernel.clone()),
+        kernel => run(p, node, kernel.clone()),
+    }
+}
+
+/// Plans a convolution of bytes, whose channels may be some of a wider image's.
+fn byte_conv(p: &mut Planner<'_>, node: &Node, kernel: ByteConv) -> Result<(), Invalid> {
+    let [y] = node.outputs[..] else { return Err(Invalid::new("a convolution of one result")) };
+    let mut reads = Vec::new();
+    for v in &node.inputs {
+        reads.push(Some(p.dense(*v)?));
+    }
+    let home = p.target(y, is_own_rows);
+    let (write, layout) = home.operand()?;
+    let kernel = Plain::from(ByteConv { ldc: rows_of(&layout)?.1, ..kernel });
+    let scratch = kernel.algorithm().scratch();
+    let scratch = (scratch > 0).then(|| p.scratch(DType::F64, scratch));
+    p.push(Kernel::Plain(kernel), [write].into_iter().chain(scratch).collect(), reads);
+    p.written(y, home)
 }
 
 /// Plans a running sum or product.

@@ -32,6 +32,8 @@ pub(super) struct Block<'a> {
     pub shifted: &'a [i32],
     /// Columns of the result.
     pub n: usize,
+    /// From row to row of the result.
+    pub ldc: usize,
     pub finish: Option<&'a Tables<'a>>,
     /// The result from the first row on.
     pub c: &'a mut [u8],
@@ -125,8 +127,8 @@ impl Op for Block<'_> {
             }
         }
         let rows = self.sums.len() / self.panels;
-        let Self { first, panel, n, c, .. } = self;
-        Tile { of: tables, tile, rows, first, column: panel * LANES, n, c }.run(s);
+        let Self { first, panel, n, ldc, c, .. } = self;
+        Tile { of: tables, tile, rows, first, column: panel * LANES, n, ldc, c }.run(s);
     }
 }
 
@@ -156,7 +158,7 @@ impl Block<'_> {
             for (row, sums) in self.sums[i..].iter().step_by(self.panels).enumerate() {
                 let sums = s.sub_i32(s.load_i32(sums), less);
                 let all = s.to_array_i32(sums).map(i32::to_ne_bytes);
-                put(&mut self.c[(row * self.n + column) * size_of::<i32>()..][..len], &all);
+                put(&mut self.c[(row * self.ldc + column) * size_of::<i32>()..][..len], &all);
             }
         }
     }
@@ -249,7 +251,7 @@ impl Block<'_> {
                 put(&mut c[..columns * of_result], &s.to_array(x).map(f32::to_ne_bytes));
             }
             at += self.n;
-            c = c.get_mut(self.n * of_result..).unwrap_or_default();
+            c = c.get_mut(self.ldc * of_result..).unwrap_or_default();
         }
     }
 }

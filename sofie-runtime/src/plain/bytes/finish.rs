@@ -130,30 +130,32 @@ pub(crate) struct Tile<'a> {
     pub column: usize,
     /// Columns of the result.
     pub n: usize,
+    /// From row to row of the result.
+    pub ldc: usize,
     /// The result from the first row on.
     pub c: &'a mut [u8],
 }
 
-/// Runs `$f` for each vector `$x` of a tile: its element (0, 0) is element `$at` of a matrix of the result's columns, in which
+/// Runs `$f` for each vector `$x` of a tile: its element (0, 0) is element `$at` of a matrix with rows of `$ld`, in which
 /// the tile's first row is row `$first`, and `$columns` of its columns are there. The number of them is known while compiling
 /// where all are. No closure: those are compiled without the kernel's instruction set.
 macro_rules! each {
-    ($tile:expr, $first:expr, |$x:ident, $at:ident, $columns:ident| $f:expr) => {{
+    ($tile:expr, $first:expr, $ld:expr, |$x:ident, $at:ident, $columns:ident| $f:expr) => {{
         let panels = $tile.tile.len() / $tile.rows.max(1);
         for i in 0..panels {
             let column = $tile.column + i * LANES;
             let left = $tile.n - column;
             if left >= LANES {
-                each!($tile, $first, panels, i, column, LANES, |$x, $at, $columns| $f);
+                each!($tile, $first, $ld, panels, i, column, LANES, |$x, $at, $columns| $f);
             } else {
-                each!($tile, $first, panels, i, column, left, |$x, $at, $columns| $f);
+                each!($tile, $first, $ld, panels, i, column, left, |$x, $at, $columns| $f);
             }
         }
     }};
-    ($tile:expr, $first:expr, $panels:ident, $i:ident, $column:ident, $n:expr, |$x:ident, $at:ident, $columns:ident| $f:expr) => {
+    ($tile:expr, $first:expr, $ld:expr, $panels:ident, $i:ident, $column:ident, $n:expr, |$x:ident, $at:ident, $columns:ident| $f:expr) => {
         for row in 0..$tile.rows {
             let $x = &mut $tile.tile[row * $panels + $i];
-            let ($at, $columns) = (($first + row) * $tile.n + $column, $n);
+            let ($at, $columns) = (($first + row) * $ld + $column, $n);
             $f;
         }
     };
@@ -207,14 +209,14 @@ impl Tile<'_> {
     fn add<S: Simd>(&mut self, s: S, residual: &[u8], steps: Steps) {
         if steps.of == DType::F32 {
             let first = self.first;
-            each!(self, first, |x, at, columns| {
+            each!(self, first, self.n, |x, at, columns| {
                 s.store(s.add(s.load(x), s.load(&floats(&residual[at * 4..][..columns * 4]))), x);
             });
             return;
         }
         let signed = steps.of == DType::I8;
         let (scale, zero, first) = (s.splat(steps.scale), s.splat(steps.zero), self.first);
-        each!(self, first, |x, at, columns| {
+        each!(self, first, self.n, |x, at, columns| {
             let wide = widened(&residual[at..][..columns], signed);
             let y = s.mul(s.sub(s.to_f32(s.load_i32(&wide)), zero), scale);
             s.store(s.add(s.load(x), y), x);
@@ -223,7 +225,7 @@ impl Tile<'_> {
 
     #[inline(always)]
     fn store_floats(&mut self) {
-        each!(self, 0, |x, at, columns| {
+        each!(self, 0, self.ldc, |x, at, columns| {
             put(&mut self.c[at * 4..][..columns * 4], &x.map(f32::to_ne_bytes));
         });
     }
@@ -234,7 +236,7 @@ impl Tile<'_> {
         let (scale, zero) = (s.splat(to.scale), s.splat(to.zero));
         // 128 more is the highest bit the other way.
         let flip = if self.of.finish.above_least { 1 << 7 } else { 0 };
-        each!(self, 0, |x, at, columns| {
+        each!(self, 0, self.ldc, |x, at, columns| {
             let bytes = s.to_array_i32(by.integers(s, s.load(x), scale, zero)).map(|step| step as u8 ^ flip);
             let c = &mut self.c[at..][..columns];
             match c.first_chunk_mut() {

@@ -58,6 +58,8 @@ pub(super) struct Operands<'a, L> {
     pub sums: &'a [[i32; LANES]],
     /// Columns.
     pub n: usize,
+    /// From row to row of the result.
+    pub ldc: usize,
     /// Added to each weight.
     pub shift: i32,
     /// What becomes of the sums, which are stored as they are where nothing does.
@@ -76,10 +78,11 @@ impl<L: Rows> Operands<'_, L> {
         let weights = self.n.div_ceil(LANES) * groups;
         assert!(self.w.len() >= weights, "a product of bytes: {} weights, not {weights}", self.w.len());
         // A part has whole blocks of rows.
-        let (blocks, line) = (rows.div_ceil(ROWS), self.n * self.size());
+        let (blocks, line) = (rows.div_ceil(ROWS), self.ldc * self.size());
         let parts = parallel::parts(rows.saturating_mul(groups * GROUP).saturating_mul(self.n), blocks);
-        let at = |block: usize| rows.min(block * ROWS) * line;
-        parallel::for_each_slice(&mut c[..rows * line], at, blocks, parts, |blocks, c| {
+        let len = if rows == 0 { 0 } else { (rows - 1) * line + self.n * self.size() };
+        let at = |block: usize| len.min(block * ROWS * line);
+        parallel::for_each_slice(&mut c[..len], at, blocks, parts, |blocks, c| {
             let start = rows.min(blocks.start * ROWS);
             let rows = rows.min(blocks.end * ROWS) - start;
             dispatch_bytes(Part { of: self, c, start, rows, residual: first + start });
@@ -252,9 +255,9 @@ impl<L: Rows> Part<'_, L> {
         panel: usize,
         shifted: &[i32],
     ) {
-        let Operands { zero, sums: columns, n, .. } = *self.of;
-        let c = &mut self.c[row * n * self.of.size()..];
+        let Operands { zero, sums: columns, n, ldc, .. } = *self.of;
+        let c = &mut self.c[row * ldc * self.of.size()..];
         let (finish, first) = (self.of.finish.as_ref(), self.residual + row);
-        s.outline(Block { sums, panels, panel, first, zero, columns, shifted, n, finish, c });
+        s.outline(Block { sums, panels, panel, first, zero, columns, shifted, n, ldc, finish, c });
     }
 }
