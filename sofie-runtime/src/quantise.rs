@@ -90,8 +90,8 @@ pub(crate) struct Known {
     /// What the ends of the range stand for.
     least: f32,
     most: f32,
-    /// What the integer 0 stands for.
-    nan: f32,
+    /// What the integer 0 stands for, which NaN becomes.
+    pub nan: f32,
 }
 
 impl Known {

@@ -1,5 +1,6 @@
-//! Quantisers move before what only joins or selects: bytes are concatenated and pooled instead of floats, and where a product
-//! of bytes is before them, it quantises in its registers.
+//! Quantisers move before what only joins or selects, and what makes floats of bytes behind what only moves: bytes are
+//! concatenated, pooled and transposed instead of floats, and where a product of bytes is before them, it quantises in its
+//! registers.
 //!
 //! `q(concat(x, y)) = concat(q(x), q(y))` for any function of one element, and `q(max(x)) = max(q(x))` for one that never falls.
 
@@ -13,16 +14,28 @@ use sofie_infer_runtime::plain;
 /// Values that are looked through on the way to a product.
 const DEPTH: usize = 8;
 
-/// Moves quantisers before concats and maxima of windows.
+/// Moves quantisers before concats and maxima of windows, and views before what makes floats of bytes.
 pub fn narrow(graph: &Graph) -> Result<Graph, Invalid> {
     until_stable(graph, |g| {
         let uses = Uses::of(g);
         Rewriter::run(g, |r, node| {
-            let (Op::Map(e), [x]) = (&node.op, &node.inputs[..]) else { return Ok(None) };
+            let [x] = node.inputs[..] else { return Ok(None) };
+            let Some(before) = g.producer(x).filter(|_| uses.only_by(node, x)) else { return Ok(None) };
+            if let (Op::Transpose(_) | Op::Reshape(_), Op::Map(e), [v]) =
+                (&node.op, &before.op, &before.inputs[..])
+                && is_of_bytes(e)
+                && g.shape(*v) == g.shape(x)
+            {
+                let v = r.get(*v)?;
+                r.b.set_origin(&node.origin);
+                let moved = r.b.one(node.op.clone(), &[v])?;
+                r.b.set_origin(&before.origin);
+                return r.b.map(e.clone(), &[moved]).map(|y| Some(vec![y]));
+            }
+            let Op::Map(e) = &node.op else { return Ok(None) };
             if !is_quantiser(e) {
                 return Ok(None);
             }
-            let Some(before) = g.producer(*x).filter(|_| uses.only_by(node, *x)) else { return Ok(None) };
             let moves = match &before.op {
                 Op::Concat(_) => before.inputs.iter().any(|v| is_made_of_bytes(g, &uses, *v, DEPTH)),
                 Op::Pool(pool) if pool.kind == PoolKind::Max => {
@@ -51,8 +64,18 @@ pub fn narrow(graph: &Graph) -> Result<Graph, Invalid> {
 /// A function of one float that gives a byte.
 fn is_quantiser(e: &MapExpr) -> bool {
     let bytes = |inst: &Inst| matches!(inst, Inst::Cast(DType::U8 | DType::I8, _));
-    let one = !e.insts().iter().any(|i| matches!(i, Inst::Iota(_)));
-    e.inputs() == [DType::F32] && one && e.insts().last().is_some_and(bytes)
+    e.inputs() == [DType::F32] && is_pointwise(e) && e.insts().last().is_some_and(bytes)
+}
+
+/// A function of one byte that gives a float.
+fn is_of_bytes(e: &MapExpr) -> bool {
+    let last = e.insts().len().checked_sub(1).and_then(|last| e.reg_type(last));
+    matches!(e.inputs(), [DType::U8 | DType::I8]) && is_pointwise(e) && last == Some(DType::F32)
+}
+
+/// Whether elements do not depend on where they are.
+fn is_pointwise(e: &MapExpr) -> bool {
+    !e.insts().iter().any(|i| matches!(i, Inst::Iota(_)))
 }
 
 /// Whether a quantiser never falls: steps of a positive scale, and back.
@@ -169,6 +192,20 @@ mod tests {
             quantise(b, y, 0.5)
         });
         assert!(text.contains("u8[1, 9, 9, 40] = concat") && !text.contains("= map"), "{text}");
+    }
+
+    /// A layer behind a concat that is transposed, quantised before and behind.
+    #[test]
+    fn bytes_are_transposed() {
+        let text = optimised(|b, x| {
+            let [y, z] = [24, 16].map(|to| layer(b, x, to, 0.02));
+            let y = b.one(Op::Concat(3), &[y, z]).unwrap();
+            let y = quantise(b, y, 0.3);
+            let y = dequantise(b, y, 0.3);
+            let y = b.one(Op::Transpose(vec![0, 3, 1, 2]), &[y]).unwrap();
+            quantise(b, y, 0.3)
+        });
+        assert!(text.contains("= concat") && !text.contains("= map"), "{text}");
     }
 
     #[test]

@@ -266,6 +266,11 @@ mod tests {
             ByteFinish { steps: steps(&[signed]), ..scaled },
             ByteFinish { steps: steps(&[floats]), ..scaled },
             ByteFinish { steps: steps(&[quantised, floats]), ..scaled },
+            ByteFinish { bias: true, steps: steps(&[quantised, relu]), ..scaled },
+            ByteFinish { steps: steps(&[quantised, add, quantised, affine, relu]), to: Some(b), ..scaled },
+            ByteFinish { steps: steps(&[floats, clip, quantised, affine]), to: Some(b), ..scaled },
+            ByteFinish { steps: steps(&[quantised, signed, quantised, clip]), ..scaled },
+            ByteFinish { steps: steps(&[floats, clip, quantised]), ..scaled },
         ];
         for finish in finishes {
             for (rows, k, n) in [(1, 8, 3), (5, 9, 16), (9, 4, 33), (4, 12, 64), (3, 5, 130), (17, 5, 20), (50, 20, 40)] {

@@ -19,9 +19,13 @@ pub fn finish(graph: &Graph) -> Result<Graph, Invalid> {
         Rewriter::run(g, |r, node| {
             let Op::Map(e) = &node.op else { return Ok(None) };
             for (i, &v) in node.inputs.iter().enumerate() {
-                let Some(product) = product_of_sums(g, &uses, node, v) else { continue };
+                let Some((product, finish)) = product_of_bytes(g, &uses, node, v) else { continue };
                 let walk = Walk { g, e, inputs: &node.inputs, shape: g.shape(v) };
-                let Some(found) = walk.from(i) else { continue };
+                let found = match finish {
+                    None => walk.from(i),
+                    Some(finish) => walk.on(i, finish),
+                };
+                let Some(found) = found else { continue };
                 r.b.set_origin(&product.origin);
                 r.b.add_origin(&node.origin);
                 let y = finished(g, r, product, &found)?;
@@ -34,8 +38,13 @@ pub fn finish(graph: &Graph) -> Result<Graph, Invalid> {
     })
 }
 
-/// The product whose sums `v` is, seen through views, if `node` alone reads them.
-fn product_of_sums<'g>(g: &'g Graph, uses: &Uses, node: &Node, v: ValueId) -> Option<&'g Node> {
+/// The product whose sums `v` is, or what it makes floats of them, seen through views, if `node` alone reads them.
+fn product_of_bytes<'g>(
+    g: &'g Graph,
+    uses: &Uses,
+    node: &Node,
+    v: ValueId,
+) -> Option<(&'g Node, Option<ByteFinish>)> {
     if !uses.only_by(node, v) || g.shape(v) != g.shape(node.outputs[0]) {
         return None;
     }
@@ -46,7 +55,9 @@ fn product_of_sums<'g>(g: &'g Graph, uses: &Uses, node: &Node, v: ValueId) -> Op
     }
     let Op::Plain(op) = &at.op else { return None };
     let last = |v: ValueId| g.shape(v).dims().last();
-    (finish_of(&op.kernel)?.is_none() && last(v) == last(at.outputs[0])).then_some(at)
+    let finish = *finish_of(&op.kernel)?;
+    let is_open = finish.is_none_or(|finish| finish.to.is_none());
+    (is_open && last(v) == last(at.outputs[0])).then_some((at, finish))
 }
 
 /// What a product of bytes does to its sums.
@@ -69,9 +80,8 @@ enum Row {
 
 /// What of a map is done to the sums.
 struct Found {
-    addend: Option<Row>,
-    scale: Row,
-    bias: Option<Row>,
+    /// What makes floats of them.
+    scaled: Scaled,
     steps: Vec<ByteStep>,
     /// What the steps add, in their order.
     operands: Vec<Addend>,
@@ -79,6 +89,15 @@ struct Found {
     above_least: bool,
     /// The register that it computes.
     upto: Reg,
+}
+
+/// How sums become floats.
+#[derive(Clone, Copy)]
+enum Scaled {
+    /// By this.
+    By { addend: Option<Row>, scale: Row, bias: Option<Row> },
+    /// As the product does already.
+    Already { addend: bool, bias: bool },
 }
 
 #[derive(Clone, Copy)]
@@ -133,23 +152,32 @@ impl Walk<'_> {
             }
             _ => {}
         }
-        let mut found = Found {
-            addend,
-            scale,
-            bias,
-            steps: Vec::new(),
-            operands: Vec::new(),
-            to: None,
-            above_least: false,
-            upto,
-        };
+        let scaled = Scaled::By { addend, scale, bias };
+        Some(self.finish(scaled, Vec::new(), upto))
+    }
+
+    /// The same behind what a product does already; none where that is nothing.
+    fn on(&self, at: usize, finish: ByteFinish) -> Option<Found> {
+        let start = self.e.insts().iter().position(|i| *i == Inst::Input(at))?;
+        let steps = finish.steps.into_iter().take_while(|step| *step != ByteStep::None).collect();
+        let found = self.finish(Scaled::Already { addend: finish.addend, bias: finish.bias }, steps, start);
+        (found.upto != start).then_some(found)
+    }
+
+    /// The steps behind some, and what is stored.
+    fn finish(&self, scaled: Scaled, steps: Vec<ByteStep>, upto: Reg) -> Found {
+        let mut found = Found { scaled, steps, operands: Vec::new(), to: None, above_least: false, upto };
         while let Some(end) = self.step(&mut found) {
             found.upto = end;
         }
         if let Some((to, above_least, end)) = self.stored(found.upto) {
             (found.to, found.above_least, found.upto) = (Some(to), above_least, end);
+            // What is on the same steps already.
+            let Steps { of, scale, zero } = to;
+            let already = ByteStep::Act(Act::FakeQuantize { scale, zero, to: of });
+            found.steps.pop_if(|step| *step == already);
         }
-        Some(found)
+        found
     }
 
     /// One step more, and the register that it computes.
@@ -169,6 +197,12 @@ impl Walk<'_> {
         }
         if let Some((sum, row)) = self.row_added(at) {
             return put(&[ByteStep::AddRow], Some(Addend::Row(row))).map(|()| sum);
+        }
+        if let (product, Inst::Binary(Binary::Mul, a, b)) = self.next(at)?
+            && let Some(alpha) = number(self.e, if a == at { b } else { a })
+            && alpha.is_finite()
+        {
+            return put(&[ByteStep::Act(Act::Affine { alpha, beta: 0.0 })], None).map(|()| product);
         }
         let (sum, Inst::Binary(Binary::Add, a, b)) = self.next(at)? else { return None };
         let (steps, v) = self.numbers(if a == at { b } else { a }).filter(|_| a != b)?;
@@ -259,13 +293,15 @@ fn finished(g: &Graph, r: &mut Rewriter<'_>, product: &Node, found: &Found) -> R
     let n = shape.dims().last().and_then(Dim::fixed).and_then(|n| usize::try_from(n).ok());
     let n = n.ok_or_else(|| Invalid::new("a product of bytes with any number of columns"))?;
     let mut inputs = r.get_all(&product.inputs)?;
-    if let Some(addend) = found.addend {
-        inputs.push(by_column(r, addend, n)?);
-    }
-    inputs.push(by_column(r, found.scale, n)?);
-    if let Some(bias) = found.bias {
-        inputs.push(by_column(r, bias, n)?);
-    }
+    let (addend, bias) = match found.scaled {
+        Scaled::By { addend, scale, bias } => {
+            for row in addend.into_iter().chain([scale]).chain(bias) {
+                inputs.push(by_column(r, row, n)?);
+            }
+            (addend.is_some(), bias.is_some())
+        }
+        Scaled::Already { addend, bias } => (addend, bias),
+    };
     for operand in &found.operands {
         inputs.push(match *operand {
             Addend::Row(row) => by_column(r, row, n)?,
@@ -276,13 +312,7 @@ fn finished(g: &Graph, r: &mut Rewriter<'_>, product: &Node, found: &Found) -> R
         });
     }
     let steps = std::array::from_fn(|i| found.steps.get(i).copied().unwrap_or(ByteStep::None));
-    let finish = ByteFinish {
-        addend: found.addend.is_some(),
-        bias: found.bias.is_some(),
-        steps,
-        to: found.to,
-        above_least: found.above_least,
-    };
+    let finish = ByteFinish { addend, bias, steps, to: found.to, above_least: found.above_least };
     let mut kernel = op.kernel.clone();
     match &mut kernel {
         plain::Plain::ByteConv(k) => k.finish = Some(finish),

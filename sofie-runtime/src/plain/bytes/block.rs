@@ -50,13 +50,18 @@ fn clipped((lo, hi): Interval, (to_lo, to_hi): Interval) -> Interval {
     (lo.max(to_lo).min(to_hi), hi.max(to_lo).min(to_hi))
 }
 
+/// Numbers held to an interval and put on steps, and what those stand for times one number plus another.
+type Requantised = (Known, Option<(f32, f32)>);
+
 /// What most quantised layers do to the scaled sums, in this order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Chain {
-    /// Held to an interval, put on steps, and the numbers that those stand for times one number plus another.
-    inner: Option<(Known, Option<(f32, f32)>)>,
+    before: Option<Requantised>,
     /// A residual is added.
     add: Option<Steps>,
+    behind: Option<Requantised>,
+    /// Floats are held to an interval.
+    clip: Interval,
     /// Held to an interval and put on steps.
     to: Option<Known>,
 }
@@ -64,33 +69,69 @@ pub(crate) struct Chain {
 impl Chain {
     /// What a finish does, if it is such.
     pub fn of(finish: &ByteFinish) -> Option<Self> {
-        let (mut chain, mut clip) = (Self { inner: None, add: None, to: None }, ALL);
+        let (mut chain, mut clip) =
+            (Self { before: None, add: None, behind: None, clip: ALL, to: None }, ALL);
         for step in finish.steps {
-            match step {
-                ByteStep::None => break,
-                ByteStep::Act(Act::Relu) => clip = clipped(clip, (0.0, f32::INFINITY)),
-                ByteStep::Act(Act::Clip { lo, hi }) => clip = clipped(clip, (lo, hi)),
-                ByteStep::Act(Act::FakeQuantize { scale, zero, to })
-                    if chain.inner.is_none() && chain.add.is_none() =>
-                {
-                    chain.inner = Some((Known::new(to, scale, zero)?.held(clip.0, clip.1), None));
+            let requantised = if chain.add.is_none() { &mut chain.before } else { &mut chain.behind };
+            match (step, requantised) {
+                (ByteStep::None, _) => break,
+                (ByteStep::Act(Act::Relu), _) => clip = clipped(clip, (0.0, f32::INFINITY)),
+                (ByteStep::Act(Act::Clip { lo, hi }), _) => clip = clipped(clip, (lo, hi)),
+                (ByteStep::Act(Act::FakeQuantize { scale, zero, to }), requantised @ None) => {
+                    *requantised = Some((Known::new(to, scale, zero)?.held(clip.0, clip.1), None));
                     clip = ALL;
                 }
-                ByteStep::Act(Act::Affine { alpha, beta }) if chain.add.is_none() && clip == ALL => {
-                    let (_, affine @ None) = chain.inner.as_mut()? else { return None };
+                (ByteStep::Act(Act::Affine { alpha, beta }), Some((_, affine @ None))) if clip == ALL => {
                     *affine = Some((alpha, beta));
                 }
-                ByteStep::Add(steps) if chain.add.is_none() && clip == ALL => chain.add = Some(steps),
+                (ByteStep::Add(steps), _) if chain.add.is_none() && clip == ALL => chain.add = Some(steps),
                 _ => return None,
             }
         }
         match finish.to {
             Some(to) => chain.to = Some(Known::new(to.of, to.scale, to.zero)?.held(clip.0, clip.1)),
-            // Floats keep what is no number, which an interval does not.
-            None if clip != ALL => return None,
-            None => {}
+            None => chain.clip = clip,
         }
         Some(chain)
+    }
+}
+
+/// The same in all lanes.
+#[derive(Clone, Copy)]
+struct Requantising<S: Simd> {
+    to: Rounding<S>,
+    is_scaled: bool,
+    alpha: S::F32,
+    beta: S::F32,
+}
+
+impl<S: Simd> Requantising<S> {
+    #[inline(always)]
+    fn new(s: S, by: Option<Requantised>) -> Self {
+        let (to, affine) = by.unwrap_or_default();
+        let (alpha, beta) = affine.unwrap_or_default();
+        Self {
+            to: Rounding::new(s, to),
+            is_scaled: affine.is_some(),
+            alpha: s.splat(alpha),
+            beta: s.splat(beta),
+        }
+    }
+
+    #[inline(always)]
+    fn of(self, s: S, x: S::F32) -> S::F32 {
+        self.scaled(s, self.to.nearest(s, x))
+    }
+
+    /// What becomes of a NaN, which is the step 0.
+    #[inline(always)]
+    fn of_nan(self, s: S, by: Option<Requantised>) -> S::F32 {
+        self.scaled(s, s.splat(by.unwrap_or_default().0.nan))
+    }
+
+    #[inline(always)]
+    fn scaled(self, s: S, x: S::F32) -> S::F32 {
+        if self.is_scaled { s.mul_add(x, self.alpha, self.beta) } else { x }
     }
 }
 
@@ -166,7 +207,7 @@ impl Block<'_> {
     /// Does a chain.
     #[inline(always)]
     fn chain<S: Simd>(mut self, s: S, tables: &Tables<'_>, chain: Chain) {
-        match (chain.inner.is_some(), chain.add.map(|add| add.of), chain.to.is_some()) {
+        match (chain.before.is_some(), chain.add.map(|add| add.of), chain.to.is_some()) {
             (false, None, true) => self.panels::<S, false, NONE, true>(s, tables, chain),
             (false, None, false) => self.panels::<S, false, NONE, false>(s, tables, chain),
             (true, None, true) => self.panels::<S, true, NONE, true>(s, tables, chain),
@@ -183,7 +224,7 @@ impl Block<'_> {
     }
 
     #[inline(always)]
-    fn panels<S: Simd, const INNER: bool, const ADD: u8, const STEPS: bool>(
+    fn panels<S: Simd, const BEFORE: bool, const ADD: u8, const STEPS: bool>(
         &mut self,
         s: S,
         tables: &Tables<'_>,
@@ -192,25 +233,26 @@ impl Block<'_> {
         for i in 0..self.panels {
             let left = self.n - (self.panel + i) * LANES;
             if left >= LANES {
-                self.rows::<S, INNER, ADD, STEPS>(s, tables, chain, (i, LANES));
+                self.rows::<S, BEFORE, ADD, STEPS>(s, tables, chain, (i, LANES));
             } else {
-                self.rows::<S, INNER, ADD, STEPS>(s, tables, chain, (i, left));
+                self.rows::<S, BEFORE, ADD, STEPS>(s, tables, chain, (i, left));
             }
         }
     }
 
     /// All rows of a panel, of which some columns are there.
     #[inline(always)]
-    fn rows<S: Simd, const INNER: bool, const ADD: u8, const STEPS: bool>(
+    fn rows<S: Simd, const BEFORE: bool, const ADD: u8, const STEPS: bool>(
         &mut self,
         s: S,
         tables: &Tables<'_>,
         chain: Chain,
         (i, columns): (usize, usize),
     ) {
-        let (inner, affine) = chain.inner.unwrap_or_default();
-        let ((alpha, beta), is_scaled) = (affine.unwrap_or_default(), affine.is_some());
-        let (inner, alpha, beta) = (Rounding::new(s, inner), s.splat(alpha), s.splat(beta));
+        let [before, behind] = [chain.before, chain.behind].map(|by| Requantising::new(s, by));
+        let of_nan = behind.of_nan(s, chain.behind);
+        let is_behind = ADD != NONE && chain.behind.is_some();
+        let (is_held, lo, hi) = (chain.clip != ALL, s.splat(chain.clip.0), s.splat(chain.clip.1));
         let to = Rounding::new(s, chain.to.unwrap_or_default());
         let (of, by, zero) = chain.add.map_or((DType::U8, 0.0, 0.0), |add| (add.of, add.scale, add.zero));
         let (signed, by, zero) = (of == DType::I8, s.splat(by), s.splat(zero));
@@ -225,17 +267,21 @@ impl Block<'_> {
         let (mut at, mut c) = (column, &mut self.c[column * of_result..]);
         for sums in self.sums[i..].iter().step_by(self.panels) {
             let mut x = s.mul_add(s.to_f32(s.add_i32(s.load_i32(sums), more)), scale, bias);
-            if INNER {
-                x = inner.nearest(s, x);
-                if is_scaled {
-                    x = s.mul_add(x, alpha, beta);
-                }
+            if BEFORE {
+                x = before.of(s, x);
             }
             if ADD == FLOATS {
                 x = s.add(x, s.load(&floats(&residual[at * of_residual..][..columns * of_residual])));
             } else if ADD == BYTES {
                 let y = s.load_i32(&widened(&residual[at..][..columns], signed));
                 x = s.add(x, s.mul(s.sub(s.to_f32(y), zero), by));
+            }
+            if is_behind {
+                let is_nan = s.is_nan(x);
+                x = behind.of(s, x);
+                if ADD == FLOATS {
+                    x = s.select(is_nan, of_nan, x);
+                }
             }
             if STEPS {
                 let mut step = to.step(s, x);
@@ -248,6 +294,9 @@ impl Block<'_> {
                     None => c[..columns].copy_from_slice(&bytes[..columns]),
                 }
             } else {
+                if is_held {
+                    x = s.clamp(x, lo, hi);
+                }
                 put(&mut c[..columns * of_result], &s.to_array(x).map(f32::to_ne_bytes));
             }
             at += self.n;
