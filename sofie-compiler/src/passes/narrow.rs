@@ -6,7 +6,7 @@
 
 use super::monotone::windows_have_elements;
 use super::pattern::{Uses, until_stable};
-use crate::ir::{Graph, Inst, Invalid, MapExpr, Op, Plain, PoolKind, Rewriter, ValueId};
+use crate::ir::{Graph, Inst, Invalid, MapExpr, Op, PoolKind, Rewriter, ValueId};
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::{Binary, Unary};
 use sofie_infer_runtime::plain;
@@ -108,10 +108,10 @@ fn rises(e: &MapExpr) -> bool {
 fn is_made_of_bytes(g: &Graph, uses: &Uses, v: ValueId, depth: usize) -> bool {
     let Some(node) = g.producer(v).filter(|_| uses.count(v) == 1 && depth > 0) else { return false };
     match &node.op {
-        Op::Plain(op) => {
-            let Plain { kernel, .. } = &**op;
-            matches!(kernel, plain::Plain::ByteConv(_) | plain::Plain::ByteProduct(_))
-        }
+        Op::Plain(op) => matches!(
+            op.kernel,
+            plain::Plain::ByteConv(_) | plain::Plain::ByteDepthwise(_) | plain::Plain::ByteProduct(_)
+        ),
         Op::Map(_) | Op::Reshape(_) | Op::Concat(_) => {
             node.inputs.iter().any(|v| is_made_of_bytes(g, uses, *v, depth - 1))
         }

@@ -45,6 +45,7 @@ macro_rules! plain_kernels {
         $each! {
             BitCast { len }
             ByteConv { batch, image, channels, filters, kernel, strides, dilation, pads, result, ldc, finish }
+            ByteDepthwise { batch, image, channels, kernel, strides, dilations, pads, result, ldc, finish }
             ByteProduct { rows, k, n, shift, finish }
             Col2Im { outer, image, kernel, windows, strides, dilations, pads }
             Coupling { rows, classes }

@@ -99,18 +99,19 @@ impl ByteConv {
         self.pads != [0; 4]
     }
 
-    /// An image inside its pads.
-    fn pad(&self, image: &[u8], zero: u8, to: &mut [u8]) {
-        let [top, _, left, _] = self.pads;
-        let (from, line) = (self.image[1] * self.channels, self.padded()[1]);
-        to.fill(zero);
-        if from == 0 {
-            return;
-        }
-        let rows = to[top * line..].chunks_exact_mut(line);
-        for (to, from) in rows.zip(image.chunks_exact(from)) {
-            to[left * self.channels..][..from.len()].copy_from_slice(from);
-        }
+}
+
+/// An image inside its pads, which are its zero point.
+pub(super) fn pad(image: &[u8], [_, columns]: [usize; 2], pads: [usize; 4], channels: usize, zero: u8, to: &mut [u8]) {
+    let [top, _, left, right] = pads;
+    let (from, line) = (columns * channels, (left + columns + right) * channels);
+    to.fill(zero);
+    if from == 0 {
+        return;
+    }
+    let rows = to[top * line..].chunks_exact_mut(line);
+    for (to, from) in rows.zip(image.chunks_exact(from)) {
+        to[left * channels..][..from.len()].copy_from_slice(from);
     }
 }
 
@@ -141,7 +142,7 @@ impl Algorithm for ByteConv {
             // Behind an image is what the last group of its last run may read.
             let mut a = &x[i * of_image..];
             if self.is_padded() {
-                self.pad(&a[..of_image], zero, &mut scratch[..lines * line]);
+                pad(&a[..of_image], self.image, self.pads, channels, zero, &mut scratch[..lines * line]);
                 a = &scratch[..lines * line + GROUP];
             }
             let finish = finish.as_ref().map(|f| f.tables(&xs[4..]));

@@ -10,6 +10,7 @@ mod bytes;
 
 use crate::map::{Dst, Src};
 
+pub use byte_depthwise::byte_depthwise_tables;
 pub use byte_product::byte_tables;
 pub use bytes::{ByteFinish, ByteStep, Steps};
 pub use forest::{Asked, ForestTables, forest_tables};
@@ -72,6 +73,8 @@ index! {
     bit_cast: BitCast;
     /// `c ← x, zero, w, sums`: a convolution of bytes.
     byte_conv: ByteConv;
+    /// `c ← x, zero, w, sums`: a depthwise convolution of bytes.
+    byte_depthwise: ByteDepthwise;
     /// `c ← a, zero, w, sums`: a product of bytes.
     byte_product: ByteProduct;
     /// `y ← x`: windows added up where they stand.

@@ -64,6 +64,7 @@ fn product_of_bytes<'g>(
 fn finish_of(kernel: &plain::Plain) -> Option<&Option<ByteFinish>> {
     match kernel {
         plain::Plain::ByteConv(k) => Some(&k.finish),
+        plain::Plain::ByteDepthwise(k) => Some(&k.finish),
         plain::Plain::ByteProduct(k) => Some(&k.finish),
         _ => None,
     }
@@ -316,6 +317,7 @@ fn finished(g: &Graph, r: &mut Rewriter<'_>, product: &Node, found: &Found) -> R
     let mut kernel = op.kernel.clone();
     match &mut kernel {
         plain::Plain::ByteConv(k) => k.finish = Some(finish),
+        plain::Plain::ByteDepthwise(k) => k.finish = Some(finish),
         plain::Plain::ByteProduct(k) => k.finish = Some(finish),
         _ => return Err(Invalid::new("no product of bytes")),
     }

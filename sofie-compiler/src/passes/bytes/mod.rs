@@ -6,18 +6,17 @@ mod finish;
 mod operand;
 mod unsigned;
 mod weights;
+mod window;
 
-use crate::ir::{
-    Conv, Dim, Epilogue, Graph, Inst, Invalid, MapExpr, Node, Op, Plain, Rewriter, Shape, Tensor, ValueId,
-};
+use crate::ir::{Dim, Epilogue, Graph, Inst, Invalid, MapExpr, Op, Plain, Rewriter, Shape, Tensor, ValueId};
 pub use finish::finish;
 use operand::Operand;
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::map::Binary;
-use sofie_infer_runtime::plain::{ByteConv, ByteProduct};
+use sofie_infer_runtime::plain::ByteProduct;
 use std::collections::HashMap;
 pub use unsigned::unsigned;
-use weights::Weights;
+use weights::{Packing, Weights};
 
 /// Multiplications of one event below which a product of what are floats stays one, which has an epilogue and needs no map to
 /// scale it.
@@ -32,21 +31,22 @@ pub fn bytes(graph: &Graph) -> Result<Graph, Invalid> {
             return Ok(None);
         }
         let window = match &node.op {
-            Op::Conv(conv, _) => match window_of(graph, node, conv) {
+            Op::Conv(conv, _) => match window::of(graph, node, conv) {
                 Some(window) => Some(window),
                 None => return Ok(None),
             },
             _ => None,
         };
         let Some(x) = Operand::of(graph, node.inputs[0]) else { return Ok(None) };
-        let run = window.as_ref().map(|w| w.kernel[1] * w.channels);
+        let packing = window.as_ref().map_or(Packing::Matrix, |(_, packing)| *packing);
         let (weights, to) = (node.inputs[1], graph.shape(node.outputs[0]).clone());
         // Asked first: to look for scales and to pack is work for each of the rounds.
         if x.scale.is_some() && operations(&to, graph.shape(weights)).is_some_and(|n| n < LEAST_OPERATIONS) {
             return Ok(None);
         }
-        let known =
-            packed.entry((weights, run)).or_insert_with(|| Weights::of(graph.constant(weights)?, run));
+        let known = packed
+            .entry((weights, packing))
+            .or_insert_with(|| Weights::of(graph.constant(weights)?, packing));
         let Some(w) = known else { return Ok(None) };
         if w.scales.is_some() != x.scale.is_some() || window.is_some() && w.shift != 0 {
             return Ok(None);
@@ -54,9 +54,9 @@ pub fn bytes(graph: &Graph) -> Result<Graph, Invalid> {
         let (a, zero) = x.bytes(graph, r)?;
         let (table, sums) = (r.b.tensor(w.table.clone()), r.b.tensor(w.sums.clone()));
         let (op, a) = match window {
-            Some(window) => {
+            Some((kernel, _)) => {
                 let results = vec![(DType::I32, to.clone())];
-                (Plain { kernel: window.into(), results, free: Vec::new() }, a)
+                (Plain { kernel, results, free: Vec::new() }, a)
             }
             None => {
                 let (op, rows) = product(w, &to)?;
@@ -134,39 +134,10 @@ fn finished(
     r.b.map(e, &operands)
 }
 
-/// The window of a convolution, where the kernel for bytes has such.
-fn window_of(graph: &Graph, node: &Node, conv: &Conv) -> Option<ByteConv> {
-    let x = graph.shape(node.inputs[0]).fixed()?;
-    let y = graph.shape(*node.outputs.first()?).fixed()?;
-    let w = &conv.window;
-    // A line is an image of one row.
-    let pair = |list: &[usize], other: usize| match *list {
-        [n] => Some([other, n]),
-        [a, b] => Some([a, b]),
-        _ => None,
-    };
-    let [begin, end] = [pair(&w.pads_begin, 0)?, pair(&w.pads_end, 0)?];
-    let dilations = pair(&w.dilations, 1)?;
-    let made = ByteConv {
-        batch: *x.first()?,
-        image: pair(x.get(1..x.len().checked_sub(1)?)?, 1)?,
-        channels: *x.last()?,
-        filters: *y.last()?,
-        kernel: pair(&w.kernel, 1)?,
-        strides: pair(&w.strides, 1)?,
-        dilation: dilations[0],
-        pads: [begin[0], end[0], begin[1], end[1]],
-        result: pair(y.get(1..y.len().checked_sub(1)?)?, 1)?,
-        ldc: *y.last()?,
-        finish: None,
-    };
-    (conv.group == 1 && (dilations[1] == 1 || made.kernel[1] == 1)).then_some(made)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{self, Builder, eval};
+    use crate::ir::{self, Builder, Conv, eval};
     use sofie_infer_runtime::map::Scalar;
 
     /// A product with a zero point that is known at run time alone, before the pass and after all of them.
@@ -245,6 +216,35 @@ mod tests {
             );
             let x = [x.unwrap()];
             assert_eq!(eval::run(&before, &x).unwrap(), eval::run(&after, &x).unwrap());
+        }
+    }
+
+    #[test]
+    fn depthwise_convolutions_are_those_of_bytes() {
+        let c = 40;
+        let mut b = Builder::new();
+        let x = b.input("x", DType::U8, Shape::of(&[2, 7, 9, c]));
+        let x0 = centred(&mut b, x, 131.0, Some(0.02));
+        let scale = |i: usize| 0.01 + (i % c) as f32 * 1e-3;
+        let w: Vec<f32> = (0..9 * c).map(|i| ((i * 37 % 255) as f32 - 127.0) * scale(i)).collect();
+        let w = b.tensor(Tensor::of(&[3, 3, 1, c], &w));
+        let window = ir::Window {
+            kernel: vec![3, 3],
+            strides: vec![2, 1],
+            dilations: vec![1, 2],
+            pads_begin: vec![1, 0],
+            pads_end: vec![1, 1],
+        };
+        let y = b.one(Op::Conv(Conv::new(window, c), Epilogue::NONE), &[x0, w]).unwrap();
+        b.output("y", y);
+        let before = b.finish();
+        let after = crate::passes::optimize(before.clone(), None).unwrap();
+        assert!(after.to_string().contains("ByteDepthwise"), "{after}");
+        let x: Vec<u8> = (0..2 * 7 * 9 * c).map(|i| (i * 91 % 256) as u8).collect();
+        let x = [Tensor::of(&[2, 7, 9, c], &x)];
+        let (y, z) = (eval::run(&before, &x).unwrap(), eval::run(&after, &x).unwrap());
+        for (y, z) in y[0].to_f64s().into_iter().zip(z[0].to_f64s()) {
+            assert!((y - z).abs() <= 1e-5 * (1.0 + y.abs()), "{y} {z}");
         }
     }
 

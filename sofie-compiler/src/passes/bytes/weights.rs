@@ -2,13 +2,24 @@
 
 use crate::ir::Tensor;
 use sofie_infer_runtime::DType;
-use sofie_infer_runtime::plain::byte_tables;
+use sofie_infer_runtime::plain::{byte_depthwise_tables, byte_tables};
 
 /// Weights below which a product stays one of floats.
 const LEAST: usize = 1 << 8;
 
 /// Terms of a sum beyond which it might leave `i32`.
 const MOST_TERMS: usize = 1 << 15;
+
+/// How a kernel reads weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Packing {
+    /// A matrix.
+    Matrix,
+    /// Runs of so many terms, each filled up to whole groups.
+    Runs(usize),
+    /// The taps of each channel.
+    Taps,
+}
 
 /// Weights as the kernels read them.
 pub struct Weights {
@@ -27,15 +38,15 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Of a matrix that no more than 256 numbers in a row hold, or for a convolution of runs of `run` terms, each of which
-    /// is filled up to whole groups.
-    pub fn of(t: &Tensor, run: Option<usize>) -> Option<Weights> {
+    /// Of numbers that no more than 256 in a row hold.
+    pub fn of(t: &Tensor, packing: Packing) -> Option<Weights> {
         let (&n, outer) = t.dims().split_last()?;
-        let (k, rest) = match run {
-            Some(_) => (outer.iter().product(), &[][..]),
-            None => outer.split_last().map(|(k, rest)| (*k, rest))?,
+        let (k, rest) = match packing {
+            Packing::Matrix => outer.split_last().map(|(k, rest)| (*k, rest))?,
+            Packing::Runs(_) | Packing::Taps => (outer.iter().product(), &[][..]),
         };
-        if rest.iter().any(|d| *d != 1) || k * n < LEAST || k > MOST_TERMS {
+        let few = packing != Packing::Taps && k * n < LEAST;
+        if rest.iter().any(|d| *d != 1) || few || k > MOST_TERMS {
             return None;
         }
         let (values, scales) = match t.dtype() {
@@ -52,7 +63,16 @@ impl Weights {
         }
         let shift = if low < -128 || high > 127 { low + 128 } else { 0 };
         let bytes: Vec<i8> = values.iter().map(|x| i8::try_from(x - shift).ok()).collect::<Option<_>>()?;
-        let run = run.unwrap_or(k).max(1);
+        let run = match packing {
+            Packing::Matrix => k.max(1),
+            Packing::Runs(run) => run.max(1),
+            Packing::Taps => {
+                let (table, sums) = byte_depthwise_tables(&bytes, n);
+                let table = Tensor::of(&[n.div_ceil(16), k, 16], &table);
+                let sums = Tensor::of(&[sums.len()], &sums);
+                return Some(Weights { k, n, shift, scales, table, sums });
+            }
+        };
         let whole = run.next_multiple_of(4);
         let mut filled = Vec::with_capacity(k.div_ceil(run) * whole * n);
         for of_run in bytes.chunks(run * n) {

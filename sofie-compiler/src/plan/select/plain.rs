@@ -6,18 +6,23 @@ use super::super::planner::Planner;
 use super::{is_own_rows, rows_of};
 use crate::ir::{self, Invalid, Node};
 use sofie_infer_runtime::DType;
-use sofie_infer_runtime::plain::{ByteConv, Plain, Scan};
+use sofie_infer_runtime::plain::{ByteConv, ByteDepthwise, Plain, Scan};
 
 /// Plans a plain kernel.
 pub fn plain(p: &mut Planner<'_>, node: &Node, op: &ir::Plain) -> Result<(), Invalid> {
     match &op.kernel {
-        Plain::ByteConv(kernel) => byte_conv(p, node, kernel.clone()),
+        Plain::ByteConv(k) => image_of_bytes(p, node, |ldc| ByteConv { ldc, ..k.clone() }),
+        Plain::ByteDepthwise(k) => image_of_bytes(p, node, |ldc| ByteDepthwise { ldc, ..k.clone() }),
         kernel => run(p, node, kernel.clone()),
     }
 }
 
 /// Plans a convolution of bytes, whose channels may be some of a wider image's.
-fn byte_conv(p: &mut Planner<'_>, node: &Node, kernel: ByteConv) -> Result<(), Invalid> {
+fn image_of_bytes<K: Into<Plain>>(
+    p: &mut Planner<'_>,
+    node: &Node,
+    kernel: impl FnOnce(usize) -> K,
+) -> Result<(), Invalid> {
     let [y] = node.outputs[..] else { return Err(Invalid::new("a convolution of one result")) };
     let mut reads = Vec::new();
     for v in &node.inputs {
@@ -25,7 +30,7 @@ fn byte_conv(p: &mut Planner<'_>, node: &Node, kernel: ByteConv) -> Result<(), I
     }
     let home = p.target(y, is_own_rows);
     let (write, layout) = home.operand()?;
-    let kernel = Plain::from(ByteConv { ldc: rows_of(&layout)?.1, ..kernel });
+    let kernel = kernel(rows_of(&layout)?.1).into();
     let scratch = kernel.algorithm().scratch();
     let scratch = (scratch > 0).then(|| p.scratch(DType::F64, scratch));
     p.push(Kernel::Plain(kernel), [write].into_iter().chain(scratch).collect(), reads);

@@ -16,7 +16,7 @@ const FLOATS: u8 = 2;
 pub(super) const VECTORS: usize = 64;
 
 /// Some rows of some panels.
-pub(super) struct Block<'a> {
+pub(crate) struct Block<'a> {
     /// The products of the bytes as they are, for each row a vector of each panel.
     pub sums: &'a mut [[i32; LANES]],
     pub panels: usize,
@@ -137,7 +137,7 @@ impl<S: Simd> Requantising<S> {
 
 /// 16 bytes at most as whole numbers.
 #[inline(always)]
-pub(super) fn widened(from: &[u8], signed: bool) -> [i32; LANES] {
+pub(crate) fn widened(from: &[u8], signed: bool) -> [i32; LANES] {
     let mut bytes = [0u8; LANES];
     match from.first_chunk() {
         Some(all) => bytes = *all,

@@ -13,8 +13,8 @@ use crate::parallel;
 use crate::simd::bytes::{Bytes, BytesOp, dispatch_bytes};
 use crate::simd::{LANES, Simd};
 
-use block::Block;
-use finish::Tables;
+pub(super) use block::{Block, widened};
+pub(super) use finish::Tables;
 pub use finish::{ByteFinish, ByteStep, Steps};
 
 /// Bytes of a group: one instruction takes as many terms of a sum.

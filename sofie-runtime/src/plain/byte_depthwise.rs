@@ -1,0 +1,330 @@
+//! Depthwise convolutions of bytes with weights of bytes, channels last: a sum over its window for each channel. The sums are
+//! whole numbers below 2²⁴, so floats hold them, and what becomes of them is what becomes of a product's
+//! ([`ByteProduct`](super::ByteProduct)).
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::Algorithm;
+use super::byte_conv::pad;
+use super::bytes::{Block, ByteFinish, Tables, widened};
+use crate::map::{Dst, Src};
+use crate::simd::{LANES, Op, Simd, dispatch};
+use crate::{DType, parallel};
+
+/// Pixels of a line that are computed together.
+const PIXELS: usize = 4;
+
+/// Panels whose sums are finished together.
+const PANELS: usize = 4;
+
+/// `c [batch, result…, channels] ← x [batch, image…, channels] (u8), zero [1] (u8), w [⌈channels/16⌉, taps, 16] (f32: whole
+/// numbers within a byte), sums [⌈channels/16⌉, 16] (i32: of each channel's weights)` and what a finish reads, as
+/// [`ByteProduct`](super::ByteProduct)'s.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ByteDepthwise {
+    /// Images.
+    pub batch: usize,
+    /// Rows and columns of an image.
+    pub image: [usize; 2],
+    /// Channels of the image and of the result.
+    pub channels: usize,
+    /// Extents of the window.
+    pub kernel: [usize; 2],
+    /// Steps between windows.
+    pub strides: [usize; 2],
+    /// Steps between the taps of a window.
+    pub dilations: [usize; 2],
+    /// What is added before and behind the rows, and before and behind the columns.
+    pub pads: [usize; 4],
+    /// Rows and columns of the result.
+    pub result: [usize; 2],
+    /// From pixel to pixel of the result: its channels, or more where they are some of a wider image's.
+    pub ldc: usize,
+    /// What is stored instead of the sums.
+    pub finish: Option<ByteFinish>,
+}
+
+impl ByteDepthwise {
+    /// Taps of the largest window whose sums floats hold.
+    pub const MOST_TAPS: usize = 256;
+
+    fn is_padded(&self) -> bool {
+        self.pads != [0; 4]
+    }
+
+    /// Rows and columns of a padded image.
+    fn padded(&self) -> [usize; 2] {
+        let [top, bottom, left, right] = self.pads;
+        [top + self.image[0] + bottom, left + self.image[1] + right]
+    }
+}
+
+/// Some lines of an image's result.
+struct Lines<'a> {
+    of: &'a ByteDepthwise,
+    /// The padded image.
+    a: &'a [u8],
+    zero: i32,
+    w: &'a [[f32; LANES]],
+    sums: &'a [[i32; LANES]],
+    finish: Option<&'a Tables<'a>>,
+    lines: Range<usize>,
+    /// The first line, as a residual counts them.
+    first: usize,
+    c: &'a mut [u8],
+    size: usize,
+}
+
+impl Op for Lines<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let ByteDepthwise { channels, kernel, strides, dilations, .. } = *self.of;
+        let panels = channels.div_ceil(LANES);
+        for first in (0..panels).step_by(PANELS) {
+            let some = first..panels.min(first + PANELS);
+            for line in self.lines.clone() {
+                match (kernel[1], strides[1], dilations[1]) {
+                    (3, 1, 1) => self.line::<S, 3>(s, line, some.clone()),
+                    (5, 1, 1) => self.line::<S, 5>(s, line, some.clone()),
+                    _ => self.line::<S, 0>(s, line, some.clone()),
+                }
+            }
+        }
+    }
+}
+
+impl Lines<'_> {
+    /// A line of some panels, by windows of `K` neighbouring columns, or of any where `K` is 0.
+    #[inline(always)]
+    fn line<S: Simd, const K: usize>(&mut self, s: S, line: usize, panels: Range<usize>) {
+        let ByteDepthwise { channels, kernel, result: [_, columns], ldc, .. } = *self.of;
+        let taps = kernel[0] * kernel[1];
+        let mut column = 0;
+        while column < columns {
+            let pixels = PIXELS.min(columns - column);
+            let mut sums = [[0i32; LANES]; PIXELS * PANELS];
+            for (i, panel) in panels.clone().enumerate() {
+                let w = &self.w[panel * taps..][..taps];
+                let acc = if K > 0 && pixels == PIXELS {
+                    self.neighbours::<S, K>(s, w, line, column, panel)
+                } else {
+                    self.pixels(s, w, line, (column, pixels), panel)
+                };
+                for (sums, acc) in sums[i..].iter_mut().step_by(panels.len()).zip(acc) {
+                    s.store_i32(s.round_i32(acc), sums);
+                }
+            }
+            let row = (line - self.lines.start) * columns + column;
+            s.outline(Block {
+                sums: &mut sums[..pixels * panels.len()],
+                panels: panels.len(),
+                panel: panels.start,
+                first: (self.first + line - self.lines.start) * columns + column,
+                zero: self.zero,
+                columns: self.sums,
+                shifted: &[],
+                n: channels,
+                ldc,
+                finish: self.finish,
+                c: &mut self.c[row * ldc * self.size..],
+            });
+            column += pixels;
+        }
+    }
+
+    /// The first byte of a panel of a tap of a pixel.
+    #[inline(always)]
+    fn at(&self, line: usize, column: usize, [y, x]: [usize; 2], panel: usize) -> usize {
+        let ByteDepthwise { channels, strides, dilations, .. } = *self.of;
+        let row = line * strides[0] + y * dilations[0];
+        (row * self.of.padded()[1] + column * strides[1] + x * dilations[1]) * channels + panel * LANES
+    }
+
+    /// 16 bytes as floats.
+    #[inline(always)]
+    fn load<S: Simd>(&self, s: S, at: usize) -> S::F32 {
+        s.to_f32(s.load_i32(&widened(&self.a[at..], false)))
+    }
+
+    /// Sums of some pixels, each by all of its taps.
+    #[inline(always)]
+    fn pixels<S: Simd>(
+        &self,
+        s: S,
+        w: &[[f32; LANES]],
+        line: usize,
+        (column, pixels): (usize, usize),
+        panel: usize,
+    ) -> [S::F32; PIXELS] {
+        let [rows, columns] = self.of.kernel;
+        let mut acc = [s.zero(); PIXELS];
+        for y in 0..rows {
+            for x in 0..columns {
+                let w = s.load(&w[y * columns + x]);
+                for (i, acc) in acc[..pixels].iter_mut().enumerate() {
+                    *acc = s.mul_add(self.load(s, self.at(line, column + i, [y, x], panel)), w, *acc);
+                }
+            }
+        }
+        acc
+    }
+
+    /// Sums of neighbouring pixels, whose columns are read once.
+    #[inline(always)]
+    fn neighbours<S: Simd, const K: usize>(
+        &self,
+        s: S,
+        w: &[[f32; LANES]],
+        line: usize,
+        column: usize,
+        panel: usize,
+    ) -> [S::F32; PIXELS] {
+        let mut acc = [s.zero(); PIXELS];
+        for (y, w) in w.chunks_exact(K).enumerate() {
+            let mut at = self.at(line, column, [y, 0], panel);
+            let weights: [S::F32; K] = core::array::from_fn(|x| s.load(&w[x]));
+            for x in 0..PIXELS + K - 1 {
+                let read = self.load(s, at);
+                at += self.of.channels;
+                for i in 0..PIXELS {
+                    if i <= x && x - i < K {
+                        acc[i] = s.mul_add(read, weights[x - i], acc[i]);
+                    }
+                }
+            }
+        }
+        acc
+    }
+}
+
+impl Algorithm for ByteDepthwise {
+    fn run(&self, ys: &mut [Dst<'_>], xs: &[Src<'_>]) {
+        let ByteDepthwise { batch, channels, result, ldc, ref finish, .. } = *self;
+        let (c, scratch) = match ys {
+            [c] => (c, &mut [][..]),
+            [c, scratch] => (c, scratch.slice::<f64>()),
+            _ => panic!("a depthwise convolution of bytes: a result and perhaps scratch"),
+        };
+        // SAFETY: all bits are bytes, and there is no padding between the floats.
+        let scratch = unsafe { scratch.align_to_mut::<u8>() }.1;
+        let (x, zero) = (xs[0].slice::<u8>(), xs[1].slice::<u8>()[0]);
+        let (w, _) = xs[2].slice::<f32>().as_chunks();
+        let (sums, _) = xs[3].slice::<i32>().as_chunks();
+        let tables = finish.as_ref().map(|f| f.tables(&xs[4..]));
+        let size = finish.as_ref().map_or(DType::I32, ByteFinish::stored).size();
+        let [of_image, of_result] = [self.image, result].map(|[rows, columns]| rows * columns);
+        let line = result[1] * ldc * size;
+        for i in 0..batch {
+            let mut a = &x[i * of_image * channels..][..of_image * channels];
+            if self.is_padded() {
+                let to = &mut scratch[..self.padded().iter().product::<usize>() * channels];
+                pad(a, self.image, self.pads, channels, zero, to);
+                a = to;
+            }
+            let len = if of_result == 0 { 0 } else { ((of_result - 1) * ldc + channels) * size };
+            let c = &mut c.bytes()[i * of_result * ldc * size..][..len];
+            let work = of_result.saturating_mul(channels * self.kernel[0] * self.kernel[1]);
+            let parts = parallel::parts(work, result[0]);
+            parallel::for_each_slice(c, |row| len.min(row * line), result[0], parts, |lines, c| {
+                let (finish, first) = (tables.as_ref(), i * result[0] + lines.start);
+                let zero = i32::from(zero);
+                dispatch(Lines { of: self, a, zero, w, sums, finish, lines, first, c, size });
+            });
+        }
+    }
+
+    fn scratch(&self) -> usize {
+        let len = self.padded().iter().product::<usize>() * self.channels;
+        if self.is_padded() { len.div_ceil(size_of::<f64>()).max(1) } else { 0 }
+    }
+}
+
+/// The weights of [`ByteDepthwise`] and their sums, of `w [taps, channels]`.
+#[must_use]
+pub fn byte_depthwise_tables(w: &[i8], channels: usize) -> (Vec<f32>, Vec<i32>) {
+    let (panels, taps) = (channels.div_ceil(LANES), w.len() / channels.max(1));
+    let mut packed = vec![0f32; panels * taps * LANES];
+    let mut sums = vec![0i32; panels * LANES];
+    for (i, &x) in w.iter().enumerate() {
+        let (tap, channel) = (i / channels, i % channels);
+        packed[(channel / LANES * taps + tap) * LANES + channel % LANES] = f32::from(x);
+        sums[channel] += i32::from(x);
+    }
+    (packed, sums)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::for_each_level;
+
+    /// Against the sum over taps.
+    fn check(k: ByteDepthwise) {
+        let mut state = (k.channels * 31 + k.kernel[1]) as u32;
+        let mut random = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        let ByteDepthwise { batch, image: [h, w], channels, kernel: [kh, kw], result: [oh, ow], .. } = k;
+        let x: Vec<u8> = (0..batch * h * w * channels).map(|_| random()).collect();
+        let weights: Vec<i8> = (0..kh * kw * channels).map(|_| random() as i8).collect();
+        let zero = [random()];
+        let mut expected = vec![0i32; batch * oh * ow * channels];
+        for (i, y) in expected.iter_mut().enumerate() {
+            let (c, at) = (i % channels, i / channels);
+            let (ox, oy, b) = (at % ow, at / ow % oh, at / ow / oh);
+            for tap in 0..kh * kw {
+                let iy = (oy * k.strides[0] + tap / kw * k.dilations[0]).checked_sub(k.pads[0]);
+                let ix = (ox * k.strides[1] + tap % kw * k.dilations[1]).checked_sub(k.pads[2]);
+                if let (Some(iy), Some(ix)) = (iy, ix)
+                    && iy < h
+                    && ix < w
+                {
+                    let x = i32::from(x[((b * h + iy) * w + ix) * channels + c]) - i32::from(zero[0]);
+                    *y += x * i32::from(weights[tap * channels + c]);
+                }
+            }
+        }
+        let (packed, sums) = byte_depthwise_tables(&weights, channels);
+        for ldc in [channels, channels + 3] {
+            for_each_level(|level| {
+                let k = ByteDepthwise { ldc, ..k.clone() };
+                let mut c = vec![7i32; batch * oh * ow * ldc - (ldc - channels)];
+                let mut scratch = vec![0f64; k.scratch()];
+                let operands =
+                    [(&x[..]).into(), (&zero[..]).into(), (&packed[..]).into(), (&sums[..]).into()];
+                k.run(&mut [c[..].as_mut().into(), scratch[..].as_mut().into()], &operands);
+                for (y, expected) in c.chunks(ldc).zip(expected.chunks(channels)) {
+                    assert_eq!(&y[..channels], expected, "{k:?}, {}", level.name());
+                    assert!(y[channels..].iter().all(|y| *y == 7), "{k:?}, {}", level.name());
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn the_sum_over_taps() {
+        let base = ByteDepthwise {
+            batch: 2,
+            image: [5, 9],
+            channels: 24,
+            kernel: [3, 3],
+            strides: [1, 1],
+            dilations: [1, 1],
+            pads: [1; 4],
+            result: [5, 9],
+            ldc: 24,
+            finish: None,
+        };
+        check(base.clone());
+        check(ByteDepthwise { channels: 100, strides: [2, 2], result: [3, 5], ..base.clone() });
+        check(ByteDepthwise { kernel: [5, 5], pads: [2; 4], channels: 16, ..base.clone() });
+        check(ByteDepthwise { pads: [0; 4], result: [3, 7], channels: 5, ..base.clone() });
+        check(ByteDepthwise { pads: [2, 2, 0, 4], dilations: [2, 2], result: [5, 9], ..base.clone() });
+        check(ByteDepthwise { image: [1, 9], kernel: [1, 4], pads: [0, 0, 3, 0], result: [1, 9], ..base });
+    }
+}
