@@ -75,8 +75,8 @@ pub(crate) fn quantizer<S: Simd>(s: S, to: DType, scale: Option<f32>, zero: Opti
     let range = range(s, to, zero);
     let known = scale.zip(zero).and_then(|(scale, zero)| Known::new(to, scale, zero));
     let Known { high, low, least, most, nan, .. } = known.unwrap_or_default();
-    let [high, low, least, most, nan] = [high, low, least, most, nan].map(|x| s.splat(x));
-    Quantizer { range, high, low, least, most, nan, known: known.is_some() }
+    let (high, low, nan) = (s.splat(high), s.splat(low), s.splat(nan));
+    Quantizer { range, high, low, least: s.splat(least), most: s.splat(most), nan, known: known.is_some() }
 }
 
 /// A scale and a zero point that need no division.
@@ -129,8 +129,9 @@ pub(crate) struct Rounding<S: Simd> {
 impl<S: Simd> Rounding<S> {
     #[inline(always)]
     pub fn new(s: S, by: Known) -> Self {
-        let [least, most, high, low, scale] =
-            [by.least, by.most, by.high, by.low, by.scale].map(|x| s.splat(x));
+        // No closure: those are compiled without the kernel's instruction set.
+        let (least, most) = (s.splat(by.least), s.splat(by.most));
+        let (high, low, scale) = (s.splat(by.high), s.splat(by.low), s.splat(by.scale));
         Self { least, most, high, low, scale, zero: s.splat_i32(by.zero as i32) }
     }
 

@@ -101,73 +101,96 @@ impl Lines<'_> {
     /// A line of some panels, by windows of `K` neighbouring columns, or of any where `K` is 0.
     #[inline(always)]
     fn line<S: Simd, const K: usize>(&mut self, s: S, line: usize, panels: Range<usize>) {
-        let ByteDepthwise { channels, kernel, result: [_, columns], ldc, .. } = *self.of;
-        let taps = kernel[0] * kernel[1];
+        let columns = self.of.result[1];
         let mut column = 0;
         while column < columns {
-            let pixels = PIXELS.min(columns - column);
-            let mut sums = [[0i32; LANES]; PIXELS * PANELS];
-            for (i, panel) in panels.clone().enumerate() {
-                let w = &self.w[panel * taps..][..taps];
-                let acc = if K > 0 && pixels == PIXELS {
-                    self.neighbours::<S, K>(s, w, line, column, panel)
-                } else {
-                    self.pixels(s, w, line, (column, pixels), panel)
-                };
-                for (sums, acc) in sums[i..].iter_mut().step_by(panels.len()).zip(acc) {
-                    s.store_i32(s.round_i32(acc), sums);
-                }
-            }
-            let row = (line - self.lines.start) * columns + column;
-            s.outline(Block {
-                sums: &mut sums[..pixels * panels.len()],
-                panels: panels.len(),
-                panel: panels.start,
-                first: (self.first + line - self.lines.start) * columns + column,
-                zero: self.zero,
-                columns: self.sums,
-                shifted: &[],
-                n: channels,
-                ldc,
-                finish: self.finish,
-                c: &mut self.c[row * ldc * self.size..],
-            });
-            column += pixels;
+            column = if columns < PIXELS {
+                self.pixels::<S, 0, 1>(s, line, (column, column), panels.clone())
+            } else {
+                // The last pixels of a line begin before those that are left.
+                self.pixels::<S, K, PIXELS>(s, line, (column.min(columns - PIXELS), column), panels.clone())
+            };
         }
     }
 
-    /// The first byte of a panel of a tap of a pixel.
+    /// `N` pixels of some panels, of which those from `from` on are stored; the column behind them.
     #[inline(always)]
-    fn at(&self, line: usize, column: usize, [y, x]: [usize; 2], panel: usize) -> usize {
+    fn pixels<S: Simd, const K: usize, const N: usize>(
+        &mut self,
+        s: S,
+        line: usize,
+        (column, from): (usize, usize),
+        panels: Range<usize>,
+    ) -> usize {
+        let ByteDepthwise { channels, kernel, result: [_, columns], ldc, .. } = *self.of;
+        let taps = kernel[0] * kernel[1];
+        let mut sums = [[0i32; LANES]; PIXELS * PANELS];
+        for (i, panel) in panels.clone().enumerate() {
+            let w = &self.w[panel * taps..][..taps];
+            let acc = if K > 0 {
+                self.neighbours::<S, K, N>(s, w, line, column, panel)
+            } else {
+                self.windows::<S, N>(s, w, line, column, panel)
+            };
+            for (sums, acc) in sums[i..].iter_mut().step_by(panels.len()).zip(acc) {
+                s.store_i32(s.round_i32(acc), sums);
+            }
+        }
+        let line = line - self.lines.start;
+        s.outline(Block {
+            sums: &mut sums[(from - column) * panels.len()..N * panels.len()],
+            panels: panels.len(),
+            panel: panels.start,
+            first: (self.first + line) * columns + from,
+            zero: self.zero,
+            columns: self.sums,
+            shifted: &[],
+            n: channels,
+            ldc,
+            finish: self.finish,
+            c: &mut self.c[(line * columns + from) * ldc * self.size..],
+        });
+        column + N
+    }
+
+    /// The first byte of a panel of a row of taps of a pixel.
+    #[inline(always)]
+    fn at(&self, line: usize, column: usize, tap: usize, panel: usize) -> usize {
         let ByteDepthwise { channels, strides, dilations, .. } = *self.of;
-        let row = line * strides[0] + y * dilations[0];
-        (row * self.of.padded()[1] + column * strides[1] + x * dilations[1]) * channels + panel * LANES
+        let row = line * strides[0] + tap * dilations[0];
+        (row * self.of.padded()[1] + column * strides[1]) * channels + panel * LANES
     }
 
     /// 16 bytes as floats.
     #[inline(always)]
     fn load<S: Simd>(&self, s: S, at: usize) -> S::F32 {
-        s.to_f32(s.load_i32(&widened(&self.a[at..], false)))
+        match self.a.get(at..).unwrap_or_default().first_chunk::<LANES>() {
+            Some(bytes) => s.to_f32(s.load_i32(&bytes.map(i32::from))),
+            None => s.to_f32(s.load_i32(&last(self.a, at))),
+        }
     }
 
     /// Sums of some pixels, each by all of its taps.
     #[inline(always)]
-    fn pixels<S: Simd>(
+    fn windows<S: Simd, const N: usize>(
         &self,
         s: S,
         w: &[[f32; LANES]],
         line: usize,
-        (column, pixels): (usize, usize),
+        column: usize,
         panel: usize,
-    ) -> [S::F32; PIXELS] {
-        let [rows, columns] = self.of.kernel;
-        let mut acc = [s.zero(); PIXELS];
-        for y in 0..rows {
-            for x in 0..columns {
-                let w = s.load(&w[y * columns + x]);
-                for (i, acc) in acc[..pixels].iter_mut().enumerate() {
-                    *acc = s.mul_add(self.load(s, self.at(line, column + i, [y, x], panel)), w, *acc);
+    ) -> [S::F32; N] {
+        let ByteDepthwise { channels, kernel, strides, dilations, .. } = *self.of;
+        let mut acc = [s.zero(); N];
+        for (y, w) in w.chunks_exact(kernel[1]).enumerate() {
+            let mut first = self.at(line, column, y, panel);
+            for w in w {
+                let (w, mut at) = (s.load(w), first);
+                for acc in &mut acc {
+                    *acc = s.mul_add(self.load(s, at), w, *acc);
+                    at += strides[1] * channels;
                 }
+                first += dilations[1] * channels;
             }
         }
         acc
@@ -175,30 +198,40 @@ impl Lines<'_> {
 
     /// Sums of neighbouring pixels, whose columns are read once.
     #[inline(always)]
-    fn neighbours<S: Simd, const K: usize>(
+    fn neighbours<S: Simd, const K: usize, const N: usize>(
         &self,
         s: S,
         w: &[[f32; LANES]],
         line: usize,
         column: usize,
         panel: usize,
-    ) -> [S::F32; PIXELS] {
-        let mut acc = [s.zero(); PIXELS];
-        for (y, w) in w.chunks_exact(K).enumerate() {
-            let mut at = self.at(line, column, [y, 0], panel);
-            let weights: [S::F32; K] = core::array::from_fn(|x| s.load(&w[x]));
-            for x in 0..PIXELS + K - 1 {
+    ) -> [S::F32; N] {
+        let mut acc = [s.zero(); N];
+        for (y, w) in w.as_chunks::<K>().0.iter().enumerate() {
+            let mut at = self.at(line, column, y, panel);
+            let mut weights = [s.zero(); K];
+            for (to, w) in weights.iter_mut().zip(w) {
+                *to = s.load(w);
+            }
+            for x in 0..N + K - 1 {
                 let read = self.load(s, at);
                 at += self.of.channels;
-                for i in 0..PIXELS {
+                for (i, acc) in acc.iter_mut().enumerate() {
                     if i <= x && x - i < K {
-                        acc[i] = s.mul_add(read, weights[x - i], acc[i]);
+                        *acc = s.mul_add(read, weights[x - i], *acc);
                     }
                 }
             }
         }
         acc
     }
+}
+
+/// The bytes that are left, and zeros.
+#[cold]
+#[inline(never)]
+fn last(a: &[u8], at: usize) -> [i32; LANES] {
+    widened(a.get(at..).unwrap_or_default(), false)
 }
 
 impl Algorithm for ByteDepthwise {

@@ -249,7 +249,7 @@ impl Block<'_> {
         chain: Chain,
         (i, columns): (usize, usize),
     ) {
-        let [before, behind] = [chain.before, chain.behind].map(|by| Requantising::new(s, by));
+        let (before, behind) = (Requantising::new(s, chain.before), Requantising::new(s, chain.behind));
         let of_nan = behind.of_nan(s, chain.behind);
         let is_behind = ADD != NONE && chain.behind.is_some();
         let (is_held, lo, hi) = (chain.clip != ALL, s.splat(chain.clip.0), s.splat(chain.clip.1));

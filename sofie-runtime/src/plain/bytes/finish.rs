@@ -100,14 +100,21 @@ impl Tables<'_> {
     /// What is added to a panel's sums.
     #[inline(always)]
     pub fn addend<S: Simd>(&self, s: S, panel: usize) -> S::I32 {
-        self.addend.get(panel).map_or(s.zero_i32(), |addend| s.load_i32(addend))
+        // No closures: those are compiled without the kernel's instruction set.
+        match self.addend.get(panel) {
+            Some(addend) => s.load_i32(addend),
+            None => s.zero_i32(),
+        }
     }
 
     /// A panel's scales and biases.
     #[inline(always)]
     pub fn row<S: Simd>(&self, s: S, panel: usize) -> (S::F32, S::F32) {
-        let bias = self.bias.get(panel).map_or(s.splat(-0.0), |bias| s.load(bias));
-        (s.load(&self.scale[panel]), bias)
+        let scale = s.load(&self.scale[panel]);
+        match self.bias.get(panel) {
+            Some(bias) => (scale, s.load(bias)),
+            None => (scale, s.splat(-0.0)),
+        }
     }
 
     /// A panel's sums as floats.
