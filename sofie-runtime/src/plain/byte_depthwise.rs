@@ -90,6 +90,7 @@ impl Op for Lines<'_> {
                 match (kernel[1], strides[1], dilations[1]) {
                     (3, 1, 1) => self.line::<S, 3>(s, line, some.clone()),
                     (5, 1, 1) => self.line::<S, 5>(s, line, some.clone()),
+                    (7, 1, 1) => self.line::<S, 7>(s, line, some.clone()),
                     _ => self.line::<S, 0>(s, line, some.clone()),
                 }
             }
@@ -356,6 +357,7 @@ mod tests {
         check(base.clone());
         check(ByteDepthwise { channels: 100, strides: [2, 2], result: [3, 5], ..base.clone() });
         check(ByteDepthwise { kernel: [5, 5], pads: [2; 4], channels: 16, ..base.clone() });
+        check(ByteDepthwise { kernel: [7, 7], pads: [3; 4], channels: 33, ..base.clone() });
         check(ByteDepthwise { pads: [0; 4], result: [3, 7], channels: 5, ..base.clone() });
         check(ByteDepthwise { pads: [2, 2, 0, 4], dilations: [2, 2], result: [5, 9], ..base.clone() });
         check(ByteDepthwise { image: [1, 9], kernel: [1, 4], pads: [0, 0, 3, 0], result: [1, 9], ..base });
