@@ -33,8 +33,10 @@ pub(super) trait Rows: Copy + Sync {
     /// Those of some rows.
     fn starts<const R: usize>(&self, row: usize) -> [usize; R];
     /// How many rows from one whose number divides by it are at one distance; none where all are.
+    #[cfg_attr(not(all(target_arch = "x86_64", not(miri))), allow(dead_code, reason = "tiles alone ask"))]
     fn line(&self) -> Option<usize>;
     /// That distance.
+    #[cfg_attr(not(all(target_arch = "x86_64", not(miri))), allow(dead_code, reason = "tiles alone ask"))]
     fn step(&self) -> usize;
     /// Runs of a row.
     fn runs(&self) -> usize;
