@@ -82,8 +82,8 @@ pub(crate) fn quantizer<S: Simd>(s: S, to: DType, scale: Option<f32>, zero: Opti
 /// A scale and a zero point that need no division.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Known {
-    pub scale: f32,
-    pub zero: f32,
+    scale: f32,
+    zero: f32,
     /// `1 / scale` and what is left of it.
     high: f32,
     low: f32,
@@ -122,7 +122,7 @@ pub(crate) struct Rounding<S: Simd> {
     most: S::F32,
     high: S::F32,
     low: S::F32,
-    pub scale: S::F32,
+    scale: S::F32,
     zero: S::I32,
 }
 

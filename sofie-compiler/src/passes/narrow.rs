@@ -124,32 +124,11 @@ fn is_made_of_bytes(g: &Graph, uses: &Uses, v: ValueId, depth: usize) -> bool {
 mod tests {
     use super::*;
     use crate::ir::{Builder, Conv, Epilogue, Pool, Shape, Tensor, Window, eval};
-    use sofie_infer_runtime::map::Scalar;
+    use crate::passes::bytes::steps_tests::{dequantise, quantise};
+    use sofie_infer_runtime::plain::Steps;
 
-    /// Steps of `f32`s as `QuantizeLinear` is lowered, and back.
-    fn quantise(b: &mut Builder, x: ValueId, scale: f32) -> ValueId {
-        let mut e = MapExpr::over(&[DType::F32]);
-        let x0 = e.push(Inst::Input(0)).unwrap();
-        let scale = e.push(Inst::Const(Scalar::f32(scale))).unwrap();
-        let zero = e.push(Inst::Const(Scalar::from_f64(DType::U8, 3.0))).unwrap();
-        let zero = e.push(Inst::Cast(DType::F32, zero)).unwrap();
-        let x0 = e.push(Inst::Binary(Binary::Div, x0, scale)).unwrap();
-        let x0 = e.push(Inst::Unary(Unary::Round, x0)).unwrap();
-        let x0 = e.push(Inst::Binary(Binary::Add, x0, zero)).unwrap();
-        e.push(Inst::Cast(DType::U8, x0)).unwrap();
-        b.map(e, &[x]).unwrap()
-    }
-
-    fn dequantise(b: &mut Builder, x: ValueId, scale: f32) -> ValueId {
-        let mut e = MapExpr::over(&[DType::U8]);
-        let x0 = e.push(Inst::Input(0)).unwrap();
-        let x0 = e.push(Inst::Cast(DType::F32, x0)).unwrap();
-        let zero = e.push(Inst::Const(Scalar::from_f64(DType::U8, 3.0))).unwrap();
-        let zero = e.push(Inst::Cast(DType::F32, zero)).unwrap();
-        let scale = e.push(Inst::Const(Scalar::f32(scale))).unwrap();
-        let x0 = e.push(Inst::Binary(Binary::Sub, x0, zero)).unwrap();
-        e.push(Inst::Binary(Binary::Mul, x0, scale)).unwrap();
-        b.map(e, &[x]).unwrap()
+    fn steps(scale: f32) -> Steps {
+        Steps { of: DType::U8, scale, zero: 3.0 }
     }
 
     fn layer(b: &mut Builder, x: ValueId, to: usize, scale: f32) -> ValueId {
@@ -164,7 +143,7 @@ mod tests {
             pads_begin: ones.clone(),
             pads_end: ones,
         };
-        let x = dequantise(b, x, scale);
+        let x = dequantise(b, x, steps(scale));
         let y = b.one(Op::Conv(Conv::new(window, 1), Epilogue::NONE), &[x, w]).unwrap();
         b.unary(Unary::Relu, y).unwrap()
     }
@@ -189,7 +168,7 @@ mod tests {
         let text = optimised(|b, x| {
             let [y, z] = [24, 16].map(|to| layer(b, x, to, 0.02));
             let y = b.one(Op::Concat(3), &[y, z]).unwrap();
-            quantise(b, y, 0.5)
+            quantise(b, y, steps(0.5))
         });
         assert!(text.contains("u8[1, 9, 9, 40] = concat") && !text.contains("= map"), "{text}");
     }
@@ -200,10 +179,10 @@ mod tests {
         let text = optimised(|b, x| {
             let [y, z] = [24, 16].map(|to| layer(b, x, to, 0.02));
             let y = b.one(Op::Concat(3), &[y, z]).unwrap();
-            let y = quantise(b, y, 0.3);
-            let y = dequantise(b, y, 0.3);
+            let y = quantise(b, y, steps(0.3));
+            let y = dequantise(b, y, steps(0.3));
             let y = b.one(Op::Transpose(vec![0, 3, 1, 2]), &[y]).unwrap();
-            quantise(b, y, 0.3)
+            quantise(b, y, steps(0.3))
         });
         assert!(text.contains("= concat") && !text.contains("= map"), "{text}");
     }
@@ -213,8 +192,8 @@ mod tests {
         let pooled = |overhang: usize| {
             optimised(|b, x| {
                 let y = layer(b, x, 24, 0.02);
-                let y = quantise(b, y, 0.5);
-                let y = dequantise(b, y, 0.5);
+                let y = quantise(b, y, steps(0.5));
+                let y = dequantise(b, y, steps(0.5));
                 let window = Window {
                     kernel: vec![2; 2],
                     strides: vec![2; 2],
@@ -224,7 +203,7 @@ mod tests {
                 };
                 let pool = Pool { kind: PoolKind::Max, window, overhang: vec![overhang; 2] };
                 let y = b.one(Op::Pool(pool), &[y]).unwrap();
-                quantise(b, y, 0.5)
+                quantise(b, y, steps(0.5))
             })
         };
         for overhang in [0, 1] {

@@ -98,11 +98,17 @@ impl ByteConv {
     fn is_padded(&self) -> bool {
         self.pads != [0; 4]
     }
-
 }
 
 /// An image inside its pads, which are its zero point.
-pub(super) fn pad(image: &[u8], [_, columns]: [usize; 2], pads: [usize; 4], channels: usize, zero: u8, to: &mut [u8]) {
+pub(super) fn pad(
+    image: &[u8],
+    [_, columns]: [usize; 2],
+    pads: [usize; 4],
+    channels: usize,
+    zero: u8,
+    to: &mut [u8],
+) {
     let [top, _, left, right] = pads;
     let (from, line) = (columns * channels, (left + columns + right) * channels);
     to.fill(zero);
@@ -138,6 +144,7 @@ impl Algorithm for ByteConv {
         };
         let (of_image, of_result) = (self.image[0] * self.image[1] * channels, result[0] * result[1]);
         let (c, of_row) = (c.bytes(), ldc * finish.as_ref().map_or(DType::I32, ByteFinish::stored).size());
+        let finish = finish.as_ref().map(|f| f.tables(&xs[4..]));
         for i in 0..batch {
             // Behind an image is what the last group of its last run may read.
             let mut a = &x[i * of_image..];
@@ -145,7 +152,6 @@ impl Algorithm for ByteConv {
                 pad(&a[..of_image], self.image, self.pads, channels, zero, &mut scratch[..lines * line]);
                 a = &scratch[..lines * line + GROUP];
             }
-            let finish = finish.as_ref().map(|f| f.tables(&xs[4..]));
             let of = Operands { a, rows, zero: i32::from(zero), w, sums, n: filters, ldc, shift: 0, finish };
             of.run(&mut c[i * of_result * of_row..], of_result, i * of_result);
         }

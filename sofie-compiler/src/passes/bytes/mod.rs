@@ -4,6 +4,8 @@
 
 mod finish;
 mod operand;
+#[cfg(test)]
+pub mod steps_tests;
 mod unsigned;
 mod weights;
 mod window;

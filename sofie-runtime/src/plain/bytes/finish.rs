@@ -85,6 +85,7 @@ fn is_finite(rows: &[[f32; LANES]]) -> bool {
 }
 
 /// A finish with its operands; those by column in panels of 16, filled up.
+#[derive(Clone, Copy)]
 pub(crate) struct Tables<'a> {
     pub finish: &'a ByteFinish,
     /// The same as what a block does in registers.
