@@ -123,10 +123,11 @@ pub struct Results<'a> {
     pub c: &'a mut [f32],
 }
 
-/// Floats of gate inputs that are made at once: half of a small L2.
-const CHUNK: usize = 16 * 1024;
-/// Rows that a product should have to run at full speed.
-const ROWS: usize = 12;
+/// Rows that a product should have to run at full speed: two tiles of the tallest.
+const ROWS: usize = 24;
+/// Steps from which a product that is small beside the state's costs little more a row (in 15 steps of 6 inputs and 50
+/// states of an LSTM 0.14 us of 5.5).
+const FEW: usize = 3;
 
 impl Recurrent {
     /// Runs the layer over `x`.
@@ -196,15 +197,18 @@ impl Recurrent {
         }
     }
 
-    /// Steps whose inputs are multiplied at once.
+    /// Steps whose inputs are multiplied at once: as few as cost little, since their gates stand in scratch.
+    ///
+    /// A chunk reads W once, each step reads R: where I is small beside H, W's part is small at a few rows already.
     const fn chunk(&self) -> usize {
-        let n = self.batch * self.cell.gates() * self.hidden;
-        let least = if self.batch == 0 { 1 } else { ROWS.div_ceil(self.batch) };
-        let fitting = match CHUNK.checked_div(n) {
-            Some(steps) => steps,
-            None => 0,
+        let rows = match self.input.saturating_mul(16).checked_div(self.hidden) {
+            Some(rows) if rows < ROWS => rows,
+            _ => ROWS,
         };
-        let chunk = if fitting > least { fitting } else { least };
+        let chunk = match rows.checked_div(self.batch) {
+            Some(steps) if steps > FEW => steps,
+            _ => FEW,
+        };
         if chunk < self.steps { chunk } else { self.steps }
     }
 }

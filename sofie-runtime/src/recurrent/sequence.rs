@@ -230,7 +230,7 @@ impl Op for Sequence<'_> {
                 for i in 0..count {
                     let i = if reverse { count - 1 - i } else { i };
                     let gates = self.gates.as_mut_ptr().add(i * row);
-                    self.step(s, first + i, i % 2 == 1, gates);
+                    self.step(s, first + i, (first + i) % 2 == 1, gates);
                 }
             }
             done += count;
