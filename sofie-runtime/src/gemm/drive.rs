@@ -12,7 +12,7 @@ use super::narrow::{self, Narrow};
 use super::pack::NR;
 use super::tile::{self, A, Block, Mode, Place, StridedRows};
 use crate::Act;
-use crate::simd::{Simd, halves_are_faster};
+use crate::simd::{Level, Simd, halves_are_faster};
 
 /// Steps of k in a block: 12 rows of A at this length are 24 kB.
 pub(super) const KC: usize = 512;
@@ -364,16 +364,21 @@ pub(super) unsafe fn drive<S: Simd, Src: Source>(s: S, problem: &Problem, n: usi
 #[inline(always)]
 pub(super) unsafe fn drive_strided<S: Simd>(s: S, problem: &Problem, mut a: Strided) {
     let mut n = problem.n;
-    if a.step == 1 && narrow::pays(problem.m, n, problem.k) {
-        let (p, a) = (problem, &a);
-        match n % NR {
-            1 => s.outline(Narrow::<1> { problem: p, a }),
-            2 => s.outline(Narrow::<2> { problem: p, a }),
-            3 => s.outline(Narrow::<3> { problem: p, a }),
-            _ => s.outline(Narrow::<4> { problem: p, a }),
-        }
-        n -= n % NR;
+    let narrow = if a.step == 1 { narrow::columns(S::LEVEL, problem.m, n, problem.k) } else { 0 };
+    macro_rules! narrow {
+        ($($n:literal)*) => {
+            match narrow {
+                $($n => s.outline(Narrow::<$n> { problem, a: &a }),)*
+                _ => {}
+            }
+        };
     }
+    if const { matches!(S::LEVEL, Level::Avx512) } {
+        narrow! { 1 2 3 4 5 6 7 8 }
+    } else {
+        narrow! { 1 2 3 4 }
+    }
+    n -= narrow;
     // SAFETY: the caller's promise.
     unsafe {
         if Copied::pays(&a, problem.m, n, problem.k) {

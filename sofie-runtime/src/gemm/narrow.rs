@@ -1,6 +1,6 @@
-//! One to four columns against many rows: the roles of lanes and rows exchanged.
+//! A few columns against many rows: the roles of lanes and rows exchanged.
 //!
-//! A panel of which one column exists wastes 15 of 16 lanes. Here a lane is a row: blocks of 16 × 16 of A are
+//! A panel of which one column exists wastes 15 of 16 lanes. Here a lane is a row: blocks of 16 × 8 of A are
 //! transposed in registers and each of their columns meets a weight that is the same in all lanes. The chains
 //! are the same, in the order of k, so are the bits. Edge and point classifiers (64 → 1 for thousands of
 //! edges) end in this shape, and the last columns of widths such as 50 or 20 take it too.
@@ -9,15 +9,21 @@ use super::drive::{Problem, Strided};
 use super::finish::Finish;
 use super::pack::NR;
 use super::tile;
-use crate::simd::{Level, Op, Simd};
+use crate::simd::{Level, Op, Simd, halves_are_faster};
 
-/// Columns that are better off here than in a panel: a block costs 80 + 16 n instructions, in a panel 256.
-pub(super) const MOST: usize = 4;
+/// Steps of k that are transposed at once.
+const COLUMNS: usize = 8;
 
-/// Whether the last panel of the product should be done here.
+/// How many columns of the last panel of the product should be done here, 0 where none should.
+///
+/// Eight steps of k cost 48 instructions and 8 a column, in a panel 128 beside what other panels share with it. More than four
+/// columns have registers in AVX-512 alone, and there a panel of their own may take [half the
+/// time](crate::simd::halves_are_faster).
 #[inline(always)]
-pub(super) fn pays(m: usize, n: usize, k: usize) -> bool {
-    m >= NR && k >= 8 && (1..=MOST).contains(&(n % NR))
+pub(super) fn columns(level: Level, m: usize, n: usize, k: usize) -> usize {
+    let alone = n <= 8 && matches!(level, Level::Avx512) && !halves_are_faster(level);
+    let last = n % NR;
+    if m >= NR && k >= COLUMNS && (last <= 4 || alone) { last } else { 0 }
 }
 
 /// The columns of the last panel, `N` of them, of a checked product.
@@ -52,41 +58,25 @@ impl<const N: usize> Op for Narrow<'_, N> {
                 for (r, at) in rows_at.iter_mut().enumerate() {
                     *at = at.add(r.min(rows - 1) * a.row);
                 }
-                let (mut k, mut block) = (0, [s.zero(); NR]);
-                // Two registers a vector: 16 × 16 floats are twice what there is room for.
-                if const { S::LEVEL as u8 == Level::Avx2 as u8 } {
-                    while k + NR / 2 <= p.k {
-                        for x in s.load_columns(&rows_at) {
+                for _ in 0..p.k / COLUMNS {
+                    for x in s.load_columns(&rows_at) {
+                        step(s, &mut acc[0], x, w);
+                        w = w.add(NR);
+                    }
+                    for at in &mut rows_at {
+                        *at = at.add(COLUMNS);
+                    }
+                }
+                let left = p.k % COLUMNS;
+                if left != 0 {
+                    for at in &mut rows_at {
+                        *at = at.sub(COLUMNS - left);
+                    }
+                    for (i, x) in s.load_columns(&rows_at).into_iter().enumerate() {
+                        if i >= COLUMNS - left {
                             step(s, &mut acc[0], x, w);
                             w = w.add(NR);
                         }
-                        for at in &mut rows_at {
-                            *at = at.add(NR / 2);
-                        }
-                        k += NR / 2;
-                    }
-                }
-                while k + NR <= p.k {
-                    for (x, at) in block.iter_mut().zip(&mut rows_at) {
-                        *x = s.load_ptr(*at);
-                        *at = at.add(NR);
-                    }
-                    s.transpose(&mut block);
-                    for x in &block {
-                        step(s, &mut acc[0], *x, w);
-                        w = w.add(NR);
-                    }
-                    k += NR;
-                }
-                if k < p.k {
-                    let mask = s.mask_first(p.k - k);
-                    for (x, at) in block.iter_mut().zip(&rows_at) {
-                        *x = s.load_masked_ptr(*at, mask, s.zero());
-                    }
-                    s.transpose(&mut block);
-                    for x in block.iter().take(p.k - k) {
-                        step(s, &mut acc[0], *x, w);
-                        w = w.add(NR);
                     }
                 }
                 if !p.residual.is_null() {
@@ -115,14 +105,11 @@ impl<const N: usize> Op for Narrow<'_, N> {
                     }
                 }
                 let c = p.c.add(row * p.ldc + first);
-                for (j, acc) in acc[0].iter().enumerate() {
-                    if p.ldc == 1 {
-                        s.store_first_ptr(*acc, c.add(j), rows);
-                        continue;
-                    }
-                    let x = s.to_array(*acc);
-                    for (r, &x) in x.iter().enumerate().take(rows) {
-                        *c.add(r * p.ldc + j) = x;
+                if p.ldc == 1 {
+                    s.store_first_ptr(acc[0][0], c, rows);
+                } else {
+                    for (i, some) in acc[0].chunks(4).enumerate() {
+                        store(s, some, c.add(4 * i), p.ldc, rows);
                     }
                 }
             }
@@ -137,6 +124,24 @@ unsafe fn step<S: Simd, const N: usize>(s: S, acc: &mut [S::F32; N], x: S::F32, 
     for (j, acc) in acc.iter_mut().enumerate() {
         // SAFETY: the caller's promise: the panel has this step.
         *acc = s.mul_add(x, s.splat(unsafe { *w.add(j) }), *acc);
+    }
+}
+
+/// Up to four columns of `rows` rows of C.
+#[inline(always)]
+unsafe fn store<S: Simd>(s: S, columns: &[S::F32], c: *mut f32, ldc: usize, rows: usize) {
+    let mut quads = [s.zero(); 4];
+    for (quad, column) in quads.iter_mut().zip(columns) {
+        *quad = *column;
+    }
+    let mut sums = [[0.0; NR]; 4];
+    for (sums, quad) in sums.iter_mut().zip(s.transpose_quads(quads)) {
+        s.store(quad, sums);
+    }
+    for r in 0..rows {
+        let from = sums[r % 4][r / 4 * 4..].as_ptr();
+        // SAFETY: the caller's promise: so many rows and columns exist.
+        unsafe { core::ptr::copy_nonoverlapping(from, c.add(r * ldc), columns.len()) };
     }
 }
 

@@ -126,6 +126,30 @@ fn every_tile_size() {
 }
 
 #[test]
+fn few_columns_of_many_rows() {
+    let shapes: &[(usize, usize)] =
+        if cfg!(miri) { &[(17, 9)] } else { &[(16, 8), (33, 11), (50, 24), (64, 47)] };
+    for &(m, k) in shapes {
+        for n in (1..10).chain([17, 20]) {
+            let at = Gemm {
+                m,
+                k,
+                n,
+                lda: k + 1,
+                ldc: n,
+                ldr: n,
+                event: 0,
+                lde: 0,
+                act: Act::Relu,
+                init: Init::Bias,
+            };
+            check(&at, true, n % 2 == 0, &SEED);
+            check(&Gemm { ldc: n + 3, init: Init::C, act: Act::None, ..at }, false, n % 2 == 1, &SEED);
+        }
+    }
+}
+
+#[test]
 fn blocks_of_k_and_n_keep_the_chain() {
     if cfg!(miri) {
         return; // far too large; the small shapes take the same paths but for the loops over blocks

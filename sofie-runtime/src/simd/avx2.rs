@@ -168,6 +168,19 @@ impl Simd for Avx2 {
         }
     }
 
+    #[inline(always)]
+    fn transpose_quads(self, x: [F; 4]) -> [F; 4] {
+        let mut quads = x;
+        for half in 0..2 {
+            // SAFETY: the token exists, so the CPU has the instruction set.
+            let columns = unsafe { transpose_quads([x[0][half], x[1][half], x[2][half], x[3][half]]) };
+            for (quad, x) in quads.iter_mut().zip(columns) {
+                quad[half] = x;
+            }
+        }
+        quads
+    }
+
     halves! {
         add(a: F, b: F) -> F = _mm256_add_ps(a, b);
         sub(a: F, b: F) -> F = _mm256_sub_ps(a, b);
@@ -355,6 +368,24 @@ unsafe fn transpose_block(from: &[F; LANES], i: usize, j: usize, to: &mut [F; LA
     let columns = unsafe { transpose_8x8(rows) };
     for (to, column) in to[8 * j..].iter_mut().zip(columns) {
         to[i] = column;
+    }
+}
+
+/// Within each 128-bit half: 8 shuffles.
+#[inline(always)]
+unsafe fn transpose_quads([a, b, c, d]: [__m256; 4]) -> [__m256; 4] {
+    // SAFETY: called with the token at hand.
+    unsafe {
+        let (ab, ab2) =
+            (_mm256_castps_pd(_mm256_unpacklo_ps(a, b)), _mm256_castps_pd(_mm256_unpackhi_ps(a, b)));
+        let (cd, cd2) =
+            (_mm256_castps_pd(_mm256_unpacklo_ps(c, d)), _mm256_castps_pd(_mm256_unpackhi_ps(c, d)));
+        [
+            _mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd)),
+            _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd)),
+            _mm256_castpd_ps(_mm256_unpacklo_pd(ab2, cd2)),
+            _mm256_castpd_ps(_mm256_unpackhi_pd(ab2, cd2)),
+        ]
     }
 }
 

@@ -95,6 +95,26 @@ impl Simd for Avx512 {
         unsafe { _mm512_mask_storeu_ps(p, self.mask_first(n), v) }
     }
 
+    #[inline(always)]
+    unsafe fn load_columns(self, rows: &[*const f32; LANES]) -> [__m512; LANES / 2] {
+        // SAFETY: the token exists, so the CPU has the instruction set; the memory is the caller's promise.
+        unsafe {
+            let mut columns = [_mm512_setzero_ps(); LANES / 2];
+            for (half, columns) in columns.chunks_exact_mut(4).enumerate() {
+                // Loads put the quarters where they belong, which leaves half of the shuffles of a whole transpose.
+                let mut quads = [_mm512_setzero_ps(); 4];
+                for (r, quad) in quads.iter_mut().enumerate() {
+                    *quad = _mm512_castps128_ps512(_mm_loadu_ps(rows[r].add(4 * half)));
+                    *quad = _mm512_insertf32x4::<1>(*quad, _mm_loadu_ps(rows[4 + r].add(4 * half)));
+                    *quad = _mm512_insertf32x4::<2>(*quad, _mm_loadu_ps(rows[8 + r].add(4 * half)));
+                    *quad = _mm512_insertf32x4::<3>(*quad, _mm_loadu_ps(rows[12 + r].add(4 * half)));
+                }
+                columns.copy_from_slice(&transpose_quads(quads));
+            }
+            columns
+        }
+    }
+
     intrinsics! {
         splat(x: f32) -> __m512 = _mm512_set1_ps(x);
         splat_i32(x: i32) -> __m512i = _mm512_set1_epi32(x);
@@ -176,6 +196,7 @@ impl Simd for Avx512 {
             (_mm512_permutex2var_ps(a, even, b), _mm512_permutex2var_ps(a, odd, b))
         };
         transpose(rows: &mut [__m512; LANES]) -> () = transpose(rows);
+        transpose_quads(x: [__m512; 4]) -> [__m512; 4] = transpose_quads(x);
         mask_from_bools(bytes: [u8; LANES]) -> __mmask16 = {
             let bytes = _mm_loadu_si128(bytes.as_ptr().cast());
             _mm_test_epi8_mask(bytes, bytes)
@@ -213,25 +234,34 @@ impl Simd for Avx512 {
     }
 }
 
+/// Within each 128-bit quarter: 8 shuffles.
+#[inline(always)]
+unsafe fn transpose_quads([a, b, c, d]: [__m512; 4]) -> [__m512; 4] {
+    // SAFETY: called with the token at hand.
+    unsafe {
+        let (ab, ab2) =
+            (_mm512_castps_pd(_mm512_unpacklo_ps(a, b)), _mm512_castps_pd(_mm512_unpackhi_ps(a, b)));
+        let (cd, cd2) =
+            (_mm512_castps_pd(_mm512_unpacklo_ps(c, d)), _mm512_castps_pd(_mm512_unpackhi_ps(c, d)));
+        [
+            _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)),
+            _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)),
+            _mm512_castpd_ps(_mm512_unpacklo_pd(ab2, cd2)),
+            _mm512_castpd_ps(_mm512_unpackhi_pd(ab2, cd2)),
+        ]
+    }
+}
+
 /// Pairs of lanes, pairs of pairs, then the four 128-bit quarters twice: 64 shuffles.
 #[inline(always)]
 unsafe fn transpose(rows: &mut [__m512; LANES]) {
     // SAFETY: called with the token at hand.
     unsafe {
-        let mut t = *rows;
-        for i in 0..8 {
-            t[2 * i] = _mm512_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
-            t[2 * i + 1] = _mm512_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
-        }
         // u[4 i + j] holds in its quarter q the column 4 q + j of rows 4 i .. 4 i + 4.
-        let mut u = t;
+        let mut u = *rows;
         for i in 0..4 {
-            for half in 0..2 {
-                let a = _mm512_castps_pd(t[4 * i + half]);
-                let b = _mm512_castps_pd(t[4 * i + half + 2]);
-                u[4 * i + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
-                u[4 * i + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
-            }
+            let quads = transpose_quads([rows[4 * i], rows[4 * i + 1], rows[4 * i + 2], rows[4 * i + 3]]);
+            u[4 * i..][..4].copy_from_slice(&quads);
         }
         for j in 0..4 {
             let even_low = _mm512_shuffle_f32x4::<0x88>(u[j], u[4 + j]);

@@ -166,6 +166,23 @@ pub trait Simd: sealed::Sealed + Copy + Send + Sync + 'static {
         }
         columns
     }
+    /// The 4×4 transpose of each quarter: lane `4 q + j` of vector `i` changes places with lane `4 q + i` of vector `j`.
+    #[inline(always)]
+    fn transpose_quads(self, x: [Self::F32; 4]) -> [Self::F32; 4] {
+        let mut from = [[0.0; LANES]; 4];
+        for (from, x) in from.iter_mut().zip(x) {
+            self.store(x, from);
+        }
+        let mut quads = x;
+        for (i, quad) in quads.iter_mut().enumerate() {
+            let mut to = [0.0; LANES];
+            for (lane, to) in to.iter_mut().enumerate() {
+                *to = from[lane % 4][lane / 4 * 4 + i];
+            }
+            *quad = self.load(&to);
+        }
+        quads
+    }
     /// Asks for the cache line of `p`; no effect on the result, `p` may point anywhere.
     fn prefetch(self, p: *const f32);
     /// Asks for it in the second cache alone: what is waited for from memory must not hold up what L1 asks for.

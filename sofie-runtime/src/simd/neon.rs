@@ -328,28 +328,68 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    unsafe fn load_columns(self, rows: &[*const f32; LANES]) -> [F; LANES / 2] {
+        // SAFETY: the target has NEON; the memory is the caller's promise.
+        unsafe {
+            let mut columns = [[vdupq_n_f32(0.0); 4]; LANES / 2];
+            for i in 0..4 {
+                for j in 0..2 {
+                    let mut block = [vdupq_n_f32(0.0); 4];
+                    for (x, row) in block.iter_mut().zip(&rows[4 * i..]) {
+                        *x = vld1q_f32(row.add(4 * j));
+                    }
+                    for (column, x) in columns[4 * j..].iter_mut().zip(transpose_4x4(block)) {
+                        column[i] = x;
+                    }
+                }
+            }
+            columns
+        }
+    }
+
+    #[inline(always)]
     fn transpose(self, rows: &mut [F; LANES]) {
         let from = *rows;
         for i in 0..4 {
             for j in 0..4 {
-                // SAFETY: the target has NEON.
-                unsafe {
-                    macro_rules! d {
-                        ($x:expr) => {
-                            vreinterpretq_f64_f32($x)
-                        };
-                    }
-                    let (a, b) = (from[4 * i][j], from[4 * i + 1][j]);
-                    let (c, e) = (from[4 * i + 2][j], from[4 * i + 3][j]);
-                    let (ab, ab2) = (d!(vtrn1q_f32(a, b)), d!(vtrn2q_f32(a, b)));
-                    let (ce, ce2) = (d!(vtrn1q_f32(c, e)), d!(vtrn2q_f32(c, e)));
-                    rows[4 * j][i] = vreinterpretq_f32_f64(vtrn1q_f64(ab, ce));
-                    rows[4 * j + 1][i] = vreinterpretq_f32_f64(vtrn1q_f64(ab2, ce2));
-                    rows[4 * j + 2][i] = vreinterpretq_f32_f64(vtrn2q_f64(ab, ce));
-                    rows[4 * j + 3][i] = vreinterpretq_f32_f64(vtrn2q_f64(ab2, ce2));
+                let block = [from[4 * i][j], from[4 * i + 1][j], from[4 * i + 2][j], from[4 * i + 3][j]];
+                for (row, x) in rows[4 * j..].iter_mut().zip(transpose_4x4(block)) {
+                    row[i] = x;
                 }
             }
         }
+    }
+
+    #[inline(always)]
+    fn transpose_quads(self, x: [F; 4]) -> [F; 4] {
+        let mut quads = x;
+        for i in 0..4 {
+            for (quad, x) in quads.iter_mut().zip(transpose_4x4([x[0][i], x[1][i], x[2][i], x[3][i]])) {
+                quad[i] = x;
+            }
+        }
+        quads
+    }
+}
+
+/// The 4×4 transpose.
+#[inline(always)]
+fn transpose_4x4([a, b, c, d]: [float32x4_t; 4]) -> [float32x4_t; 4] {
+    macro_rules! pairs {
+        ($x:expr) => {
+            vreinterpretq_f64_f32($x)
+        };
+    }
+    // SAFETY: the target has NEON.
+    unsafe {
+        let (ab, ab2) = (pairs!(vtrn1q_f32(a, b)), pairs!(vtrn2q_f32(a, b)));
+        let (cd, cd2) = (pairs!(vtrn1q_f32(c, d)), pairs!(vtrn2q_f32(c, d)));
+        [
+            vreinterpretq_f32_f64(vtrn1q_f64(ab, cd)),
+            vreinterpretq_f32_f64(vtrn1q_f64(ab2, cd2)),
+            vreinterpretq_f32_f64(vtrn2q_f64(ab, cd)),
+            vreinterpretq_f32_f64(vtrn2q_f64(ab2, cd2)),
+        ]
     }
 }
 

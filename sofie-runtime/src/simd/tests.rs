@@ -204,6 +204,11 @@ fn memory<S: Simd>(s: S, case: &Case) -> Vec<Answer> {
         *row = s.splat(r as f32 * 16.0);
         *row = s.add(*row, s.to_f32(s.iota()));
     }
+    let quads = [rows[1], rows[0], rows[2], rows[3]];
+    for (i, quad) in s.transpose_quads(quads).into_iter().enumerate() {
+        let want = core::array::from_fn(|lane| s.to_array(quads[lane % 4])[lane / 4 * 4 + i]);
+        assert_eq!(bits(s.to_array(quad)), bits(want), "vector {i}");
+    }
     let (low, high) = s.zip(rows[0], rows[1]);
     out.push(("zip", bits(s.to_array(low))));
     out.push(("zip", bits(s.to_array(high))));
