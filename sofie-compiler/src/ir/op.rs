@@ -189,6 +189,7 @@ impl Plain {
             (plain::Plain::Trees(trees), &[rows]) => trees.rows = rows,
             (plain::Plain::Forest(forest), &[rows]) => forest.rows = rows,
             (plain::Plain::ByteProduct(product), &[rows]) => product.rows = rows,
+            (plain::Plain::ByteTable(table), &[len]) => table.len = len,
             (plain::Plain::RoiAlign(align), &[rois]) => align.rois = rois,
             (plain::Plain::RoiPool(pool), &[rois]) => pool.rois = rois,
             (plain::Plain::Positions(found), &[len, capacity]) => {

@@ -120,6 +120,12 @@ fn fits(outer: &MapExpr, inner: &MapExpr, outer_operands: usize, inner_operands:
         && read + inner_operands <= MAX_OPERANDS + 1
 }
 
+/// Whether a map is no larger than fused ones may be.
+pub fn fits_alone(e: &MapExpr) -> bool {
+    let constants = e.insts().iter().filter(|i| matches!(i, Inst::Const(_))).count();
+    instructions(e) <= MAX_INSTRUCTIONS && constants <= MAX_CONSTANTS && e.inputs().len() <= MAX_OPERANDS
+}
+
 /// The instructions that an expression becomes, at most: operands and numbers are none, and what quantises (round, shift,
 /// saturate, and back to floats) is one.
 fn instructions(e: &MapExpr) -> usize {
@@ -147,7 +153,12 @@ fn instructions(e: &MapExpr) -> usize {
 
 /// What one element of a map costs, in additions.
 pub fn cost(e: &MapExpr) -> usize {
-    let inst = |i: &Inst| match i {
+    (0..e.insts().len()).map(|r| cost_of(e, r)).sum()
+}
+
+/// What one instruction of it costs.
+pub fn cost_of(e: &MapExpr, r: usize) -> usize {
+    match &e.insts()[r] {
         Inst::Input(_) | Inst::Const(_) => 0,
         Inst::Cast(_, r) if matches!(e.insts()[*r], Inst::Const(_)) => 0,
         Inst::Iota(_) | Inst::Cast(..) | Inst::MulAdd(..) | Inst::Select(..) => 1,
@@ -156,7 +167,7 @@ pub fn cost(e: &MapExpr) -> usize {
             Unary::Floor | Unary::Ceil | Unary::Round | Unary::Trunc => 1,
             Unary::IsNan | Unary::IsPosInf | Unary::IsNegInf => 1,
             Unary::Sqrt | Unary::Reciprocal => 4,
-            _ => 16,
+            _ => DEAR,
         },
         Inst::Binary(op, ..) => match op {
             Binary::Div => 4,
@@ -164,9 +175,11 @@ pub fn cost(e: &MapExpr) -> usize {
             Binary::Mod | Binary::Fmod => 10,
             _ => 1,
         },
-    };
-    e.insts().iter().map(inst).sum()
+    }
 }
+
+/// What exponentials and their like cost.
+pub const DEAR: usize = 16;
 
 #[cfg(test)]
 mod tests {

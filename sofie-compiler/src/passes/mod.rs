@@ -25,6 +25,7 @@ mod rounding;
 mod siblings;
 mod simplify;
 mod states;
+mod tables;
 mod term;
 mod views;
 mod widen;
@@ -68,6 +69,7 @@ pub const PASSES: &[Pass] = &[
     pass("epilogue", epilogue::epilogue),
     pass("unsigned", bytes::unsigned),
     pass("fuse_map", fuse_map::fuse_map),
+    pass("tables", tables::tables),
     pass("epilogue of fused maps", epilogue::epilogue),
     pass("finish of bytes", bytes::finish),
     pass("siblings", siblings::siblings),

@@ -110,7 +110,10 @@ fn is_made_of_bytes(g: &Graph, uses: &Uses, v: ValueId, depth: usize) -> bool {
     match &node.op {
         Op::Plain(op) => matches!(
             op.kernel,
-            plain::Plain::ByteConv(_) | plain::Plain::ByteDepthwise(_) | plain::Plain::ByteProduct(_)
+            plain::Plain::ByteConv(_)
+                | plain::Plain::ByteDepthwise(_)
+                | plain::Plain::ByteProduct(_)
+                | plain::Plain::ByteTable(_)
         ),
         Op::Map(_) | Op::Reshape(_) | Op::Concat(_) => {
             node.inputs.iter().any(|v| is_made_of_bytes(g, uses, *v, depth - 1))

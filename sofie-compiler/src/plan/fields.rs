@@ -47,6 +47,7 @@ macro_rules! plain_kernels {
             ByteConv { batch, image, channels, filters, kernel, strides, dilation, pads, result, ldc, finish }
             ByteDepthwise { batch, image, channels, kernel, strides, dilations, pads, result, ldc, finish }
             ByteProduct { rows, k, n, shift, finish }
+            ByteTable { len }
             Col2Im { outer, image, kernel, windows, strides, dilations, pads }
             Coupling { rows, classes }
             Decode { len, storage }

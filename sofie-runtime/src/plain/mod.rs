@@ -77,6 +77,8 @@ index! {
     byte_depthwise: ByteDepthwise;
     /// `c ← a, zero, w, sums`: a product of bytes.
     byte_product: ByteProduct;
+    /// `y ← x, table`: a function of a byte.
+    byte_table: ByteTable;
     /// `y ← x`: windows added up where they stand.
     col2im: Col2Im;
     /// `y ← x`: probabilities of classes from those of pairs.

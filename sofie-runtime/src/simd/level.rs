@@ -110,6 +110,15 @@ pub(super) fn has_vnni() -> bool {
     return cfg!(target_feature = "avx512vnni");
 }
 
+/// Whether a CPU that has [`Level::Avx512`] permutes bytes too.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+pub(super) fn has_vbmi() -> bool {
+    #[cfg(feature = "std")]
+    return std::arch::is_x86_feature_detected!("avx512vbmi");
+    #[cfg(not(feature = "std"))]
+    return cfg!(target_feature = "avx512vbmi");
+}
+
 /// Whether half a vector takes half the time of a whole one, so that lanes left idle are worth a narrower instruction: of the
 /// CPUs that have [`Level::Avx512`] Zen 4 alone, whose units are 256 bits wide. Below it a vector is several registers.
 #[inline]

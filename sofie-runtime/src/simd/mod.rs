@@ -28,6 +28,7 @@ mod avx512;
 pub mod bytes;
 pub mod float;
 mod level;
+mod lookup;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon", not(miri)))]
 mod neon;
 mod scalar;
@@ -40,6 +41,7 @@ pub(crate) use self::level::halves_are_faster;
 #[cfg(test)]
 pub(crate) use self::level::with_halves;
 pub use self::level::{Level, Op, dispatch, dispatch_at, for_each_level, force_level, with_level};
+pub(crate) use self::lookup::lookup_bytes;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon", not(miri)))]
 pub use self::neon::Neon;
 pub use self::scalar::Scalar;
