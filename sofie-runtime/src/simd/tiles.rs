@@ -101,6 +101,8 @@ pub struct Product<'a> {
     pub panel: usize,
     /// From run to run.
     pub run: usize,
+    /// What is fetched meanwhile, [`LINES`] with each piece; any address.
+    pub ahead: Option<*const u8>,
 }
 
 /// What the assembly adds to its pointers.
@@ -113,7 +115,12 @@ struct Steps {
     a_run: usize,
     w_run: usize,
     chunks: usize,
+    /// Bytes that are fetched ahead with each piece.
+    ahead: usize,
 }
+
+/// Cache lines that are fetched ahead with each piece.
+const LINES: usize = 8;
 
 /// Registers with a shape: `rows` rows of `groups` groups of bytes. It is given back when this is dropped.
 pub struct Shaped {
@@ -158,7 +165,7 @@ impl Shaped {
     /// Where an operand is too short.
     #[inline(always)]
     pub fn product<const P: usize>(&self, of: &Product<'_>, sums: &mut [[i32; LANES]]) {
-        let Product { a, starts, steps, chunks, runs, w, panel, run } = *of;
+        let Product { a, starts, steps, chunks, runs, w, panel, run, ahead } = *of;
         let (bytes, groups) = (chunks * self.groups * 4, chunks * self.groups);
         assert!(runs > 0 && chunks > 0 && (P == 1 || P == 2), "a product of tiles: nothing to add");
         let last = starts[0].max(starts[1]) + (self.rows - 1) * steps[0] + (runs - 1) * steps[1] + bytes;
@@ -174,9 +181,12 @@ impl Shaped {
             a_run: steps[1].wrapping_sub(bytes),
             w_run: (run - groups) * 4 * LANES,
             chunks,
+            // Else the same lines again, which are there.
+            ahead: if ahead.is_some() { LINES * 64 } else { 0 },
         };
         let [a0, a1] = starts.map(|start| a.as_ptr().wrapping_add(start));
         let w0 = w.as_ptr();
+        let ahead = ahead.unwrap_or(w0.cast());
         let w1 = w0.wrapping_add((P - 1) * panel);
         let c0 = sums.as_mut_ptr();
         let c1 = c0.wrapping_add(self.rows * P);
@@ -190,6 +200,15 @@ impl Shaped {
                         "2:",
                         "mov {k}, [{by} + 32]",
                         "3:",
+                        "prefetcht1 [{ahead}]",
+                        "prefetcht1 [{ahead} + 64]",
+                        "prefetcht1 [{ahead} + 128]",
+                        "prefetcht1 [{ahead} + 192]",
+                        "prefetcht1 [{ahead} + 256]",
+                        "prefetcht1 [{ahead} + 320]",
+                        "prefetcht1 [{ahead} + 384]",
+                        "prefetcht1 [{ahead} + 448]",
+                        "add {ahead}, [{by} + 40]",
                         $($piece,)*
                         "add {a0}, [{by}]",
                         "add {a1}, [{by}]",
@@ -212,6 +231,7 @@ impl Shaped {
                         a1 = inout(reg) a1 => _,
                         w0 = inout(reg) w0 => _,
                         w1 = inout(reg) w1 => _,
+                        ahead = inout(reg) ahead => _,
                         c0 = in(reg) c0,
                         c1 = in(reg) c1,
                         row = in(reg) steps[0],

@@ -13,10 +13,15 @@ const LEAST: usize = 4;
 /// Multiplications below which the registers' shape is not worth its time.
 const LEAST_WORK: usize = 1 << 14;
 
+/// Rows up to which a product's weights take as long to come as to multiply.
+const FEW_ROWS: usize = 256;
+
 /// How rows are cut into tiles. All tiles are of one height: the last one of a line begins before those that are left.
 #[derive(Clone, Copy)]
 struct Cut {
     height: usize,
+    /// The first row.
+    first: usize,
     /// Rows of a line, of which neighbours are at one distance; none where all are.
     line: Option<usize>,
     /// The first row that is no longer read, of all rows.
@@ -33,7 +38,7 @@ impl Cut {
         let of_last = line.map_or(whole, |line| (whole - 1) % line + 1);
         // A line that ends before a tile does is left.
         let end = if of_last < height { whole - of_last } else { whole };
-        (height >= LEAST && end > first).then_some(Self { height, line, end })
+        (height >= LEAST && end > first).then_some(Self { height, first, line, end })
     }
 
     /// The first row of the tile that has a row, and how many of the tile are left from that row on.
@@ -104,7 +109,7 @@ impl<L: Rows> Part<'_, L> {
         shifted: &[i32],
     ) -> usize {
         let Operands { a, rows: at, w, .. } = *self.of;
-        let Cut { height, end, .. } = cut;
+        let Cut { height, first, end, .. } = cut;
         let (runs, of_run) = (at.runs(), at.run_len().div_ceil(GROUP));
         let chunks = of_run.div_ceil(tiles::ROWS);
         let (begin, left) = cut.tile(row);
@@ -114,10 +119,15 @@ impl<L: Rows> Part<'_, L> {
         let starts = [at.start(begin), at.start(other)];
         let steps = [at.step(), at.stride()];
         let w = &w[panel * runs * of_run..];
+        // Each pair of tiles fetches its share of the next panels' weights, which else the first one would wait for. Behind the
+        // last ones are what else this product reads, and the weights of the next.
+        let share = 2 * runs * of_run * (row - first) / (end - first);
+        let next_panels = w.as_ptr().wrapping_add(2 * runs * of_run + share).cast();
+        let ahead = (P == 2 && end - first <= FEW_ROWS).then_some(next_panels);
         let mut all = [[0i32; LANES]; VECTORS];
         let sums = &mut all[..2 * height * P];
         shape.product::<P>(
-            &Product { a, starts, steps, chunks, runs, w, panel: runs * of_run, run: of_run },
+            &Product { a, starts, steps, chunks, runs, w, panel: runs * of_run, run: of_run, ahead },
             sums,
         );
         let done = of_run / chunks * chunks;
