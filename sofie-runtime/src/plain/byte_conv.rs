@@ -111,19 +111,27 @@ pub(super) fn pad(
 ) {
     let [top, _, left, right] = pads;
     let (from, line) = (columns * channels, (left + columns + right) * channels);
-    to.fill(zero);
     if from == 0 {
+        to.fill(zero);
         return;
     }
-    let rows = to[top * line..].chunks_exact_mut(line);
-    for (to, from) in rows.zip(image.chunks_exact(from)) {
-        to[left * channels..][..from.len()].copy_from_slice(from);
+    let (above, rest) = to.split_at_mut(top * line);
+    above.fill(zero);
+    let (rows, below) = rest.split_at_mut(image.len() / from * line);
+    below.fill(zero);
+    for (to, from) in rows.chunks_exact_mut(line).zip(image.chunks_exact(from)) {
+        let (before, rest) = to.split_at_mut(left * channels);
+        let (middle, behind) = rest.split_at_mut(from.len());
+        before.fill(zero);
+        middle.copy_from_slice(from);
+        behind.fill(zero);
     }
 }
 
 impl Algorithm for ByteConv {
     fn run(&self, ys: &mut [Dst<'_>], xs: &[Src<'_>]) {
-        let ByteConv { batch, channels, filters, kernel, strides, dilation, result, ldc, ref finish, .. } = *self;
+        let ByteConv { batch, channels, filters, kernel, strides, dilation, result, ldc, ref finish, .. } =
+            *self;
         let (c, scratch) = match ys {
             [c] => (c, &mut [][..]),
             [c, scratch] => (c, scratch.slice::<f64>()),
@@ -188,7 +196,9 @@ mod tests {
             for tap in 0..kh * kw * channels {
                 let (c, kx, ky) = (tap % channels, tap / channels % kw, tap / channels / kw);
                 let (iy, ix) = (oy * k.strides[0] + ky * k.dilation, ox * k.strides[1] + kx);
-                let (Some(iy), Some(ix)) = (iy.checked_sub(k.pads[0]), ix.checked_sub(k.pads[2])) else { continue };
+                let (Some(iy), Some(ix)) = (iy.checked_sub(k.pads[0]), ix.checked_sub(k.pads[2])) else {
+                    continue;
+                };
                 if iy < h && ix < w {
                     let x = i32::from(x[((b * h + iy) * w + ix) * channels + c]) - i32::from(zero);
                     *y += x * i32::from(weights[tap * filters + f]);
@@ -203,16 +213,18 @@ mod tests {
         let (packed, sums) = byte_tables(&filled, kh * whole, filters);
         for ldc in [filters, filters + 5] {
             for_each_level(|level| {
-            let k = ByteConv { ldc, ..k.clone() };
-            let (mut c, mut scratch) = (vec![7i32; batch * oh * ow * ldc - (ldc - filters)], vec![0f64; k.scratch()]);
-            let of_zero = [zero];
-            let operands = [(&x[..]).into(), (&of_zero[..]).into(), (&packed[..]).into(), (&sums[..]).into()];
-            k.run(&mut [c[..].as_mut().into(), scratch[..].as_mut().into()], &operands);
-            for (y, expected) in c.chunks(ldc).zip(expected.chunks(filters)) {
-                assert_eq!(&y[..filters], expected, "{k:?}, {}", level.name());
-                assert!(y[filters..].iter().all(|y| *y == 7), "{k:?}, {}", level.name());
-            }
-        });
+                let k = ByteConv { ldc, ..k.clone() };
+                let (mut c, mut scratch) =
+                    (vec![7i32; batch * oh * ow * ldc - (ldc - filters)], vec![0f64; k.scratch()]);
+                let of_zero = [zero];
+                let operands =
+                    [(&x[..]).into(), (&of_zero[..]).into(), (&packed[..]).into(), (&sums[..]).into()];
+                k.run(&mut [c[..].as_mut().into(), scratch[..].as_mut().into()], &operands);
+                for (y, expected) in c.chunks(ldc).zip(expected.chunks(filters)) {
+                    assert_eq!(&y[..filters], expected, "{k:?}, {}", level.name());
+                    assert!(y[filters..].iter().all(|y| *y == 7), "{k:?}, {}", level.name());
+                }
+            });
         }
     }
 
@@ -241,7 +253,14 @@ mod tests {
         // rows end inside a group; rows that are all at one distance.
         let wide = ByteConv { image: [9, 35], channels: 16, result: [9, 35], ..base.clone() };
         check(wide.clone());
-        check(ByteConv { channels: 7, filters: 40, kernel: [3, 3], pads: [0; 4], result: [7, 33], ..wide.clone() });
+        check(ByteConv {
+            channels: 7,
+            filters: 40,
+            kernel: [3, 3],
+            pads: [0; 4],
+            result: [7, 33],
+            ..wide.clone()
+        });
         check(ByteConv { kernel: [1, 1], pads: [0; 4], channels: 18, filters: 33, ..wide.clone() });
         check(ByteConv { strides: [2, 2], result: [5, 18], channels: 23, ..wide.clone() });
         check(ByteConv { image: [20, 5], result: [20, 5], channels: 23, ..wide });

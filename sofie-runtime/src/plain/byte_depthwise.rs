@@ -2,6 +2,9 @@
 //! whole numbers below 2²⁴, so floats hold them, and what becomes of them is what becomes of a product's
 //! ([`ByteProduct`](super::ByteProduct)).
 
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+mod quads;
+
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -10,6 +13,8 @@ use super::Algorithm;
 use super::byte_conv::pad;
 use super::bytes::{Block, ByteFinish, Tables, widened};
 use crate::map::{Dst, Src};
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+use crate::simd::quads::dispatch_quads;
 use crate::simd::{LANES, Op, Simd, dispatch};
 use crate::{DType, parallel};
 
@@ -123,23 +128,50 @@ impl Lines<'_> {
         (column, from): (usize, usize),
         panels: Range<usize>,
     ) -> usize {
-        let ByteDepthwise { channels, kernel, result: [_, columns], ldc, .. } = *self.of;
-        let taps = kernel[0] * kernel[1];
         let mut sums = [[0i32; LANES]; PIXELS * PANELS];
         for (i, panel) in panels.clone().enumerate() {
-            let w = &self.w[panel * taps..][..taps];
-            let acc = if K > 0 {
-                self.neighbours::<S, K, N>(s, w, line, column, panel)
-            } else {
-                self.windows::<S, N>(s, w, line, column, panel)
-            };
-            for (sums, acc) in sums[i..].iter_mut().step_by(panels.len()).zip(acc) {
-                s.store_i32(s.round_i32(acc), sums);
-            }
+            let sums = sums[i..].iter_mut().step_by(panels.len());
+            self.sums_of_windows::<S, K, N>(s, (line, column), panel, sums);
         }
+        self.finish(s, &mut sums, line, (column, from, N), panels);
+        column + N
+    }
+
+    /// The sums of `N` pixels of a panel.
+    #[inline(always)]
+    fn sums_of_windows<'s, S: Simd, const K: usize, const N: usize>(
+        &self,
+        s: S,
+        (line, column): (usize, usize),
+        panel: usize,
+        sums: impl Iterator<Item = &'s mut [i32; LANES]>,
+    ) {
+        let taps = self.of.kernel[0] * self.of.kernel[1];
+        let w = &self.w[panel * taps..][..taps];
+        let acc = if K > 0 {
+            self.neighbours::<S, K, N>(s, w, line, column, panel)
+        } else {
+            self.windows::<S, N>(s, w, line, column, panel)
+        };
+        for (sums, acc) in sums.zip(acc) {
+            s.store_i32(s.round_i32(acc), sums);
+        }
+    }
+
+    /// Stores what becomes of the sums of `n` pixels of some panels, from the pixel `from` on.
+    #[inline(always)]
+    fn finish<S: Simd>(
+        &mut self,
+        s: S,
+        sums: &mut [[i32; LANES]],
+        line: usize,
+        (column, from, n): (usize, usize, usize),
+        panels: Range<usize>,
+    ) {
+        let ByteDepthwise { channels, result: [_, columns], ldc, .. } = *self.of;
         let line = line - self.lines.start;
         s.outline(Block {
-            sums: &mut sums[(from - column) * panels.len()..N * panels.len()],
+            sums: &mut sums[(from - column) * panels.len()..n * panels.len()],
             panels: panels.len(),
             panel: panels.start,
             first: (self.first + line) * columns + from,
@@ -151,7 +183,6 @@ impl Lines<'_> {
             finish: self.finish,
             c: &mut self.c[(line * columns + from) * ldc * self.size..],
         });
-        column + N
     }
 
     /// The first byte of a panel of a row of taps of a pixel.
@@ -263,11 +294,25 @@ impl Algorithm for ByteDepthwise {
             let c = &mut c.bytes()[i * of_result * ldc * size..][..len];
             let work = of_result.saturating_mul(channels * self.kernel[0] * self.kernel[1]);
             let parts = parallel::parts(work, result[0]);
-            parallel::for_each_slice(c, |row| len.min(row * line), result[0], parts, |lines, c| {
-                let (finish, first) = (tables.as_ref(), i * result[0] + lines.start);
-                let zero = i32::from(zero);
-                dispatch(Lines { of: self, a, zero, w, sums, finish, lines, first, c, size });
-            });
+            parallel::for_each_slice(
+                c,
+                |row| len.min(row * line),
+                result[0],
+                parts,
+                |lines, c| {
+                    let (finish, first) = (tables.as_ref(), i * result[0] + lines.start);
+                    let zero = i32::from(zero);
+                    let lines = Lines { of: self, a, zero, w, sums, finish, lines, first, c, size };
+                    #[cfg(all(target_arch = "x86_64", not(miri)))]
+                    if lines.fits_quads() {
+                        if let Some(lines) = dispatch_quads(lines) {
+                            dispatch(lines);
+                        }
+                        return;
+                    }
+                    dispatch(lines);
+                },
+            );
         }
     }
 
@@ -357,6 +402,37 @@ mod tests {
         check(base.clone());
         check(ByteDepthwise { channels: 100, strides: [2, 2], result: [3, 5], ..base.clone() });
         check(ByteDepthwise { kernel: [5, 5], pads: [2; 4], channels: 16, ..base.clone() });
+        check(ByteDepthwise {
+            kernel: [5, 5],
+            pads: [2; 4],
+            strides: [2, 2],
+            result: [3, 5],
+            ..base.clone()
+        });
+        check(ByteDepthwise {
+            kernel: [7, 7],
+            pads: [3; 4],
+            strides: [2, 2],
+            result: [3, 5],
+            ..base.clone()
+        });
+        check(ByteDepthwise { kernel: [1, 5], pads: [0, 0, 2, 2], channels: 70, ..base.clone() });
+        check(ByteDepthwise {
+            kernel: [3, 3],
+            dilations: [2, 1],
+            pads: [2, 2, 1, 1],
+            channels: 64,
+            ..base.clone()
+        });
+        check(ByteDepthwise { image: [5, 2], result: [5, 2], channels: 48, ..base.clone() });
+        check(ByteDepthwise { image: [3, 35], result: [3, 35], channels: 70, ..base.clone() });
+        check(ByteDepthwise {
+            image: [3, 37],
+            strides: [1, 2],
+            result: [3, 19],
+            channels: 48,
+            ..base.clone()
+        });
         check(ByteDepthwise { kernel: [7, 7], pads: [3; 4], channels: 33, ..base.clone() });
         check(ByteDepthwise { pads: [0; 4], result: [3, 7], channels: 5, ..base.clone() });
         check(ByteDepthwise { pads: [2, 2, 0, 4], dilations: [2, 2], result: [5, 9], ..base.clone() });

@@ -31,6 +31,8 @@ mod level;
 mod lookup;
 #[cfg(all(target_arch = "aarch64", target_feature = "neon", not(miri)))]
 mod neon;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+pub(crate) mod quads;
 mod scalar;
 #[cfg(test)]
 mod tests;
