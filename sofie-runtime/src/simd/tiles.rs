@@ -101,7 +101,7 @@ pub struct Product<'a> {
     pub panel: usize,
     /// From run to run.
     pub run: usize,
-    /// What is fetched meanwhile, [`LINES`] with each piece; any address.
+    /// What is fetched meanwhile, some lines with each piece; any address.
     pub ahead: Option<*const u8>,
 }
 
