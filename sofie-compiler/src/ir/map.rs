@@ -321,6 +321,11 @@ impl MapExpr {
         Ok(e.finish(last))
     }
 
+    /// Whether an element of the result depends on where it is.
+    pub fn is_placed(&self) -> bool {
+        self.insts.iter().any(|inst| matches!(inst, Inst::Iota(_)))
+    }
+
     /// Whether operand `i` is read.
     pub fn reads(&self, i: usize) -> bool {
         self.insts.contains(&Inst::Input(i))

@@ -1,6 +1,6 @@
 //! The core operations: one meaning each. `x`, `w`, … name the operands in order; `[…]` are shapes.
 
-use super::{Branches, Dim, MapExpr, Repeat, Shape, Tensor};
+use super::{Branches, Dim, Invalid, MapExpr, Repeat, Shape, Tensor};
 use sofie_infer_runtime::Act;
 use sofie_infer_runtime::DType;
 use sofie_infer_runtime::conv;
@@ -182,6 +182,20 @@ pub struct Plain {
 }
 
 impl Plain {
+    /// What a descriptor has of an extent, and what of it is [free](Plain::free): 0 until it is known.
+    ///
+    /// # Errors
+    /// Where it is below 0.
+    pub fn extent(n: &Dim) -> Result<(usize, Vec<Dim>), Invalid> {
+        match n.fixed() {
+            Some(n) => {
+                let n = usize::try_from(n).map_err(|_| Invalid::new("a negative extent"))?;
+                Ok((n, Vec::new()))
+            }
+            None => Ok((0, vec![n.clone()])),
+        }
+    }
+
     /// The algorithm with the numbers that follow symbols, and its results then.
     pub fn over(&self, free: &[usize], results: Vec<(DType, Shape)>) -> Plain {
         let mut known = Plain { results, free: Vec::new(), ..self.clone() };

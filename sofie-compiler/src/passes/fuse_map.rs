@@ -95,7 +95,7 @@ fn grows_little(g: &Graph, inner: ValueId, outer: ValueId, e: &MapExpr) -> bool 
     if g.shape(inner) == g.shape(outer) {
         return true;
     }
-    if e.insts().iter().any(|i| matches!(i, Inst::Iota(_))) {
+    if e.is_placed() {
         return false;
     }
     match (likely_len(g.shape(inner)), likely_len(g.shape(outer))) {
@@ -113,7 +113,6 @@ fn is_light(g: &Graph, v: ValueId, e: &MapExpr) -> bool {
 }
 
 fn fits(outer: &MapExpr, inner: &MapExpr, outer_operands: usize, inner_operands: usize) -> bool {
-    let constants = |e: &MapExpr| e.insts().iter().filter(|i| matches!(i, Inst::Const(_))).count();
     let read = (0..outer_operands).filter(|&i| outer.reads(i)).count();
     instructions(outer) + instructions(inner) <= MAX_INSTRUCTIONS
         && constants(outer) + constants(inner) <= MAX_CONSTANTS
@@ -122,8 +121,11 @@ fn fits(outer: &MapExpr, inner: &MapExpr, outer_operands: usize, inner_operands:
 
 /// Whether a map is no larger than fused ones may be.
 pub fn fits_alone(e: &MapExpr) -> bool {
-    let constants = e.insts().iter().filter(|i| matches!(i, Inst::Const(_))).count();
-    instructions(e) <= MAX_INSTRUCTIONS && constants <= MAX_CONSTANTS && e.inputs().len() <= MAX_OPERANDS
+    instructions(e) <= MAX_INSTRUCTIONS && constants(e) <= MAX_CONSTANTS && e.inputs().len() <= MAX_OPERANDS
+}
+
+fn constants(e: &MapExpr) -> usize {
+    e.insts().iter().filter(|i| matches!(i, Inst::Const(_))).count()
 }
 
 /// The instructions that an expression becomes, at most: operands and numbers are none, and what quantises (round, shift,

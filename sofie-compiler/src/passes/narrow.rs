@@ -64,18 +64,13 @@ pub fn narrow(graph: &Graph) -> Result<Graph, Invalid> {
 /// A function of one float that gives a byte.
 fn is_quantiser(e: &MapExpr) -> bool {
     let bytes = |inst: &Inst| matches!(inst, Inst::Cast(DType::U8 | DType::I8, _));
-    e.inputs() == [DType::F32] && is_pointwise(e) && e.insts().last().is_some_and(bytes)
+    e.inputs() == [DType::F32] && !e.is_placed() && e.insts().last().is_some_and(bytes)
 }
 
 /// A function of one byte that gives a float.
 fn is_of_bytes(e: &MapExpr) -> bool {
     let last = e.insts().len().checked_sub(1).and_then(|last| e.reg_type(last));
-    matches!(e.inputs(), [DType::U8 | DType::I8]) && is_pointwise(e) && last == Some(DType::F32)
-}
-
-/// Whether elements do not depend on where they are.
-fn is_pointwise(e: &MapExpr) -> bool {
-    !e.insts().iter().any(|i| matches!(i, Inst::Iota(_)))
+    matches!(e.inputs(), [DType::U8 | DType::I8]) && !e.is_placed() && last == Some(DType::F32)
 }
 
 /// Whether a quantiser never falls: steps of a positive scale, and back.

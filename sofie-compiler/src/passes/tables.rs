@@ -103,7 +103,11 @@ fn joined(
     let Some(before) = g.producer(v).filter(|_| uses.only_by(node, v)) else { return Ok(None) };
     let is_table = matches!(&before.op, Op::Plain(op) if matches!(op.kernel, plain::Plain::ByteTable(_)));
     let results = e.dtype().is_some_and(is_byte);
-    if !is_table || !results || !is_byte(g.dtype(v)) || is_placed(e) || g.shape(v) != g.shape(node.outputs[0])
+    if !is_table
+        || !results
+        || !is_byte(g.dtype(v))
+        || e.is_placed()
+        || g.shape(v) != g.shape(node.outputs[0])
     {
         return Ok(None);
     }
@@ -122,7 +126,7 @@ fn split(e: &MapExpr) -> Option<(Reg, MapExpr)> {
         DType::F32 => LEAST[1],
         _ => return None,
     };
-    if cost(e) < least || is_placed(e) {
+    if cost(e) < least || e.is_placed() {
         return None;
     }
     (0..e.insts().len()).find_map(|byte| {
@@ -172,11 +176,6 @@ fn is_byte(t: DType) -> bool {
     matches!(t, DType::U8 | DType::I8)
 }
 
-/// Whether an element depends on where it is.
-fn is_placed(e: &MapExpr) -> bool {
-    e.insts().iter().any(|i| matches!(i, Inst::Iota(_)))
-}
-
 /// The 256 results of a function of one byte, in the order of the bytes as unsigned numbers.
 fn table(e: &MapExpr) -> Result<Tensor, Invalid> {
     let bytes: Vec<u8> = (0..=u8::MAX).collect();
@@ -199,13 +198,8 @@ fn results_of(e: &MapExpr, x: &Tensor) -> Result<Tensor, Invalid> {
 fn lookup(r: &mut Rewriter<'_>, x: ValueId, table: Tensor) -> Result<ValueId, Invalid> {
     let shape = r.b.shape(x).clone();
     let len = shape.dims().iter().try_fold(Dim::ONE, |n, d| n.mul(d))?;
-    let fixed =
-        len.fixed().map(usize::try_from).transpose().map_err(|_| Invalid::new("a negative extent"))?;
-    let op = Plain {
-        kernel: ByteTable { len: fixed.unwrap_or(0) }.into(),
-        results: vec![(table.dtype(), shape)],
-        free: if fixed.is_some() { Vec::new() } else { vec![len] },
-    };
+    let (len, free) = Plain::extent(&len)?;
+    let op = Plain { kernel: ByteTable { len }.into(), results: vec![(table.dtype(), shape)], free };
     let table = r.b.tensor(table);
     r.b.one(Op::Plain(Box::new(op)), &[x, table])
 }

@@ -271,7 +271,7 @@ pub fn map_below_reshape(
     e: &MapExpr,
     inputs: &[ValueId],
 ) -> Result<Option<ValueId>, Invalid> {
-    if e.insts().iter().any(|i| matches!(i, Inst::Iota(_))) {
+    if e.is_placed() {
         return Ok(None);
     }
     let mut target = b.shape(inputs[0]).clone();

@@ -21,6 +21,9 @@ use crate::{DType, parallel};
 /// Pixels of a line that are computed together.
 const PIXELS: usize = 4;
 
+/// Pixels whose sums are finished together.
+const CHUNK: usize = 16;
+
 /// Panels whose sums are finished together.
 const PANELS: usize = 4;
 
@@ -93,96 +96,108 @@ impl Op for Lines<'_> {
             let some = first..panels.min(first + PANELS);
             for line in self.lines.clone() {
                 match (kernel[1], strides[1], dilations[1]) {
-                    (3, 1, 1) => self.line::<S, 3>(s, line, some.clone()),
-                    (5, 1, 1) => self.line::<S, 5>(s, line, some.clone()),
-                    (7, 1, 1) => self.line::<S, 7>(s, line, some.clone()),
-                    _ => self.line::<S, 0>(s, line, some.clone()),
+                    (3, 1, 1) => self.line(Windows::<S, 3>(s), line, some.clone()),
+                    (5, 1, 1) => self.line(Windows::<S, 5>(s), line, some.clone()),
+                    (7, 1, 1) => self.line(Windows::<S, 7>(s), line, some.clone()),
+                    _ => self.line(Windows::<S, 0>(s), line, some.clone()),
                 }
             }
         }
     }
 }
 
-impl Lines<'_> {
-    /// A line of some panels, by windows of `K` neighbouring columns, or of any where `K` is 0.
+/// How the sums of pixels come about.
+trait Sums: Copy {
+    type Simd: Simd;
+
+    fn simd(self) -> Self::Simd;
+
+    /// Those of `N` pixels, from a line's column on, of a panel, which is the `i`th of those that the line is computed for.
+    fn add<'s, const N: usize>(
+        self,
+        of: &Lines<'_>,
+        at: (usize, usize),
+        i_panel: (usize, usize),
+        sums: impl Iterator<Item = &'s mut [i32; LANES]>,
+    );
+}
+
+/// By windows of `K` neighbouring columns, or of any where `K` is 0.
+#[derive(Clone, Copy)]
+struct Windows<S, const K: usize>(S);
+
+impl<S: Simd, const K: usize> Sums for Windows<S, K> {
+    type Simd = S;
+
     #[inline(always)]
-    fn line<S: Simd, const K: usize>(&mut self, s: S, line: usize, panels: Range<usize>) {
-        let columns = self.of.result[1];
-        let mut column = 0;
-        while column < columns {
-            column = if columns < PIXELS {
-                self.pixels::<S, 0, 1>(s, line, (column, column), panels.clone())
-            } else {
-                // The last pixels of a line begin before those that are left.
-                self.pixels::<S, K, PIXELS>(s, line, (column.min(columns - PIXELS), column), panels.clone())
-            };
-        }
+    fn simd(self) -> S {
+        self.0
     }
 
-    /// `N` pixels of some panels, of which those from `from` on are stored; the column behind them.
     #[inline(always)]
-    fn pixels<S: Simd, const K: usize, const N: usize>(
-        &mut self,
-        s: S,
-        line: usize,
-        (column, from): (usize, usize),
-        panels: Range<usize>,
-    ) -> usize {
-        let mut sums = [[0i32; LANES]; PIXELS * PANELS];
-        for (i, panel) in panels.clone().enumerate() {
-            let sums = sums[i..].iter_mut().step_by(panels.len());
-            self.sums_of_windows::<S, K, N>(s, (line, column), panel, sums);
-        }
-        self.finish(s, &mut sums, line, (column, from, N), panels);
-        column + N
-    }
-
-    /// The sums of `N` pixels of a panel.
-    #[inline(always)]
-    fn sums_of_windows<'s, S: Simd, const K: usize, const N: usize>(
-        &self,
-        s: S,
+    fn add<'s, const N: usize>(
+        self,
+        of: &Lines<'_>,
         (line, column): (usize, usize),
-        panel: usize,
+        (_, panel): (usize, usize),
         sums: impl Iterator<Item = &'s mut [i32; LANES]>,
     ) {
-        let taps = self.of.kernel[0] * self.of.kernel[1];
-        let w = &self.w[panel * taps..][..taps];
-        let acc = if K > 0 {
-            self.neighbours::<S, K, N>(s, w, line, column, panel)
+        let (s, taps) = (self.0, of.of.kernel[0] * of.of.kernel[1]);
+        let w = &of.w[panel * taps..][..taps];
+        let acc: [S::F32; N] = if K > 0 && N > 1 {
+            of.neighbours::<S, K, N>(s, w, line, column, panel)
         } else {
-            self.windows::<S, N>(s, w, line, column, panel)
+            of.windows::<S, N>(s, w, line, column, panel)
         };
         for (sums, acc) in sums.zip(acc) {
             s.store_i32(s.round_i32(acc), sums);
         }
     }
+}
 
-    /// Stores what becomes of the sums of `n` pixels of some panels, from the pixel `from` on.
+impl Lines<'_> {
+    /// A line of some panels.
     #[inline(always)]
-    fn finish<S: Simd>(
-        &mut self,
-        s: S,
-        sums: &mut [[i32; LANES]],
-        line: usize,
-        (column, from, n): (usize, usize, usize),
-        panels: Range<usize>,
-    ) {
+    fn line<F: Sums>(&mut self, by: F, line: usize, panels: Range<usize>) {
         let ByteDepthwise { channels, result: [_, columns], ldc, .. } = *self.of;
-        let line = line - self.lines.start;
-        s.outline(Block {
-            sums: &mut sums[(from - column) * panels.len()..n * panels.len()],
-            panels: panels.len(),
-            panel: panels.start,
-            first: (self.first + line) * columns + from,
-            zero: self.zero,
-            columns: self.sums,
-            shifted: &[],
-            n: channels,
-            ldc,
-            finish: self.finish,
-            c: &mut self.c[(line * columns + from) * ldc * self.size..],
-        });
+        let of_part = line - self.lines.start;
+        let mut sums = [[0; LANES]; CHUNK * PANELS];
+        let mut from = 0;
+        while from < columns {
+            // The last pixels of a line begin before those that are left.
+            let end = columns.min(from + CHUNK);
+            let first = if end - from < PIXELS { end.saturating_sub(PIXELS) } else { from };
+            for (i, panel) in panels.clone().enumerate() {
+                let mut column = first;
+                while column < end {
+                    let to = sums[(column - first) * panels.len() + i..].iter_mut().step_by(panels.len());
+                    if end - first < PIXELS {
+                        by.add::<1>(self, (line, column), (i, panel), to);
+                        column += 1;
+                    } else {
+                        by.add::<PIXELS>(self, (line, column), (i, panel), to);
+                        column += PIXELS;
+                        if column < end {
+                            column = column.min(end - PIXELS);
+                        }
+                    }
+                }
+            }
+            by.simd().outline(Block {
+                sums: &mut sums[(from - first) * panels.len()..(end - first) * panels.len()],
+                panels: panels.len(),
+                panel: panels.start,
+                first: (self.first + of_part) * columns + from,
+                zero: self.zero,
+                columns: self.sums,
+                shifted: &[],
+                n: channels,
+                ldc,
+                finish: self.finish,
+                c: &mut self.c[(of_part * columns + from) * ldc * self.size..],
+            });
+            from = end;
+        }
     }
 
     /// The first byte of a panel of a row of taps of a pixel.

@@ -394,27 +394,13 @@ unsafe fn transpose_quads([a, b, c, d]: [__m256; 4]) -> [__m256; 4] {
 unsafe fn transpose_8x8(rows: [__m256; 8]) -> [__m256; 8] {
     // SAFETY: called with the token at hand.
     unsafe {
-        let zero = _mm256_setzero_ps();
-        let mut t = [zero; 8];
-        for r in 0..4 {
-            let (a, b) = (rows[2 * r], rows[2 * r + 1]);
-            t[2 * r] = _mm256_unpacklo_ps(a, b);
-            t[2 * r + 1] = _mm256_unpackhi_ps(a, b);
-        }
-        // u[4 r + c] holds in its 128-bit half q the column 4 q + c of rows 4 r .. 4 r + 4.
-        let mut u = [zero; 8];
-        for r in 0..2 {
-            for half in 0..2 {
-                let a = _mm256_castps_pd(t[4 * r + half]);
-                let b = _mm256_castps_pd(t[4 * r + half + 2]);
-                u[4 * r + 2 * half] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
-                u[4 * r + 2 * half + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
-            }
-        }
-        let mut columns = [zero; 8];
+        // u and v hold in their 128-bit half q the column 4 q + c of the upper four rows and of the lower four.
+        let [a, b, c, d, e, f, g, h] = rows;
+        let (u, v) = (transpose_quads([a, b, c, d]), transpose_quads([e, f, g, h]));
+        let mut columns = rows;
         for c in 0..4 {
-            columns[c] = _mm256_permute2f128_ps::<0x20>(u[c], u[4 + c]);
-            columns[4 + c] = _mm256_permute2f128_ps::<0x31>(u[c], u[4 + c]);
+            columns[c] = _mm256_permute2f128_ps::<0x20>(u[c], v[c]);
+            columns[4 + c] = _mm256_permute2f128_ps::<0x31>(u[c], v[c]);
         }
         columns
     }

@@ -86,19 +86,11 @@ fn operations(to: &Shape, weights: &Shape) -> Option<usize> {
 /// A product into rows of `to`, and how many those are.
 fn product(w: &Weights, to: &Shape) -> Result<(Plain, Dim), Invalid> {
     let rows = to.dims().iter().rev().skip(1).try_fold(Dim::ONE, |n, d| n.mul(d))?;
-    let fixed =
-        rows.fixed().map(usize::try_from).transpose().map_err(|_| Invalid::new("a negative extent"))?;
+    let (of_kernel, free) = Plain::extent(&rows)?;
     let op = Plain {
-        kernel: ByteProduct {
-            rows: fixed.unwrap_or(0),
-            k: w.k,
-            n: w.n,
-            shift: w.shift as isize,
-            finish: None,
-        }
-        .into(),
+        kernel: ByteProduct { rows: of_kernel, k: w.k, n: w.n, shift: w.shift as isize, finish: None }.into(),
         results: vec![(DType::I32, Shape::new(vec![rows.clone(), Dim::from(w.n)]))],
-        free: if fixed.is_some() { Vec::new() } else { vec![rows.clone()] },
+        free,
     };
     Ok((op, rows))
 }

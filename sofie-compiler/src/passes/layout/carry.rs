@@ -232,7 +232,7 @@ pub fn push_permuted(
         Op::Transpose(_) => return Ok(vec![inputs[0]]),
         Op::Reshape(_) => return Ok(vec![b.reshape(inputs[0], shaped(g.shape(node.outputs[0])))?]),
         Op::Map(e) => {
-            let counted = e.insts().iter().any(|i| matches!(i, Inst::Iota(_)));
+            let counted = e.is_placed();
             Op::Map(if counted { with_axes(e, new_axis)? } else { e.clone() })
         }
         Op::Reduce(kind, axes) => {

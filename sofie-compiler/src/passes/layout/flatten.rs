@@ -138,7 +138,7 @@ fn product_behind_maps<'g>(g: &'g Graph, uses: &Uses, reader: &Node, v: ValueId)
         let (Some(&x), None) = (large.next(), large.next()) else { return None };
         let by_column = |s: &Shape| s.dims().iter().rev().skip(1).all(|d| d.is(1));
         let constants = node.inputs.iter().filter(|i| **i != x).all(|i| by_column(g.shape(*i)));
-        let counts = e.insts().iter().any(|i| matches!(i, crate::ir::Inst::Iota(_)));
+        let counts = e.is_placed();
         if !constants || counts || g.shape(x) != g.shape(v) {
             return None;
         }

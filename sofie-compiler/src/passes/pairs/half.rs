@@ -7,7 +7,7 @@
 
 use super::index::Index;
 use super::mirror::{is_one_matrix, source_axis};
-use crate::ir::{Dim, Inst, Invalid, Node, Op, Rewriter, Shape, ValueId};
+use crate::ir::{Dim, Invalid, Node, Op, Rewriter, Shape, ValueId};
 use std::collections::HashMap;
 
 /// Cuts the values of a graph to one of each two pairs.
@@ -84,7 +84,7 @@ impl Half {
         let rows = axis + 2 < shape.rank();
         let x = node.inputs.first().copied().ok_or_else(|| Invalid::new("an operation of nothing"))?;
         let (op, at) = match &node.op {
-            Op::Map(e) if !e.insts().iter().any(|i| matches!(i, Inst::Iota(_))) => (node.op.clone(), axis),
+            Op::Map(e) if !e.is_placed() => (node.op.clone(), axis),
             Op::Concat(along) if apart(along) => (node.op.clone(), axis),
             Op::Reduce(_, along) if along.iter().all(apart) => (node.op.clone(), axis),
             Op::MatMul(_) | Op::Rows(_) if rows => {

@@ -1,9 +1,9 @@
 //! Windows by columns: four rows of a column side by side are a group of bytes for each channel, which one instruction adds,
 //! and which all windows share that have the column.
 
-use super::{Lines, PANELS, PIXELS};
+use super::{Lines, PANELS, Sums, Windows};
 use crate::simd::quads::{Quads, QuadsOp, Words};
-use crate::simd::{LANES, Simd};
+use crate::simd::{Avx512, LANES, Simd};
 use core::ops::Range;
 
 /// Rows of a group.
@@ -14,9 +14,6 @@ const GROUPS: usize = 2;
 
 /// Groups of a window, at most: 7 columns.
 const MOST: usize = 7 * GROUPS;
-
-/// Pixels whose sums are finished together.
-const CHUNK: usize = 16;
 
 /// The weights of some panels, group by group: those of a column stand together.
 type Weights = [[[u32; LANES]; MOST]; PANELS];
@@ -91,62 +88,51 @@ impl Lines<'_> {
         Some(sums)
     }
 
-    /// As [`Lines::line`].
+    /// The first byte of each of the rows of a line's windows, group by group.
     #[inline(always)]
-    fn line_of_columns<const K: usize, const STEP: usize>(
-        &mut self,
-        q: Quads,
-        weights: &Weights,
-        line: usize,
-        panels: Range<usize>,
-    ) {
-        let (rows, columns) = (self.of.kernel[0], self.of.result[1]);
+    fn starts(&self, line: usize, panel: usize) -> [[usize; ROWS]; GROUPS] {
         let mut starts = [[0; ROWS]; GROUPS];
         for (row, start) in starts.as_flattened_mut().iter_mut().enumerate() {
             // A row that is not there has weights of 0.
-            *start = self.at(line, 0, row.min(rows - 1), panels.start);
+            *start = self.at(line, 0, row.min(self.of.kernel[0] - 1), panel);
         }
-        let starts = &starts[..rows.div_ceil(ROWS)];
-        let mut sums = [[0; LANES]; CHUNK * PANELS];
-        let mut from = 0;
-        while from < columns {
-            // The last pixels of a line begin before those that are left.
-            let end = columns.min(from + CHUNK);
-            let first = if end - from < PIXELS { end.saturating_sub(PIXELS) } else { from };
-            for (i, panel) in panels.clone().enumerate() {
-                let mut column = first;
-                while column < end {
-                    let at = column * STEP * self.of.channels + i * LANES;
-                    let to = sums[(column - first) * panels.len() + i..].iter_mut().step_by(panels.len());
-                    let w = &weights[i];
-                    if end - first < PIXELS {
-                        match self.by_columns::<K, STEP, 1>(q, w, starts, at) {
-                            Some(found) => store(q, found, to),
-                            None => self.sums_of_windows::<_, 0, 1>(q.simd(), (line, column), panel, to),
-                        }
-                        column += 1;
-                    } else {
-                        match self.by_columns::<K, STEP, PIXELS>(q, w, starts, at) {
-                            Some(found) => store(q, found, to),
-                            None => self.sums_of_windows::<_, 0, PIXELS>(q.simd(), (line, column), panel, to),
-                        }
-                        column += PIXELS;
-                        if column < end {
-                            column = column.min(end - PIXELS);
-                        }
-                    }
-                }
-            }
-            self.finish(q.simd(), &mut sums, line, (first, from, end - first), panels.clone());
-            from = end;
-        }
+        starts
     }
 }
 
-#[inline(always)]
-fn store<'s, const N: usize>(q: Quads, found: [Words; N], to: impl Iterator<Item = &'s mut [i32; LANES]>) {
-    for (to, found) in to.zip(found) {
-        q.simd().store_i32(found, to);
+/// By columns of windows of `K`, `STEP` apart.
+#[derive(Clone, Copy)]
+struct Columns<'a, const K: usize, const STEP: usize> {
+    q: Quads,
+    weights: &'a Weights,
+    starts: &'a [[usize; ROWS]],
+}
+
+impl<const K: usize, const STEP: usize> Sums for Columns<'_, K, STEP> {
+    type Simd = Avx512;
+
+    #[inline(always)]
+    fn simd(self) -> Avx512 {
+        self.q.simd()
+    }
+
+    #[inline(always)]
+    fn add<'s, const N: usize>(
+        self,
+        of: &Lines<'_>,
+        (line, column): (usize, usize),
+        (i, panel): (usize, usize),
+        sums: impl Iterator<Item = &'s mut [i32; LANES]>,
+    ) {
+        let first = column * STEP * of.of.channels + i * LANES;
+        match of.by_columns::<K, STEP, N>(self.q, &self.weights[i], self.starts, first) {
+            Some(found) => {
+                for (to, found) in sums.zip(found) {
+                    self.simd().store_i32(found, to);
+                }
+            }
+            None => Windows::<_, 0>(self.simd()).add::<N>(of, (line, column), (i, panel), sums),
+        }
     }
 }
 
@@ -158,14 +144,15 @@ impl QuadsOp for Lines<'_> {
             let some = first..panels.min(first + PANELS);
             let weights = &self.weights(q, some.clone());
             for line in self.lines.clone() {
+                let starts = &self.starts(line, first)[..self.of.kernel[0].div_ceil(ROWS)];
                 let some = some.clone();
                 match (self.of.kernel[1], self.of.strides[1]) {
-                    (3, 1) => self.line_of_columns::<3, 1>(q, weights, line, some),
-                    (3, _) => self.line_of_columns::<3, 2>(q, weights, line, some),
-                    (5, 1) => self.line_of_columns::<5, 1>(q, weights, line, some),
-                    (5, _) => self.line_of_columns::<5, 2>(q, weights, line, some),
-                    (_, 1) => self.line_of_columns::<7, 1>(q, weights, line, some),
-                    _ => self.line_of_columns::<7, 2>(q, weights, line, some),
+                    (3, 1) => self.line(Columns::<3, 1> { q, weights, starts }, line, some),
+                    (3, _) => self.line(Columns::<3, 2> { q, weights, starts }, line, some),
+                    (5, 1) => self.line(Columns::<5, 1> { q, weights, starts }, line, some),
+                    (5, _) => self.line(Columns::<5, 2> { q, weights, starts }, line, some),
+                    (_, 1) => self.line(Columns::<7, 1> { q, weights, starts }, line, some),
+                    _ => self.line(Columns::<7, 2> { q, weights, starts }, line, some),
                 }
             }
         }
